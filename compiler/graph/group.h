@@ -1,0 +1,62 @@
+/* Groups: what one kernel computes. Fusion (pass/fuse.c) partitions the nodes that do work; the rest (numbers, iota,
+ * movement) is free and worked out anew wherever it is read. A group has an iteration space, its members sit in it at full
+ * or row positions, and only its outputs are stored. The strategies (sched/) turn a group into Loop IR. */
+#ifndef SINTER_GRAPH_GROUP_H
+#define SINTER_GRAPH_GROUP_H
+#include "graph.h"
+
+/* The loop nest that a group becomes. */
+typedef enum {
+  GROUP_ELEM,   /* one value an element of the space, all members at full positions */
+  GROUP_ROW,    /* rows of the space's last axis: reductions over it and what is made of them, whole row by whole row */
+  GROUP_REDUCE, /* one reduction over other axes than just the last, with its prologue and epilogue */
+  GROUP_GEMM,   /* one dot_general with its epilogue */
+  GROUP_NEST    /* one node by its plain loop nest: arg over other axes, scatter_add, dynamic_update, concat */
+} GroupKind;
+
+enum { AXIS_ZERO = -1, AXIS_OTHER = -2 };
+/* How a read moves with the reader: for each axis of what is read the reader's axis it follows, AXIS_ZERO (always 0) or
+ * AXIS_OTHER (anything else: computed, offset, scaled). */
+typedef struct Map {
+  int8_t axis[MAX_RANK];
+} Map;
+
+typedef struct Group {
+  GroupKind kind;
+  Vec(Id) members;          /* in node order */
+  Vec(Id) outputs;          /* members that are stored, in node order */
+  Id anchor;                /* the reduction, product or nest node; 0 */
+  int rank;
+  Sym space[MAX_RANK];
+  double cost;              /* rough operations an element of the space, of the elementwise members */
+} Group;
+
+typedef struct FuseNote {   /* for `sinter explain`: why a value goes through memory, or why two groups are one */
+  Id producer, consumer;
+  bool fused;
+  const char *why;
+} FuseNote;
+
+typedef struct Groups {
+  const Graph *graph;
+  Vec(Group) at;            /* in launch order */
+  int *of;                  /* node -> group, or -1: free (or a leaf) */
+  Map *pos;                 /* node -> where a member sits: for each of its axes the space's axis or AXIS_ZERO */
+  uint8_t *stored;          /* node -> its value lies in memory (leaves, outputs of groups) */
+  Vec(FuseNote) notes;
+} Groups;
+
+const char *group_kind_name(GroupKind);
+bool group_leaf(const Graph *, Id); /* inputs, cells, constants that are tables: they lie in memory from the start */
+bool group_free(const Graph *, Id); /* worked out anew by each reader: movement, iota, numbers, dims */
+
+/* Calls fn for every node that c reads through free nodes (members, leaves), with the map from the axes of c (of its
+ * operand, for a reduction) to the axes of what is read. */
+typedef void ReadVisit(void *ctx, Id read, const Map *);
+void group_reads(const Graph *, Id c, ReadVisit *, void *ctx);
+
+/* pass/fuse.c */
+Groups *pass_fuse(const Graph *, const Id *outputs, int n); /* of what the outputs need; every output that is a member is stored */
+/* pass/fuse_text.c: what group `number` computes and stores, and the notes of what was tried with it; indented by two. */
+void group_print(const Groups *, uint32_t number, Buf *);
+#endif
