@@ -1,0 +1,364 @@
+#include "lower.h"
+#include <math.h>
+#include <string.h>
+
+Ex lower_dim(Lower *l, Sym s) { return loop_sym(l->k, s); }
+Ex lower_number(Lower *l, DType d, double x) { return dtype_is_float(d) ? ex_float(l->k, d, x) : ex_int(l->k, d, (int64_t)x); }
+Ex lower_zero(Lower *l, DType d) { return lower_number(l, d, 0); }
+Sym lower_total(const Lower *l, const Sym *shape, int n) { return sym_product(l->all->ctx->syms, shape, n); }
+
+/* ---- parameters ------------------------------------------------------------------------------------------------------ */
+
+static const char *node_name(const Lower *l, Id v, bool out) {
+  Op o = graph_op(l->g, v);
+  return arena_printf(l->all->ctx->arena, "%s%u", out ? "y" : o == OP_INPUT ? "x" : o == OP_CELL ? "p" : "v", v);
+}
+
+uint32_t lower_param(Lower *l, Id v, const Sym *shape, int rank, bool out) {
+  for (uint32_t i = 0; i < l->out->args.n; i++) {
+    const LowArg *a = &l->out->args.at[i];
+    const LoopBuf *b = loop_buf(l->k, i);
+    if (a->kind == ARG_NODE && a->node == v && a->out == out && b->rank == rank && !memcmp(b->dim, shape, (size_t)rank * sizeof *shape)) return i;
+  }
+  uint32_t b = loop_param(l->k, node_name(l, v, out), out ? BUF_OUT : BUF_IN, graph_dtype(l->g, v), shape, rank);
+  vec_push(l->all->ctx->arena, &l->out->args, (LowArg){.kind = ARG_NODE, .node = v, .out = out});
+  return b;
+}
+
+uint32_t lower_scratch(Lower *l, const char *name, DType d, const Sym *shape, int rank, ArgKind kind, Id node) {
+  uint32_t b = loop_param(l->k, name, kind == ARG_RANDOM ? BUF_IN : BUF_INOUT, d, shape, rank);
+  vec_push(l->all->ctx->arena, &l->out->args, (LowArg){.kind = kind, .node = node});
+  return b;
+}
+
+static uint32_t random_param(Lower *l) {
+  for (uint32_t i = 0; i < l->out->args.n; i++)
+    if (l->out->args.at[i].kind == ARG_RANDOM) return i;
+  Sym four = sym_int(l->all->ctx->syms, 4);
+  return lower_scratch(l, "rng", DT_U32, &four, 1, ARG_RANDOM, 0);
+}
+
+Ex lower_load(Lower *l, Id v, const Sym *shape, int rank, const Ex *index, Ex mask) {
+  if (l->flat) {
+    Sym total = lower_total(l, shape, rank);
+    int64_t one;
+    if (sym_is_int(l->all->ctx->syms, total, &one) && one == 1) {
+      Ex zero = ex_idx(l->k, 0);
+      return ex_load(l->k, lower_param(l, v, &total, 1, false), &zero, 1, mask, 0);
+    }
+    return ex_load(l->k, lower_param(l, v, &total, 1, false), l->at, 1, mask, 0);
+  }
+  return ex_load(l->k, lower_param(l, v, shape, rank, false), index, rank, mask, 0);
+}
+
+void lower_store(Lower *l, Id v, const Ex *index, int n, Ex value, Ex mask) {
+  const Sym *shape = graph_shape(l->g, v);
+  if (l->flat) {
+    Sym total = lower_total(l, shape, graph_rank(l->g, v));
+    loop_store(l->k, lower_param(l, v, &total, 1, true), l->at, 1, value, mask);
+    return;
+  }
+  loop_store(l->k, lower_param(l, v, shape, n, true), index, n, value, mask);
+}
+
+void lower_fail(Lower *l, Id v, Ex cond) {
+  FailPlace p = {graph_at(l->g, v)->loc, graph_op(l->g, v)};
+  uint32_t i = 0;
+  while (i < l->all->places->n && (l->all->places->at[i].loc != p.loc || l->all->places->at[i].op != p.op)) i++;
+  if (i == l->all->places->n) vec_push(l->all->ctx->arena, l->all->places, p);
+  loop_fail(l->k, i + 1, cond);
+  l->out->fails = true;
+}
+
+/* ---- pull ------------------------------------------------------------------------------------------------------------ */
+
+/* The only index of an axis of size 1 is 0, so that equal reads look equal. */
+static void plain_index(const Lower *l, Id v, const Ex *given, int n, Ex *index) {
+  int64_t one;
+  for (int i = 0; i < n; i++) index[i] = sym_is_int(l->all->ctx->syms, graph_shape(l->g, v)[i], &one) && one == 1 ? ex_idx(l->k, 0) : given[i];
+}
+
+void lower_remember(Lower *l, Id v, const Ex *index, int n, Ex value) {
+  Memo m = {.v = v, .n = n, .value = value};
+  plain_index(l, v, index, n, m.index);
+  vec_push(l->all->ctx->arena, &l->memo, m);
+}
+
+static Ex recall(const Lower *l, Id v, const Ex *index, int n) {
+  for (uint32_t i = l->memo.n; i-- > 0;) {
+    const Memo *m = &l->memo.at[i];
+    if (m->v == v && m->n == n && !memcmp(m->index, index, (size_t)n * sizeof *index)) return m->value;
+  }
+  return 0;
+}
+
+static Ex in_range(Lower *l, Ex i, Ex lo, Ex hi) { /* lo <= i < hi */
+  return ex_op2(l->k, OP_AND, ex_op2(l->k, OP_GREATER_EQUAL, i, lo), ex_op2(l->k, OP_LESS, i, hi));
+}
+
+static Ex clamp(Lower *l, Ex i, Ex hi) { /* into 0 .. hi - 1 */
+  return ex_op2(l->k, OP_MAXIMUM, ex_op2(l->k, OP_MINIMUM, i, ex_op2(l->k, OP_SUB, hi, ex_idx(l->k, 1))), ex_idx(l->k, 0));
+}
+
+static Ex both(Lower *l, Ex a, Ex b) { return !a ? b : !b ? a : ex_op2(l->k, OP_AND, a, b); }
+
+/* One round of ten of Philox 4x32 (Salmon et al., SC 2011), on expressions. */
+static void philox_round(Lower *l, Ex c[4], const Ex key[2]) {
+  Kernel *k = l->k;
+  Ex m0 = ex_int(k, DT_U32, 0xD2511F53), m1 = ex_int(k, DT_U32, 0xCD9E8D57);
+  Ex hi0 = ex_op2(k, OP_MULHI, c[0], m0), lo0 = ex_mul(k, c[0], m0), hi1 = ex_op2(k, OP_MULHI, c[2], m1), lo1 = ex_mul(k, c[2], m1);
+  Ex n0 = ex_op2(k, OP_XOR, ex_op2(k, OP_XOR, hi1, c[1]), key[0]), n2 = ex_op2(k, OP_XOR, ex_op2(k, OP_XOR, hi0, c[3]), key[1]);
+  c[0] = n0, c[1] = lo1, c[2] = n2, c[3] = lo0;
+}
+
+static Ex random_value(Lower *l, Id v, Ex linear) {
+  Kernel *k = l->k;
+  DType d = graph_dtype(l->g, v);
+  bool wide = d == DT_F64;
+  int per = wide ? 2 : 4;
+  uint32_t rng = random_param(l);
+  Ex word[3];
+  for (int i = 0; i < 3; i++) {
+    Ex at = ex_idx(k, i);
+    word[i] = ex_load(k, rng, &at, 1, 0, 0);
+  }
+  Ex block = ex_op2(k, OP_FLOOR_DIV, linear, ex_idx(k, per)), lane = ex_op2(k, OP_FLOOR_MOD, linear, ex_idx(k, per));
+  Ex c[4] = {ex_convert(k, DT_U32, block), ex_int(k, DT_U32, hash_fnv32(graph_attr_str(l->g, v, "key"))), ex_int(k, DT_U32, 0), word[2]};
+  Ex key[2] = {word[0], word[1]};
+  for (int r = 0; r < 10; r++) {
+    if (r) {
+      key[0] = ex_add(k, key[0], ex_int(k, DT_U32, 0x9E3779B9));
+      key[1] = ex_add(k, key[1], ex_int(k, DT_U32, 0xBB67AE85));
+    }
+    philox_round(l, c, key);
+  }
+  Ex is1 = ex_op2(k, OP_EQUAL, lane, ex_idx(k, 1));
+  if (wide) { /* 53 bits of two words */
+    Ex hi = ex_op3(k, OP_SELECT, is1, c[2], c[0]), lo = ex_op3(k, OP_SELECT, is1, c[3], c[1]);
+    Ex top = ex_convert(k, DT_F64, ex_op2(k, OP_SHR, hi, ex_int(k, DT_U32, 5))), low = ex_convert(k, DT_F64, ex_op2(k, OP_SHR, lo, ex_int(k, DT_U32, 6)));
+    return ex_mul(k, ex_add(k, ex_mul(k, top, ex_float(k, DT_F64, 67108864.0)), low), ex_float(k, DT_F64, 0x1p-53));
+  }
+  Ex x = ex_op3(k, OP_SELECT, is1, c[1], c[0]);
+  for (int i = 2; i < 4; i++) x = ex_op3(k, OP_SELECT, ex_op2(k, OP_EQUAL, lane, ex_idx(k, i)), c[i], x);
+  if (d == DT_F32) return ex_mul(k, ex_convert(k, DT_F32, ex_op2(k, OP_SHR, x, ex_int(k, DT_U32, 8))), ex_float(k, DT_F32, 0x1p-24));
+  return ex_convert(k, d, ex_op2(k, OP_SHR, x, ex_int(k, DT_U32, 1)));
+}
+
+static Ex linear_index(Lower *l, const Sym *shape, int rank, const Ex *index) {
+  if (l->flat) return l->at[0];
+  Ex x = ex_idx(l->k, 0);
+  for (int i = 0; i < rank; i++) x = ex_add(l->k, ex_mul(l->k, x, lower_dim(l, shape[i])), index[i]);
+  return x;
+}
+
+static bool stored_elsewhere(const Lower *l, Id v) {
+  return group_leaf(l->g, v) || (l->all->groups->stored[v] && l->all->groups->of[v] != l->number);
+}
+
+static Ex pull_reshape(Lower *l, Id v, const Ex *index, int n) {
+  const Graph *g = l->g;
+  Id x = *graph_in(g, v);
+  const Sym *from = graph_shape(g, x), *to = graph_shape(g, v);
+  int rank = graph_rank(g, x), i = 0, j = 0;
+  int64_t k;
+  Ex at[MAX_RANK];
+  bool simple = true;
+  while (simple && (i < rank || j < n)) { /* axes of size 1 come and go */
+    if (i < rank && j < n && from[i] == to[j]) at[i++] = index[j++];
+    else if (i < rank && sym_is_int(g->ctx->syms, from[i], &k) && k == 1) at[i++] = ex_idx(l->k, 0);
+    else if (j < n && sym_is_int(g->ctx->syms, to[j], &k) && k == 1) j++;
+    else simple = false;
+  }
+  if (simple) return lower_pull(l, x, at, rank);
+  if (stored_elsewhere(l, x)) return lower_load(l, x, to, n, index, 0); /* the same memory, seen with the other shape */
+  Ex e = linear_index(l, to, n, index);
+  for (i = rank - 1; i >= 0; i--) {
+    at[i] = i ? ex_op2(l->k, OP_FLOOR_MOD, e, lower_dim(l, from[i])) : e;
+    if (i) e = ex_op2(l->k, OP_FLOOR_DIV, e, lower_dim(l, from[i]));
+  }
+  return lower_pull(l, x, at, rank);
+}
+
+static Ex pull_pad(Lower *l, Id v, const Ex *index, int n) {
+  const Graph *g = l->g;
+  Kernel *k = l->k;
+  Id x = *graph_in(g, v);
+  int m;
+  const int64_t *lo = graph_attr(g, v, "lo", &m), *hi = graph_attr(g, v, "hi", &m), *interior = graph_attr(g, v, "interior", &m);
+  Ex at[MAX_RANK], inside = 0;
+  int64_t zero;
+  for (int i = 0; i < n; i++) {
+    bool still = sym_is_int(g->ctx->syms, (Sym)lo[i], &zero) && zero == 0 && sym_is_int(g->ctx->syms, (Sym)hi[i], &zero) && zero == 0 && interior[i] == 0;
+    at[i] = index[i];
+    if (still) continue;
+    Ex q = ex_op2(k, OP_SUB, index[i], lower_dim(l, (Sym)lo[i])), size = lower_dim(l, graph_shape(g, x)[i]);
+    if (interior[i]) {
+      Ex step = ex_idx(k, interior[i] + 1);
+      inside = both(l, inside, ex_op2(k, OP_EQUAL, ex_op2(k, OP_FLOOR_MOD, q, step), ex_idx(k, 0)));
+      q = ex_op2(k, OP_FLOOR_DIV, q, step);
+    }
+    inside = both(l, inside, in_range(l, q, ex_idx(k, 0), size));
+    at[i] = clamp(l, q, size);
+  }
+  Ex value = lower_pull(l, x, at, n);
+  return inside ? ex_op3(k, OP_SELECT, inside, value, lower_zero(l, graph_dtype(g, v))) : value;
+}
+
+/* The start of a dynamic slice along one axis: checked and clamped into 0 .. size - length. */
+static Ex dynamic_start(Lower *l, Id v, Id start, Sym size, Sym length) {
+  Kernel *k = l->k;
+  Ex s = ex_convert(k, DT_IDX, lower_pull(l, start, NULL, 0)), room = lower_dim(l, sym_sub(l->all->ctx->syms, size, length));
+  lower_fail(l, v, ex_op2(k, OP_OR, ex_op2(k, OP_LESS, s, ex_idx(k, 0)), ex_op2(k, OP_GREATER, s, room)));
+  return ex_op2(k, OP_MAXIMUM, ex_op2(k, OP_MINIMUM, s, room), ex_idx(k, 0));
+}
+
+static Ex pull_gather(Lower *l, Id v, const Ex *index, int n) {
+  const Graph *g = l->g;
+  Kernel *k = l->k;
+  const Id *in = graph_in(g, v);
+  int axis = (int)graph_attr_int(g, v, "axis"), m = (int)graph_at(g, v)->nin - 1, ri = graph_rank(g, in[1]);
+  Ex at[MAX_RANK];
+  for (int i = 0; i < axis; i++) at[i] = index[i];
+  for (int j = 0; j < m; j++) {
+    Ex size = lower_dim(l, graph_shape(g, in[0])[axis + j]);
+    if (graph_op(g, in[1 + j]) == OP_IOTA) { /* in range by itself: its own axis */
+      at[axis + j] = index[axis + graph_attr_int(g, in[1 + j], "axis")];
+      continue;
+    }
+    Ex i = ex_convert(k, DT_IDX, lower_pull(l, in[1 + j], index + axis, ri));
+    i = loop_let(k, "i", i);
+    lower_fail(l, v, ex_op1(k, OP_NOT, in_range(l, i, ex_idx(k, 0), size)));
+    at[axis + j] = clamp(l, i, size);
+  }
+  for (int i = axis + ri; i < n; i++) at[i - ri + m] = index[i];
+  return lower_pull(l, in[0], at, graph_rank(g, in[0]));
+}
+
+static Ex pull_fresh(Lower *l, Id v, const Ex *index, int n) {
+  const Graph *g = l->g;
+  Kernel *k = l->k;
+  const Id *in = graph_in(g, v);
+  Op o = graph_op(g, v);
+  DType d = graph_dtype(g, v);
+  Ex at[MAX_RANK], arg[3];
+  int m;
+  switch (o) {
+  case OP_CONSTANT: {
+    int64_t bits = graph_attr(g, v, "value", &m)[0];
+    double x;
+    memcpy(&x, &bits, sizeof x);
+    return dtype_is_float(d) ? ex_float(k, d, x) : ex_int(k, d, bits);
+  }
+  case OP_IOTA: return ex_convert(k, d, index[graph_attr_int(g, v, "axis")]);
+  case OP_DIM: return ex_convert(k, DT_I64, lower_dim(l, (Sym)graph_attr(g, v, "value", &m)[0]));
+  case OP_RANDOM: return random_value(l, v, linear_index(l, graph_shape(g, v), n, index));
+  case OP_BROADCAST: {
+    const int64_t *axes = graph_attr(g, v, "axes", &m);
+    if (l->flat) return lower_pull(l, in[0], NULL, 0);
+    for (int i = 0; i < m; i++) at[i] = index[axes[i]];
+    return lower_pull(l, in[0], at, m);
+  }
+  case OP_TRANSPOSE: {
+    const int64_t *axes = graph_attr(g, v, "axes", &m);
+    for (int i = 0; i < n; i++) at[axes[i]] = index[i];
+    return lower_pull(l, in[0], at, n);
+  }
+  case OP_RESHAPE: return pull_reshape(l, v, index, n);
+  case OP_SLICE: {
+    const int64_t *starts = graph_attr(g, v, "starts", &m), *steps = graph_attr(g, v, "steps", &m);
+    for (int i = 0; i < n; i++) at[i] = ex_add(k, lower_dim(l, (Sym)starts[i]), ex_mul(k, index[i], ex_idx(k, steps[i])));
+    return lower_pull(l, in[0], at, n);
+  }
+  case OP_PAD: return pull_pad(l, v, index, n);
+  case OP_REVERSE: {
+    const int64_t *axes = graph_attr(g, v, "axes", &m);
+    memcpy(at, index, (size_t)n * sizeof *at);
+    for (int i = 0; i < m; i++) at[axes[i]] = ex_op2(k, OP_SUB, lower_dim(l, sym_sub(g->ctx->syms, graph_shape(g, v)[axes[i]], sym_int(g->ctx->syms, 1))), index[axes[i]]);
+    return lower_pull(l, in[0], at, n);
+  }
+  case OP_DYNAMIC_SLICE: {
+    const int64_t *axes = graph_attr(g, v, "axes", &m);
+    memcpy(at, index, (size_t)n * sizeof *at);
+    for (int i = 0; i < m; i++) at[axes[i]] = ex_add(k, dynamic_start(l, v, in[1 + i], graph_shape(g, in[0])[axes[i]], graph_shape(g, v)[axes[i]]), index[axes[i]]);
+    return lower_pull(l, in[0], at, n);
+  }
+  case OP_GATHER: return pull_gather(l, v, index, n);
+  case OP_LEAF:
+  case OP_STOP_GRADIENT: return lower_pull(l, in[0], index, n);
+  case OP_CONVERT: return ex_convert(k, d, lower_pull(l, in[0], index, n));
+  default: break;
+  }
+  if (!op_elementwise(o)) BUG("%s cannot be worked out inside a loop nest", OP_INFO[o].text);
+  for (uint32_t i = 0; i < graph_at(g, v)->nin; i++) arg[i] = lower_pull(l, in[i], index, graph_rank(g, in[i]) ? n : 0);
+  return OP_INFO[o].arity == 1 ? ex_op1(k, o, arg[0]) : OP_INFO[o].arity == 2 ? ex_op2(k, o, arg[0], arg[1]) : ex_op3(k, o, arg[0], arg[1], arg[2]);
+}
+
+Ex lower_pull(Lower *l, Id v, const Ex *given, int n) {
+  Ex index[MAX_RANK];
+  plain_index(l, v, given, n, index);
+  Ex x = recall(l, v, index, n);
+  if (x) return x;
+  bool memory = stored_elsewhere(l, v);
+  x = memory ? lower_load(l, v, graph_shape(l->g, v), n, index, 0) : pull_fresh(l, v, index, n);
+  if (memory || l->all->groups->of[v] == l->number) x = loop_let(l->k, arena_printf(l->all->ctx->arena, "v%u", v), x);
+  lower_remember(l, v, index, n, x);
+  return x;
+}
+
+/* ---- one group ------------------------------------------------------------------------------------------------------- */
+
+static int widest(const Lower *l) {
+  size_t most = 1;
+  for (uint32_t i = 0; i < l->grp->members.n; i++) {
+    Id v = l->grp->members.at[i];
+    if (dtype_size(graph_dtype(l->g, v)) > most) most = dtype_size(graph_dtype(l->g, v));
+    for (uint32_t j = 0; j < graph_at(l->g, v)->nin; j++) {
+      size_t s = dtype_size(graph_dtype(l->g, graph_in(l->g, v)[j]));
+      if (s > most) most = s;
+    }
+  }
+  return (int)(most < 4 ? 4 : most);
+}
+
+int lower_lanes(const Lower *l) { return l->all->target->vector_bytes / widest(l); }
+
+Tail lower_tail(const Lower *l) {
+  for (uint32_t i = 0; i < l->grp->members.n; i++) {
+    Id v = l->grp->members.at[i];
+    if (!target_mask(l->all->target, graph_dtype(l->g, v))) return TAIL_PEEL;
+    for (uint32_t j = 0; j < graph_at(l->g, v)->nin; j++)
+      if (!target_mask(l->all->target, graph_dtype(l->g, graph_in(l->g, v)[j]))) return TAIL_PEEL;
+  }
+  return TAIL_MASK;
+}
+
+void lower_member_index(const Lower *l, Id v, Ex *index) {
+  const Map *pos = &l->all->groups->pos[v];
+  for (int i = 0; i < graph_rank(l->g, v); i++) index[i] = pos->axis[i] == AXIS_ZERO ? ex_idx(l->k, 0) : l->at[pos->axis[i]];
+}
+
+void lower_stage(Lower *l, const char *name, Sym elements, double cost, bool serial) {
+  SymTab *t = l->all->ctx->syms;
+  loop_stage(l->k, name);
+  l->memo.n = 0;
+  /* a vector operation of 8 elements is taken as about a third of a nanosecond */
+  Sym work = sym_op(t, SYM_FLOORDIV, sym_mul(t, elements, sym_int(t, (int64_t)ceil(cost) + 1)), sym_int(t, 24));
+  vec_push(l->all->ctx->arena, &l->out->stages, (LowStage){.stage = (int)l->k->stages.n - 1, .work = work, .serial = serial});
+}
+
+bool lower_group(Lowering *all, int group, const char *name, Lowered *out) {
+  memset(out, 0, sizeof *out);
+  const Group *grp = &all->groups->at.at[group];
+  Lower l = {.all = all, .g = all->groups->graph, .grp = grp, .number = group, .out = out};
+  l.k = loop_kernel(all->module, name);
+  out->kernel = (int)all->module->kernels.n - 1;
+  for (uint32_t i = 0; i < all->ndims; i++) loop_dim(l.k, all->dims[i].name, all->dims[i].lo, all->dims[i].hi);
+  switch (grp->kind) {
+  case GROUP_ELEM: strat_elem(&l); break;
+  case GROUP_ROW: strat_row(&l); break;
+  case GROUP_REDUCE: strat_reduce(&l); break;
+  case GROUP_GEMM: strat_gemm(&l); break;
+  case GROUP_NEST: strat_nest(&l); break;
+  }
+  return true;
+}

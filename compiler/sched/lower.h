@@ -1,0 +1,103 @@
+/* From groups to Loop IR. Each strategy builds one kernel of one group for one level; `pull` works out the value of any
+ * node at an index, through free nodes and members of the group, down to loads of what is stored. The naive nest of a
+ * group and its tuned form come from the same pull. */
+#ifndef SINTER_SCHED_LOWER_H
+#define SINTER_SCHED_LOWER_H
+#include "group.h"
+#include "loop.h"
+#include "target.h"
+
+typedef enum {
+  ARG_NODE,    /* the memory of a stored node, perhaps seen with another shape */
+  ARG_RANDOM,  /* u32[4]: seed, call number */
+  ARG_SCRATCH, /* memory of this kernel alone, from one stage to the next */
+  ARG_PACKED   /* panels of a parameter made by `prepare` */
+} ArgKind;
+
+typedef struct LowArg { /* what a parameter of the kernel stands for, in its order */
+  ArgKind kind;
+  Id node;              /* NODE, PACKED */
+  bool out;
+  const char *layout;   /* PACKED: how it is packed: equal layouts of one parameter are one derived buffer */
+} LowArg;
+
+typedef struct LowStage {
+  int stage;            /* in the kernel */
+  Sym work;             /* rough nanoseconds of all its tasks on one thread */
+  bool serial;
+  bool prepares;        /* packs a parameter: belongs into `prepare` where the parameter is not updated */
+  bool copies;          /* copies the old value of a dynamic update: left out where it is done in place */
+} LowStage;
+
+typedef struct Lowered {
+  int kernel;           /* in the module */
+  Vec(LowArg) args;
+  Vec(LowStage) stages; /* in order */
+  const char *schedule; /* "gemm(MR = 6, NV = 2, ...)", for explain */
+  bool fails;
+} Lowered;
+
+typedef struct FailPlace { /* code - 1 indexes these */
+  Loc loc;
+  Op op;
+} FailPlace;
+
+typedef Vec(FailPlace) FailPlaces;
+
+typedef struct Lowering { /* what the groups of one entry share */
+  Ctx *ctx;
+  LoopModule *module;
+  const Target *target;
+  const Groups *groups;
+  const SymFacts *facts;
+  const uint8_t *updated;  /* node -> it is a CELL that this entry writes; may be NULL */
+  FailPlaces *places;
+  const Dim *dims;
+  uint32_t ndims;
+} Lowering;
+
+/* Makes the kernel of group number `group`; the name of the kernel begins with `name`. */
+bool lower_group(Lowering *, int group, const char *name, Lowered *out);
+
+/* ---- for the strategies ---------------------------------------------------------------------------------------------- */
+typedef struct Memo {
+  Id v;
+  int n;
+  Ex index[MAX_RANK];
+  Ex value;
+} Memo;
+
+typedef struct Lower {
+  Lowering *all;
+  const Graph *g;
+  const Group *grp;
+  int number;
+  Kernel *k;
+  Lowered *out;
+  Vec(Memo) memo;
+  Ex at[MAX_RANK];         /* the space's index where the body stands */
+  int flat;                /* > 0: at[0] numbers the elements of the whole space */
+} Lower;
+
+int lower_lanes(const Lower *);         /* lanes that suit the widest type of the group */
+Tail lower_tail(const Lower *);         /* mask where every type of the group can be masked, else peel */
+Ex lower_pull(Lower *, Id v, const Ex *index, int n);
+void lower_remember(Lower *, Id v, const Ex *index, int n, Ex value);
+Ex lower_load(Lower *, Id v, const Sym *shape, int rank, const Ex *index, Ex mask);
+uint32_t lower_param(Lower *, Id v, const Sym *shape, int rank, bool out);
+uint32_t lower_scratch(Lower *, const char *name, DType, const Sym *shape, int rank, ArgKind, Id node);
+void lower_store(Lower *, Id v, const Ex *index, int n, Ex value, Ex mask);
+void lower_member_index(const Lower *, Id v, Ex *index);  /* at, seen from member v: its rows or its full index */
+void lower_stage(Lower *, const char *name, Sym elements, double cost, bool serial);
+void lower_fail(Lower *, Id v, Ex cond);
+Ex lower_dim(Lower *, Sym);
+Ex lower_zero(Lower *, DType);
+Ex lower_number(Lower *, DType, double);
+Sym lower_total(const Lower *, const Sym *shape, int n);
+
+void strat_elem(Lower *);
+void strat_row(Lower *);
+void strat_reduce(Lower *);
+void strat_nest(Lower *);
+void strat_gemm(Lower *);
+#endif

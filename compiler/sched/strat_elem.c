@@ -1,0 +1,94 @@
+/* Element-wise groups. Where every read moves with the element the space is one line of elements, cut into tasks of a few
+ * thousand; else the last axis is the vector axis and the others are axes of the stage. */
+#include "lower.h"
+#include <string.h>
+
+#define CHUNK 4096
+
+/* Whether v can be worked out from the number of the element alone. */
+static bool flat_ok(Lower *l, Id v, bool root) {
+  const Graph *g = l->g;
+  int n;
+  Op o = graph_op(g, v);
+  bool filled = graph_rank(g, v) == l->grp->rank && !memcmp(graph_shape(g, v), l->grp->space, (size_t)l->grp->rank * sizeof(Sym));
+  if (!graph_rank(g, v)) return true;
+  if (!filled) return false;
+  if (!root && (group_leaf(g, v) || (l->all->groups->stored[v] && l->all->groups->of[v] != l->number))) return true;
+  if (o == OP_RANDOM) return true;
+  if (o == OP_BROADCAST) {
+    graph_attr(g, v, "axes", &n);
+    return !n;
+  }
+  if (!op_elementwise(o)) return false;
+  for (uint32_t i = 0; i < graph_at(g, v)->nin; i++)
+    if (!flat_ok(l, graph_in(g, v)[i], false)) return false;
+  return true;
+}
+
+static void store_outputs(Lower *l) {
+  for (uint32_t i = 0; i < l->grp->outputs.n; i++) {
+    Id v = l->grp->outputs.at[i];
+    Ex index[MAX_RANK];
+    lower_member_index(l, v, index);
+    Ex x = lower_pull(l, v, index, graph_rank(l->g, v));
+    lower_store(l, v, index, graph_rank(l->g, v), x, 0);
+  }
+}
+
+/* Scalars that the body reads are loaded before its loop. */
+static void pull_scalars(Lower *l, Id v, int depth) {
+  const Graph *g = l->g;
+  if (depth > 64) return;
+  if (!graph_rank(g, v)) {
+    if (l->all->groups->of[v] != l->number) lower_pull(l, v, NULL, 0);
+    return;
+  }
+  if (group_leaf(g, v) || (l->all->groups->of[v] != l->number && !group_free(g, v))) return;
+  if (graph_op(g, v) == OP_DYNAMIC_SLICE || graph_op(g, v) == OP_GATHER) return;
+  for (uint32_t i = 0; i < graph_at(g, v)->nin; i++) pull_scalars(l, graph_in(g, v)[i], depth + 1);
+}
+
+void strat_elem(Lower *l) {
+  const Group *grp = l->grp;
+  SymTab *t = l->all->ctx->syms;
+  int last = grp->rank - 1, lanes = lower_lanes(l);
+  Sym total = lower_total(l, grp->space, grp->rank);
+  bool flat = grp->rank > 0;
+  for (uint32_t i = 0; i < grp->members.n; i++) flat &= flat_ok(l, grp->members.at[i], true);
+  lower_stage(l, "main", total, grp->cost, grp->rank == 0);
+  if (!grp->rank) {
+    loop_axis(l->k, "t", sym_int(t, 1));
+    store_outputs(l);
+    l->out->schedule = "scalar";
+    return;
+  }
+  Ex lo = ex_idx(l->k, 0), hi;
+  if (flat) {
+    l->flat = 1;
+    Sym chunk = sym_int(t, CHUNK);
+    int64_t n;
+    hi = lower_dim(l, total);
+    if (sym_is_int(t, total, &n) && n <= CHUNK) loop_axis(l->k, "t", sym_int(t, 1));
+    else {
+      Ex c = loop_axis(l->k, "t", sym_div_up(t, total, chunk));
+      lo = ex_mul(l->k, c, ex_idx(l->k, CHUNK));
+      hi = ex_op2(l->k, OP_MINIMUM, hi, ex_add(l->k, lo, ex_idx(l->k, CHUNK)));
+    }
+  } else {
+    static const char *const name[] = {"i0", "i1", "i2", "i3", "i4", "i5", "i6", "i7"};
+    int first = last > LOOP_AXES ? last - LOOP_AXES : 0; /* a stage has so many axes; the rest are loops */
+    for (int i = first; i < last; i++) l->at[i] = loop_axis(l->k, name[i], grp->space[i]);
+    if (!last) loop_axis(l->k, "t", sym_int(t, 1));
+    for (int i = 0; i < first; i++) loop_for(l->k, name[i], lo, lower_dim(l, grp->space[i]), FOR_SERIAL, 0, TAIL_NONE, &l->at[i]);
+    hi = lower_dim(l, grp->space[last]);
+  }
+  for (uint32_t i = 0; i < grp->members.n; i++) pull_scalars(l, grp->members.at[i], 0);
+  int64_t one;
+  Ex j = lo;
+  bool single = !flat && sym_is_int(t, grp->space[last], &one) && one == 1;
+  if (!single) loop_for(l->k, "j", lo, hi, FOR_VECTOR, lanes, lower_tail(l), &j);
+  l->at[flat ? 0 : last] = j;
+  store_outputs(l);
+  while (l->k->depth) loop_end(l->k);
+  l->out->schedule = arena_printf(l->all->ctx->arena, "steps(%svectorize = %d, tail = %s)", flat ? "fuse, " : "", lanes, lower_tail(l) == TAIL_MASK ? "mask" : "peel");
+}

@@ -1,0 +1,316 @@
+/* Products: a register tile of MR rows and NV vectors of columns, the whole sum inside, the epilogue on the tile. The
+ * right-hand side is read as it lies where its columns are contiguous, else from panels [N / NR][K][NR], which an own
+ * stage packs (`prepare` does it where the operand is a parameter that the entry leaves alone). The left-hand side is
+ * never packed: its elements are broadcast. Further free and batch axes are axes of the stage; several contracted axes
+ * are nested loops. */
+#include "lower.h"
+#include <string.h>
+
+enum { PREFETCH = 8 };
+
+typedef struct Gemm {
+  Lower *l;
+  Id v, x, y;
+  DType dtype;
+  int nb, nc, nfx, nfy;              /* batch, contracted, free axes */
+  int bx[MAX_RANK], by[MAX_RANK], cx[MAX_RANK], cy[MAX_RANK], fx[MAX_RANK], fy[MAX_RANK];
+  int mr, nv, lanes, rows;           /* rows: of a task */
+  bool packed;
+  uint32_t panel;                    /* buffer of the panels */
+  Sym m, n;                          /* last free axis of each side; 1 where there is none */
+  Ex batch[MAX_RANK], xs[MAX_RANK], ys[MAX_RANK]; /* values of the stage's axes */
+  Ex k[MAX_RANK];
+} Gemm;
+
+static bool listed(const int *list, int n, int axis) {
+  for (int i = 0; i < n; i++)
+    if (list[i] == axis) return true;
+  return false;
+}
+
+static int free_axes(const Lower *l, Id v, const int *b, int nb, const int *c, int nc, int *out) {
+  int n = 0;
+  for (int i = 0; i < graph_rank(l->g, v); i++)
+    if (!listed(b, nb, i) && !listed(c, nc, i)) out[n++] = i;
+  return n;
+}
+
+static void read_axes(Gemm *g) {
+  const Graph *gr = g->l->g;
+  int n;
+  const int64_t *c = graph_attr(gr, g->v, "contract", &n);
+  g->nc = n / 2;
+  for (int i = 0; i < g->nc; i++) g->cx[i] = (int)c[i], g->cy[i] = (int)c[g->nc + i];
+  const int64_t *b = graph_attr(gr, g->v, "batch", &n);
+  g->nb = n / 2;
+  for (int i = 0; i < g->nb; i++) g->bx[i] = (int)b[i], g->by[i] = (int)b[g->nb + i];
+  g->nfx = free_axes(g->l, g->x, g->bx, g->nb, g->cx, g->nc, g->fx);
+  g->nfy = free_axes(g->l, g->y, g->by, g->nb, g->cy, g->nc, g->fy);
+}
+
+/* The tile: as many columns as the level's registers allow without much padding, then as many rows as are left.
+ * MR * NV + NV + 1 registers; four rows at least, so that a broadcast serves enough products. */
+static void choose_tile(Gemm *g) {
+  SymTab *t = g->l->all->ctx->syms;
+  int regs = g->l->all->target->vector_regs, most = regs >= 32 ? 4 : 2;
+  int64_t n = INT64_MAX, m = INT64_MAX;
+  sym_is_int(t, g->n, &n);
+  sym_is_int(t, g->m, &m);
+  int best = 1;
+  double score = 0;
+  for (int nv = 1; nv <= most; nv++) {
+    int mr = (regs - 1 - nv) / nv, nr = nv * g->lanes;
+    mr = mr > 14 ? 14 : mr;
+    if (mr > 8 && nv > 2) mr = 8;
+    if (m < mr) mr = (int)m;
+    double fill = n == INT64_MAX ? 1 : (double)n / (double)((n + nr - 1) / nr * nr);
+    double loads = (double)(mr * nv) / (mr + nv); /* products a load */
+    if (fill * loads > score * 1.02) score = fill * loads, best = nv;
+  }
+  g->nv = best;
+  g->mr = (regs - 1 - best) / best;
+  if (g->mr > 14) g->mr = 14;
+  if (best > 2 && g->mr > 8) g->mr = 8;
+  if (m < g->mr) g->mr = (int)m;
+  g->rows = 8 * g->mr;
+}
+
+/* The index of an operand from batch, free and contracted positions. */
+static void operand_index(const Gemm *g, bool right, Ex row, Ex *index) {
+  for (int i = 0; i < g->nb; i++) index[right ? g->by[i] : g->bx[i]] = g->batch[i];
+  for (int i = 0; i < g->nc; i++) index[right ? g->cy[i] : g->cx[i]] = g->k[i];
+  int n = right ? g->nfy : g->nfx;
+  for (int i = 0; i < n; i++) index[right ? g->fy[i] : g->fx[i]] = i == n - 1 ? row : right ? g->ys[i] : g->xs[i];
+}
+
+static int panel_index(const Gemm *g, Ex n, Ex *index) {
+  int r = 0;
+  for (int i = 0; i < g->nb; i++) index[r++] = g->batch[i];
+  for (int i = 0; i < g->nfy - 1; i++) index[r++] = g->ys[i];
+  for (int i = 0; i < g->nc; i++) index[r++] = g->k[i];
+  index[r++] = n;
+  return r;
+}
+
+static void open_sum(Gemm *g) {
+  static const char *const name[] = {"k", "k1", "k2", "k3", "k4", "k5", "k6", "k7"};
+  Lower *l = g->l;
+  for (int i = 0; i < g->nc; i++)
+    loop_for(l->k, name[i], ex_idx(l->k, 0), lower_dim(l, graph_shape(l->g, g->x)[g->cx[i]]), FOR_SERIAL, 0, TAIL_NONE, &g->k[i]);
+}
+
+/* ---- panels ----------------------------------------------------------------------------------------------------------- */
+
+/* The parameter behind a chain of transposes, if the entry does not update it. */
+static Id parameter(const Lower *l, Id v) {
+  while (graph_op(l->g, v) == OP_TRANSPOSE) v = *graph_in(l->g, v);
+  return graph_op(l->g, v) == OP_CELL && !(l->all->updated && l->all->updated[v]) ? v : 0;
+}
+
+static void pack_stage(Gemm *g) {
+  static const char *const name[] = {"b0", "b1", "b2", "b3", "b4", "b5", "b6", "b7"};
+  Lower *l = g->l;
+  Kernel *k = l->k;
+  SymTab *t = l->all->ctx->syms;
+  Sym shape[MAX_RANK], nr = sym_int(t, g->nv * g->lanes);
+  int r = 0;
+  for (int i = 0; i < g->nb; i++) shape[r++] = graph_shape(l->g, g->y)[g->by[i]];
+  for (int i = 0; i < g->nfy - 1; i++) shape[r++] = graph_shape(l->g, g->y)[g->fy[i]];
+  for (int i = 0; i < g->nc; i++) shape[r++] = graph_shape(l->g, g->y)[g->cy[i]];
+  shape[r++] = sym_round_up(t, g->n, nr);
+  Id cell = parameter(l, g->y);
+  g->panel = lower_scratch(l, "panels", g->dtype, shape, r, cell ? ARG_PACKED : ARG_SCRATCH, cell);
+  LoopBuf *b = loop_buf(k, g->panel);
+  b->layout = LAYOUT_PANEL;
+  b->panel_axis = r - 1;
+  b->width = g->nv * g->lanes;
+  b->align = sym_int(t, 64);
+  if (cell) {
+    Buf key = {0};
+    buf_printf(&key, "panels(%d)", g->nv * g->lanes);
+    for (Id v = g->y; v != cell; v = *graph_in(l->g, v)) {
+      int n;
+      const int64_t *axes = graph_attr(l->g, v, "axes", &n);
+      for (int i = 0; i < n; i++) buf_printf(&key, "%s%d", i ? "," : " transposed ", (int)axes[i]);
+    }
+    buf_put(&key, " summed over");
+    for (int i = 0; i < g->nc; i++) buf_printf(&key, " %d", g->cy[i]);
+    vec_last(&l->out->args).layout = str_intern(l->all->ctx->names, key.at);
+    buf_free(&key);
+  }
+  lower_stage(l, "pack", sym_product(t, shape, r), 12, false);
+  vec_last(&l->out->stages).prepares = cell != 0;
+  for (int i = 0; i < g->nb; i++) g->batch[i] = loop_axis(k, name[i], shape[i]);
+  for (int i = 0; i < g->nfy - 1; i++) g->ys[i] = loop_axis(k, name[g->nb + i], shape[g->nb + i]);
+  Ex n = loop_axis(k, "n", shape[r - 1]), size = lower_dim(l, g->n), index[MAX_RANK], at[MAX_RANK];
+  open_sum(g);
+  operand_index(g, true, ex_op2(k, OP_MINIMUM, n, ex_op2(k, OP_SUB, size, ex_idx(k, 1))), index);
+  Ex e = lower_pull(l, g->y, index, graph_rank(l->g, g->y));
+  panel_index(g, n, at);
+  loop_store(k, g->panel, at, r, ex_op3(k, OP_SELECT, ex_op2(k, OP_LESS, n, size), e, lower_zero(l, g->dtype)), 0);
+  while (k->depth) loop_end(k);
+}
+
+/* ---- the tile --------------------------------------------------------------------------------------------------------- */
+
+static Ex column(Gemm *g, Ex col, Ex v, int lanes) {
+  Kernel *k = g->l->k;
+  Ex n = ex_add(k, col, ex_mul(k, v, ex_idx(k, lanes)));
+  return lanes > 1 ? ex_add(k, n, ex_lane(k, lanes)) : n;
+}
+
+static void output_index(const Gemm *g, Ex m, Ex n, Ex *index) {
+  int r = 0;
+  for (int i = 0; i < g->nb; i++) index[r++] = g->batch[i];
+  for (int i = 0; i < g->nfx; i++) index[r++] = i == g->nfx - 1 ? m : g->xs[i];
+  for (int i = 0; i < g->nfy; i++) index[r++] = i == g->nfy - 1 ? n : g->ys[i];
+}
+
+/* mr rows from `row`, nv vectors of `lanes` columns from `col`. */
+static void tile(Gemm *g, int mr, int nv, int lanes, Ex row, Ex col, bool masked) {
+  Lower *l = g->l;
+  Kernel *k = l->k;
+  bool real = dtype_is_float(g->dtype);
+  int64_t dim[2] = {mr, nv};
+  Ex i, v, zero = ex_idx(k, 0), at[MAX_RANK], size = lower_dim(l, g->n);
+  uint32_t mark = l->memo.n;
+  uint32_t t = loop_reg(k, "t", g->dtype, lanes, 2, dim, lower_zero(l, g->dtype));
+  open_sum(g);
+  uint32_t b = loop_reg(k, "b", g->dtype, lanes, 1, &dim[1], 0);
+  loop_for(k, "v", zero, ex_idx(k, nv), FOR_UNROLL, 0, TAIL_NONE, &v);
+  Ex n = column(g, col, v, lanes);
+  if (g->packed) {
+    int r = panel_index(g, n, at);
+    loop_assign(k, b, &v, 1, ex_load(k, g->panel, at, r, 0, 0), 0);
+    if (g->nc == 1) { /* a few steps ahead of the sum */
+      at[r - 2] = ex_add(k, g->k[0], ex_idx(k, PREFETCH));
+      loop_prefetch(k, g->panel, at, r);
+    }
+  } else {
+    operand_index(g, true, n, at);
+    bool memory = group_leaf(l->g, g->y) || (l->all->groups->stored[g->y] && l->all->groups->of[g->y] != l->number);
+    if (masked && memory) loop_assign(k, b, &v, 1, lower_load(l, g->y, graph_shape(l->g, g->y), graph_rank(l->g, g->y), at, ex_op2(k, OP_LESS, n, size)), 0);
+    else {
+      if (masked) operand_index(g, true, ex_op2(k, OP_MINIMUM, n, ex_op2(k, OP_SUB, size, ex_idx(k, 1))), at);
+      loop_assign(k, b, &v, 1, lower_pull(l, g->y, at, graph_rank(l->g, g->y)), 0);
+    }
+  }
+  loop_end(k);
+  l->memo.n = mark; /* what was worked out there is out of sight here, also where both operands are one node */
+  loop_for(k, "i", zero, ex_idx(k, mr), FOR_UNROLL, 0, TAIL_NONE, &i);
+  operand_index(g, false, ex_add(k, row, i), at);
+  Ex a = loop_let(k, "a", lower_pull(l, g->x, at, graph_rank(l->g, g->x)));
+  loop_for(k, "v", zero, ex_idx(k, nv), FOR_UNROLL, 0, TAIL_NONE, &v);
+  Ex iv[2] = {i, v}, old = ex_reg(k, t, iv, 2), bv = ex_reg(k, b, &v, 1);
+  loop_assign(k, t, iv, 2, real ? ex_op3(k, OP_FMA, a, bv, old) : ex_add(k, old, ex_mul(k, a, bv)), 0);
+  loop_end(k);
+  loop_end(k);
+  for (int c = 0; c < g->nc; c++) loop_end(k);
+  l->memo.n = mark;
+
+  loop_for(k, "i", zero, ex_idx(k, mr), FOR_UNROLL, 0, TAIL_NONE, &i);
+  loop_for(k, "v", zero, ex_idx(k, nv), FOR_UNROLL, 0, TAIL_NONE, &v);
+  n = column(g, col, v, lanes);
+  if (masked) loop_if(k, ex_op2(k, OP_LESS, n, size));
+  output_index(g, ex_add(k, row, i), n, at);
+  int rank = graph_rank(l->g, g->v);
+  iv[0] = i, iv[1] = v;
+  lower_remember(l, g->v, at, rank, ex_reg(k, t, iv, 2));
+  for (uint32_t o = 0; o < l->grp->outputs.n; o++) {
+    Id out = l->grp->outputs.at[o];
+    lower_store(l, out, at, rank, lower_pull(l, out, at, rank), 0);
+  }
+  if (masked) loop_end(k);
+  loop_end(k);
+  loop_end(k);
+  l->memo.n = mark;
+}
+
+/* All rows lo .. hi of one panel: tiles of MR rows, the rest in halves. */
+static void panel_rows(Gemm *g, int nv, int lanes, Ex col, bool masked, Ex lo, Ex hi, int64_t constant) {
+  Kernel *k = g->l->k;
+  Ex count = ex_op2(k, OP_SUB, hi, lo), mr = ex_idx(k, g->mr), it;
+  loop_for(k, "it", ex_idx(k, 0), ex_op2(k, OP_FLOOR_DIV, count, mr), FOR_SERIAL, 0, TAIL_NONE, &it);
+  tile(g, g->mr, nv, lanes, loop_let(k, "row", ex_add(k, lo, ex_mul(k, it, mr))), col, masked);
+  loop_end(k);
+  if (g->mr == 1) return;
+  Ex row = loop_let(k, "rest", ex_op2(k, OP_SUB, hi, ex_op2(k, OP_FLOOR_MOD, count, mr)));
+  for (int s = 8; s; s /= 2) {
+    if (s >= g->mr || (constant >= 0 && !(constant % g->mr & s))) continue;
+    if (constant >= 0) {
+      tile(g, s, nv, lanes, row, col, masked);
+      row = loop_let(k, "rest", ex_add(k, row, ex_idx(k, s)));
+      continue;
+    }
+    Ex fits = ex_op2(k, OP_LESS_EQUAL, ex_add(k, row, ex_idx(k, s)), hi);
+    loop_if(k, fits);
+    tile(g, s, nv, lanes, row, col, masked);
+    loop_end(k);
+    row = loop_let(k, "rest", ex_add(k, row, ex_op3(k, OP_SELECT, fits, ex_idx(k, s), ex_idx(k, 0))));
+  }
+}
+
+/* Without masks the columns that do not fill a panel are done by single vectors, then one by one. */
+static void unmasked_rest(Gemm *g, Ex lo, Ex hi, int64_t constant) {
+  Lower *l = g->l;
+  Kernel *k = l->k;
+  Ex n = lower_dim(l, g->n), c;
+  for (int lanes = g->lanes; lanes; lanes = lanes > 1 ? 1 : 0) {
+    int wide = lanes > 1 ? g->nv * g->lanes : g->lanes;
+    Ex first = ex_mul(k, ex_op2(k, OP_FLOOR_DIV, n, ex_idx(k, wide)), ex_idx(k, wide));
+    loop_for(k, "c", ex_idx(k, 0), ex_op2(k, OP_FLOOR_DIV, ex_op2(k, OP_SUB, n, first), ex_idx(k, lanes)), FOR_SERIAL, 0, TAIL_NONE, &c);
+    panel_rows(g, 1, lanes, loop_let(k, "col", ex_add(k, first, ex_mul(k, c, ex_idx(k, lanes)))), false, lo, hi, constant);
+    loop_end(k);
+  }
+}
+
+void strat_gemm(Lower *l) {
+  static const char *const name[] = {"b0", "b1", "b2", "b3", "b4", "b5", "b6", "b7"};
+  Kernel *k = l->k;
+  SymTab *t = l->all->ctx->syms;
+  Gemm g = {.l = l, .v = l->grp->anchor, .x = graph_in(l->g, l->grp->anchor)[0], .y = graph_in(l->g, l->grp->anchor)[1]};
+  g.dtype = graph_dtype(l->g, g.v);
+  read_axes(&g);
+  g.lanes = l->all->target->vector_bytes / (int)dtype_size(g.dtype);
+  g.m = g.nfx ? graph_shape(l->g, g.x)[g.fx[g.nfx - 1]] : sym_int(t, 1);
+  g.n = g.nfy ? graph_shape(l->g, g.y)[g.fy[g.nfy - 1]] : sym_int(t, 1);
+  choose_tile(&g);
+  if (!g.nfy) g.nv = g.lanes = 1; /* a column alone: a row is a sum of its own */
+  int nr = g.nv * g.lanes, yr = graph_rank(l->g, g.y);
+  bool along = g.nfy && g.fy[g.nfy - 1] == yr - 1; /* columns lie one after the other */
+  g.packed = g.nfy && (!along || parameter(l, g.y));
+  if (g.packed) pack_stage(&g);
+  bool full = sym_divides(l->all->facts, nr, g.n), mask = target_mask(l->all->target, g.dtype);
+  for (uint32_t i = 0; i < l->grp->outputs.n; i++) mask &= target_mask(l->all->target, graph_dtype(l->g, l->grp->outputs.at[i]));
+  bool rest = !full && !mask && nr > 1;
+
+  Sym cost = sym_product(t, graph_shape(l->g, g.v), graph_rank(l->g, g.v));
+  for (int i = 0; i < g.nc; i++) cost = sym_mul(t, cost, graph_shape(l->g, g.x)[g.cx[i]]);
+  lower_stage(l, "main", cost, 1, false);
+  int axes = 0;
+  for (int i = 0; i < g.nb; i++) g.batch[i] = loop_axis(k, name[axes++], graph_shape(l->g, g.x)[g.bx[i]]);
+  for (int i = 0; i < g.nfx - 1; i++) g.xs[i] = loop_axis(k, name[axes++], graph_shape(l->g, g.x)[g.fx[i]]);
+  for (int i = 0; i < g.nfy - 1; i++) g.ys[i] = loop_axis(k, name[axes++], graph_shape(l->g, g.y)[g.fy[i]]);
+  int64_t rows = -1;
+  sym_is_int(t, g.m, &rows);
+  Sym panels = rest ? sym_op(t, SYM_FLOORDIV, g.n, sym_int(t, nr)) : sym_div_up(t, g.n, sym_int(t, nr));
+  Ex jp = loop_axis(k, "jp", rest ? sym_add(t, panels, sym_int(t, 1)) : panels), lo = ex_idx(k, 0), hi = lower_dim(l, g.m);
+  if (rows < 0 || rows > g.rows) {
+    Ex ib = loop_axis(k, "ib", sym_div_up(t, g.m, sym_int(t, g.rows)));
+    lo = ex_mul(k, ib, ex_idx(k, g.rows));
+    hi = loop_let(k, "end", ex_op2(k, OP_MINIMUM, hi, ex_add(k, lo, ex_idx(k, g.rows))));
+    if (rows >= 0 && rows % g.rows) rows = -1;
+    else if (rows >= 0) rows = g.rows;
+  }
+  Ex col = ex_mul(k, jp, ex_idx(k, nr));
+  if (rest) {
+    loop_if(k, ex_op2(k, OP_LESS, jp, lower_dim(l, panels)));
+    panel_rows(&g, g.nv, g.lanes, col, false, lo, hi, rows);
+    loop_else(k);
+    unmasked_rest(&g, lo, hi, rows);
+    loop_end(k);
+  } else panel_rows(&g, g.nv, g.lanes, col, !full && nr > 1, lo, hi, rows);
+  while (k->depth) loop_end(k);
+  l->out->schedule = arena_printf(l->all->ctx->arena, "gemm(MR = %d, NV = %d, rows = %d, rhs = %s, tail = %s)", g.mr, g.nv, g.rows,
+                                  g.packed ? parameter(l, g.y) ? "prepared" : "packed" : "plain", full ? "none" : rest ? "peel" : "mask");
+}

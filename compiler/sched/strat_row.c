@@ -1,0 +1,196 @@
+/* Row groups: a task is a row of the space. Its members have levels: what needs no reduction is level 0, what needs the
+ * result of a reduction over level k is level k + 1. Each level is one pass over the row. A constant row that fits is held
+ * in registers between the passes; else later passes work their values out anew from memory. */
+#include "fold.h"
+#include <string.h>
+
+typedef struct Row {
+  Lower *l;
+  int *level;       /* node -> level, for members */
+  uint8_t *rowwise; /* node -> one value a row (a reduction, or at row positions) */
+  uint32_t *reg;    /* node -> register + 1 that holds it along the row */
+  int lanes, nv;    /* nv: vectors of a held row, 0: not held */
+  int last;
+} Row;
+
+static bool in_group(const Row *r, Id v) { return r->l->all->groups->of[v] == r->l->number; }
+
+static bool is_reduction(const Row *r, Id v) {
+  OpClass c = OP_INFO[graph_op(r->l->g, v)].cls;
+  return c == CLASS_REDUCE || c == CLASS_ARG;
+}
+
+static int level_of(Row *r, Id v) {
+  const Graph *g = r->l->g;
+  if (group_leaf(g, v) || (!in_group(r, v) && !group_free(g, v))) return 0;
+  if (in_group(r, v) && r->level[v] >= 0) return r->level[v];
+  int most = 0;
+  for (uint32_t i = 0; i < graph_at(g, v)->nin; i++) {
+    int k = level_of(r, graph_in(g, v)[i]);
+    if (k > most) most = k;
+  }
+  if (in_group(r, v) && is_reduction(r, v)) most++;
+  if (in_group(r, v)) r->level[v] = most;
+  return most;
+}
+
+static bool fills_row(const Row *r, Id v) {
+  const Graph *g = r->l->g;
+  int64_t one;
+  if (r->rowwise[v] || graph_rank(g, v) != r->last + 1 || graph_shape(g, v)[r->last] != r->l->grp->space[r->last]) return false;
+  return !sym_is_int(g->ctx->syms, r->l->grp->space[r->last], &one) || one != 1;
+}
+
+/* Reads of v at the row's own index, through free nodes that leave the index as it is: what could be held. */
+static void held_reads(Row *r, Id v, int level, bool *hold) {
+  const Graph *g = r->l->g;
+  for (uint32_t i = 0; i < graph_at(g, v)->nin; i++) {
+    Id x = graph_in(g, v)[i];
+    if (!op_elementwise(graph_op(g, v)) && !is_reduction(r, v)) continue;
+    if (!fills_row(r, x) || group_free(g, x) || graph_op(g, x) == OP_GATHER) continue;
+    if (level_of(r, x) < level || (is_reduction(r, v) && level_of(r, x) < level - 1)) hold[x] = true;
+    else if (in_group(r, x)) held_reads(r, x, level, hold);
+  }
+}
+
+static void plan_registers(Row *r, int levels) {
+  Lower *l = r->l;
+  int64_t n;
+  const Target *t = l->all->target;
+  if (levels < 1 || !sym_is_int(l->all->ctx->syms, l->grp->space[r->last], &n) || n < 2) return;
+  int nv = (int)((n + r->lanes - 1) / r->lanes);
+  if (n > 8 * (int64_t)r->lanes || (n % r->lanes && lower_tail(l) != TAIL_MASK)) return;
+  bool *hold = ARENA_ARRAY(l->all->ctx->arena, bool, l->g->node.n);
+  for (uint32_t i = 0; i < l->grp->members.n; i++) {
+    Id v = l->grp->members.at[i];
+    if (!r->rowwise[v] || is_reduction(r, v)) held_reads(r, v, r->level[v], hold);
+  }
+  int held = 0;
+  for (uint32_t v = 0; v < l->g->node.n; v++) held += hold[v];
+  if (!held || held * nv + 6 > t->vector_regs) return;
+  r->nv = nv;
+  for (uint32_t v = 0; v < l->g->node.n; v++)
+    if (hold[v]) {
+      int64_t dim = nv;
+      DType d = graph_dtype(l->g, v);
+      r->reg[v] = 1 + loop_reg(l->k, arena_printf(l->all->ctx->arena, "h%u", v), d, r->lanes, 1, &dim, 0);
+    }
+}
+
+/* Values of one level at the place `j` of the row: held ones, then outputs and reductions. */
+static void pass_body(Row *r, int level, Ex j, Ex slot, const uint32_t *acc) {
+  Lower *l = r->l;
+  Kernel *k = l->k;
+  Ex index[MAX_RANK];
+  l->at[r->last] = j;
+  for (uint32_t v = 0; r->nv && v < l->g->node.n; v++) {
+    if (!r->reg[v]) continue;
+    int made = level_of(r, v);
+    memcpy(index, l->at, sizeof index);
+    if (made < level) lower_remember(l, v, index, r->last + 1, ex_reg(k, r->reg[v] - 1, &slot, 1));
+    if (made == level) loop_assign(k, r->reg[v] - 1, &slot, 1, lower_pull(l, v, index, r->last + 1), 0);
+  }
+  for (uint32_t i = 0; i < l->grp->members.n; i++) {
+    Id v = l->grp->members.at[i];
+    if (is_reduction(r, v) && r->level[v] == level + 1 && acc[i]) {
+      Op o = graph_op(l->g, v);
+      Ex e = lower_pull(l, *graph_in(l->g, v), l->at, r->last + 1), old = ex_reg(k, acc[i] - 1, NULL, 0);
+      if (graph_dtype(l->g, v) == DT_BOOL) e = ex_convert(k, DT_I32, e);
+      loop_assign(k, acc[i] - 1, NULL, 0, ex_op2(k, fold_step(o), old, e), 0);
+    } else if (!r->rowwise[v] && l->all->groups->stored[v] && r->level[v] == level) {
+      lower_member_index(l, v, index);
+      lower_store(l, v, index, graph_rank(l->g, v), lower_pull(l, v, index, graph_rank(l->g, v)), 0);
+    }
+  }
+}
+
+static void row_pass(Row *r, int level) {
+  Lower *l = r->l;
+  Kernel *k = l->k;
+  bool any = false;
+  uint32_t *acc = ARENA_ARRAY(l->all->ctx->arena, uint32_t, l->grp->members.n);
+  for (uint32_t i = 0; i < l->grp->members.n; i++) { /* what has one value a row comes first, outside the loop */
+    Id v = l->grp->members.at[i];
+    Ex index[MAX_RANK];
+    if (r->rowwise[v] && !is_reduction(r, v) && r->level[v] <= level) {
+      lower_member_index(l, v, index);
+      lower_pull(l, v, index, graph_rank(l->g, v));
+    }
+    if (is_reduction(r, v) && r->level[v] == level + 1) {
+      if (OP_INFO[graph_op(l->g, v)].cls == CLASS_ARG) continue;
+      DType d = fold_dtype(graph_dtype(l->g, v));
+      acc[i] = 1 + loop_reg(k, arena_printf(l->all->ctx->arena, "r%u", v), d, r->lanes, 0, NULL, fold_start(l, graph_op(l->g, v), d));
+      any = true;
+    }
+    any |= !r->rowwise[v] && l->all->groups->stored[v] && r->level[v] == level;
+  }
+  for (uint32_t v = 0; r->nv && v < l->g->node.n; v++) any |= r->reg[v] && level_of(r, v) == level;
+  Ex n = lower_dim(l, l->grp->space[r->last]), j, slot = 0;
+  uint32_t mark = l->memo.n;
+  if (any && r->nv) {
+    int64_t size;
+    sym_is_int(l->all->ctx->syms, l->grp->space[r->last], &size);
+    loop_for(k, "v", ex_idx(k, 0), ex_idx(k, r->nv), FOR_UNROLL, 0, TAIL_NONE, &slot);
+    j = ex_add(k, ex_mul(k, slot, ex_idx(k, r->lanes)), ex_lane(k, r->lanes));
+    if (size % r->lanes) loop_if(k, ex_op2(k, OP_LESS, j, n));
+    pass_body(r, level, j, slot, acc);
+    if (size % r->lanes) loop_end(k);
+    loop_end(k);
+  } else if (any) {
+    if (r->lanes == 1) loop_for(k, "j", ex_idx(k, 0), n, FOR_SERIAL, 0, TAIL_NONE, &j);
+    else loop_for(k, "j", ex_idx(k, 0), n, FOR_VECTOR, r->lanes, lower_tail(l), &j);
+    pass_body(r, level, j, 0, acc);
+    loop_end(k);
+  }
+  l->memo.n = mark;
+  for (uint32_t i = 0; i < l->grp->members.n; i++) {
+    Id v = l->grp->members.at[i];
+    Ex index[MAX_RANK];
+    if (acc[i]) {
+      Ex e = ex_reg(k, acc[i] - 1, NULL, 0);
+      if (r->lanes > 1) e = ex_op1(k, fold_lanes(graph_op(l->g, v)), e);
+      if (graph_dtype(l->g, v) == DT_BOOL) e = ex_op2(k, OP_NOT_EQUAL, e, ex_int(k, DT_I32, 0));
+      lower_member_index(l, v, index);
+      lower_remember(l, v, index, graph_rank(l->g, v), loop_let(k, arena_printf(l->all->ctx->arena, "v%u", v), e));
+    } else if (is_reduction(r, v) && r->level[v] == level + 1) {
+      Ex e = fold_arg(l, v, l->at, r->last);
+      lower_member_index(l, v, index);
+      lower_remember(l, v, index, graph_rank(l->g, v), e);
+    }
+  }
+}
+
+void strat_row(Lower *l) {
+  static const char *const name[] = {"i0", "i1", "i2", "i3", "i4", "i5", "i6", "i7"};
+  const Group *grp = l->grp;
+  Arena *a = l->all->ctx->arena;
+  Row r = {.l = l, .lanes = lower_lanes(l), .last = grp->rank - 1, .level = ARENA_ARRAY(a, int, l->g->node.n),
+           .rowwise = ARENA_ARRAY(a, uint8_t, l->g->node.n), .reg = ARENA_ARRAY(a, uint32_t, l->g->node.n)};
+  int levels = 0;
+  int64_t one;
+  if (sym_is_int(l->all->ctx->syms, grp->space[r.last], &one) && one == 1) r.lanes = 1;
+  memset(r.level, -1, l->g->node.n * sizeof *r.level);
+  for (uint32_t i = 0; i < grp->members.n; i++) {
+    Id v = grp->members.at[i];
+    r.rowwise[v] = is_reduction(&r, v) || graph_rank(l->g, v) != grp->rank || memcmp(graph_shape(l->g, v), grp->space, (size_t)grp->rank * sizeof(Sym));
+    int k = level_of(&r, v);
+    if (k > levels) levels = k;
+  }
+  lower_stage(l, "main", lower_total(l, grp->space, grp->rank), grp->cost * 1.5, false);
+  int first = r.last > LOOP_AXES ? r.last - LOOP_AXES : 0;
+  for (int i = first; i < r.last; i++) l->at[i] = loop_axis(l->k, name[i], grp->space[i]);
+  if (r.last == 0) loop_axis(l->k, "t", sym_int(l->all->ctx->syms, 1));
+  for (int i = 0; i < first; i++) loop_for(l->k, name[i], ex_idx(l->k, 0), lower_dim(l, grp->space[i]), FOR_SERIAL, 0, TAIL_NONE, &l->at[i]);
+  plan_registers(&r, levels);
+  for (int k = 0; k <= levels; k++) row_pass(&r, k);
+  for (uint32_t i = 0; i < grp->outputs.n; i++) {
+    Id v = grp->outputs.at[i];
+    Ex index[MAX_RANK];
+    if (!r.rowwise[v]) continue;
+    lower_member_index(l, v, index);
+    lower_store(l, v, index, graph_rank(l->g, v), lower_pull(l, v, index, graph_rank(l->g, v)), 0);
+  }
+  while (l->k->depth) loop_end(l->k);
+  l->out->schedule = r.nv ? arena_printf(a, "rowop(lanes = %d, vectors = %d, passes = %d, hold = registers)", r.lanes, r.nv, levels + 1)
+                          : arena_printf(a, "rowop(lanes = %d, passes = %d, hold = n, tail = %s)", r.lanes, levels + 1, lower_tail(l) == TAIL_MASK ? "mask" : "peel");
+}

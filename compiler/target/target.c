@@ -1,0 +1,27 @@
+#include "target.h"
+#include <string.h>
+
+#define V2_NEEDS (CPU_SSE42 | CPU_POPCNT | CPU_SSSE3)
+#define V3_NEEDS (V2_NEEDS | CPU_AVX | CPU_AVX2 | CPU_FMA | CPU_F16C | CPU_BMI1 | CPU_BMI2 | CPU_LZCNT | CPU_MOVBE)
+#define V4_NEEDS (V3_NEEDS | CPU_AVX512F | CPU_AVX512BW | CPU_AVX512CD | CPU_AVX512DQ | CPU_AVX512VL)
+
+/* v2 keeps one register free: its instructions overwrite an operand, so a product needs a place of its own. */
+const Target TARGETS[LEVEL_COUNT] = {
+    {LEVEL_V2, "v2", "x86_64", "x86_64-unknown-linux-gnu", "x86-64-v2", "", "", "x86-64-v2 (SSE4.2)", V2_NEEDS, 16, 15, false},
+    {LEVEL_V3, "v3", "x86_64", "x86_64-unknown-linux-gnu", "x86-64-v3", "", "", "x86-64-v3 (AVX2, FMA)", V3_NEEDS, 32, 16, true},
+    {LEVEL_V4, "v4", "x86_64", "x86_64-unknown-linux-gnu", "x86-64-v4", "", "", "x86-64-v4 (AVX-512)", V4_NEEDS, 64, 32, true},
+    {LEVEL_A64, "a64", "aarch64", "aarch64-unknown-linux-gnu", "generic", "+neon,+dotprod", "", "AArch64 (NEON, dot product)", CPU_NEON | CPU_DOTPROD, 16, 32, true},
+};
+
+const Target *target_find(const char *name) {
+  for (int i = 0; i < LEVEL_COUNT; i++)
+    if (!strcmp(TARGETS[i].name, name)) return &TARGETS[i];
+  return NULL;
+}
+
+int target_lanes(const Target *t, DType d) { return t->vector_bytes / (int)dtype_size(d); }
+
+bool target_mask(const Target *t, DType d) {
+  size_t n = dtype_size(d);
+  return t->level == LEVEL_V4 || (t->level == LEVEL_V3 && n >= 4);
+}
