@@ -1,0 +1,48 @@
+#!/bin/sh
+# embed_runtime.sh OUT.c ROOT CLANG LLD: compiles the runtime for artefacts (ROOT/runtime/cpu) into one relocatable object, makes
+# the stub C library it is linked against from libc.list, and writes both as bytes into OUT.c (link.h names them).
+set -eu
+out=$1 root=$2 clang=$3 lld=$4
+list=$root/compiler/emit/libc.list
+tmp=$(mktemp -d "${TMPDIR:-/tmp}/sinter.XXXXXX")
+trap 'rm -rf "$tmp"' EXIT
+bytes() { # NAME FILE
+  printf 'static const unsigned char %s[] __attribute__((aligned(16))) = {\n' "$1"
+  od -An -v -tu1 "$2" | sed -e 's/  */ /g' -e 's/^ //' -e 's/ *$//' -e 's/ /,/g' -e 's/$/,/'
+  echo '};'
+}
+{
+  echo '/* Made by compiler/emit/embed_runtime.sh from runtime/ and libc.list. */'
+  echo '#include "link.h"'
+} >"$out.tmp"
+for arch in x86_64 aarch64; do
+  case $arch in
+  x86_64) triple=x86_64-unknown-linux-gnu version=GLIBC_2.2.5 ;;
+  aarch64) triple=aarch64-unknown-linux-gnu version=GLIBC_2.17 ;;
+  esac
+  flags="--target=$triple -std=c17 -O2 -fPIC -fvisibility=hidden -ffreestanding -fno-builtin -fno-stack-protector -fno-ident"
+  flags="$flags -fno-asynchronous-unwind-tables -fno-unwind-tables -ffunction-sections -fdata-sections -nostdlibinc"
+  objects=
+  for f in "$root"/runtime/cpu/*.c; do
+    o=$tmp/$arch.$(basename "$f" .c).o
+    # shellcheck disable=SC2086
+    "$clang" $flags "-I$root/runtime" "-I$root/runtime/cpu" "-ffile-prefix-map=$root=." -c "$f" -o "$o"
+    objects="$objects $o"
+  done
+  # shellcheck disable=SC2086
+  "$lld" -r --strip-debug $objects -o "$tmp/$arch.runtime.o"
+  sed -e 's/#.*//' -e '/^ *$/d' -e 's/.*/void &(void);void &(void) {}/' "$list" >"$tmp/$arch.libc.c"
+  { echo "$version { global:"; sed -e 's/#.*//' -e '/^ *$/d' -e 's/$/;/' "$list"; echo 'local: *; };'; } >"$tmp/$arch.map"
+  "$clang" --target=$triple -O1 -fPIC -ffreestanding -fno-builtin -fno-ident -fno-asynchronous-unwind-tables -w -c "$tmp/$arch.libc.c" -o "$tmp/$arch.libc.o"
+  "$lld" -shared -s --build-id=none -soname libc.so.6 -z max-page-size=4096 -z noseparate-code --version-script "$tmp/$arch.map" "$tmp/$arch.libc.o" -o "$tmp/$arch.libc.so"
+  bytes "runtime_$arch" "$tmp/$arch.runtime.o" >>"$out.tmp"
+  bytes "libc_$arch" "$tmp/$arch.libc.so" >>"$out.tmp"
+done
+cat >>"$out.tmp" <<'C'
+const LinkArch LINK_ARCHS[] = {
+    {"x86_64", "elf_x86_64", runtime_x86_64, sizeof runtime_x86_64, libc_x86_64, sizeof libc_x86_64},
+    {"aarch64", "aarch64linux", runtime_aarch64, sizeof runtime_aarch64, libc_aarch64, sizeof libc_aarch64},
+    {0},
+};
+C
+mv "$out.tmp" "$out"

@@ -1,0 +1,29 @@
+/* The object that joins the generated code, the description and the runtime in one artefact. It defines, hidden:
+ * sinter_model, sinter_consts, sinter_kernels and sinter_image (runtime/abi.h), and exports sinter_query_v1 and the
+ * PREFIX_ functions, each a jump into the runtime. */
+#ifndef SINTER_EMIT_HOST_OBJECT_H
+#define SINTER_EMIT_HOST_OBJECT_H
+#include "emitter.h"
+#include "host_blob.h"
+
+typedef struct HostStub {  /* an exported function that ends in a call of a hidden one of the same arguments */
+  const char *name, *to;
+  const char *signature;   /* result, then arguments: v nothing, p pointer, i int, l 64 bits: "ippl" */
+  bool numbered;           /* `to` has one argument more, the second: this number */
+  uint32_t number;
+} HostStub;
+
+typedef struct HostRequest {
+  const HostBlob *blob;
+  const HostStub *stubs;
+  int nstubs;
+  const Target *target;    /* its arch counts, not its level: stubs run on every processor */
+  Arena *arena;            /* of the result */
+} HostRequest;
+
+/* The exported functions of an artefact, in the order of the header. */
+typedef Vec(HostStub) HostStubs;
+void host_stubs(const HostLayout *, HostStubs *out);
+
+bool emit_host(const HostRequest *, EmitResult *out); /* llvm_host.c, behind SinterEmitter */
+#endif

@@ -1,0 +1,168 @@
+#include "link.h"
+#include "abi.h"
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+static const char LINKER[] = "ld.lld-19";
+
+const char *link_folder(Ctx *c) {
+  const char *base = getenv("TMPDIR");
+  char *path = arena_printf(c->arena, "%s/sinter.XXXXXX", base && *base ? base : "/tmp");
+  if (mkdtemp(path)) return path;
+  diag_error(c->diag, "temporary-folder", 0, "cannot make a temporary folder %s: %s; set TMPDIR to a folder that can be written", path, strerror(errno));
+  return NULL;
+}
+
+void link_folder_remove(const char *folder) {
+  DIR *d = folder ? opendir(folder) : NULL;
+  if (!d) return;
+  for (struct dirent *e; (e = readdir(d));) unlinkat(dirfd(d), e->d_name, 0); /* "." and ".." refuse by themselves */
+  closedir(d);
+  rmdir(folder);
+}
+
+bool link_writable(Ctx *c, const char *output) {
+  struct stat st;
+  if (!*output) return diag_error(c->diag, "output-name", 0, "the name of the output is empty: give one by -o FILE");
+  size_t n = strlen(output);
+  if (output[n - 1] == '/' || (stat(output, &st) == 0 && S_ISDIR(st.st_mode)))
+    return diag_error(c->diag, "output-folder", 0, "cannot write %s: it is a folder; name a file by -o", output);
+  const char *slash = strrchr(output, '/');
+  const char *parent = !slash ? "." : slash == output ? "/" : arena_strndup(c->arena, output, (size_t)(slash - output));
+  if (stat(parent, &st) || !S_ISDIR(st.st_mode)) return diag_error(c->diag, "output-parent", 0, "cannot write %s: there is no folder %s", output, parent);
+  if (access(parent, W_OK)) return diag_error(c->diag, "output-parent", 0, "cannot write %s: the folder %s cannot be written: %s", output, parent, strerror(errno));
+  return true;
+}
+
+bool link_write(Arena *a, const char *path, const void *p, size_t n, const char **why) {
+  struct rlimit limit; /* writing beyond it would end the process by a signal */
+  if (getrlimit(RLIMIT_FSIZE, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY && n > limit.rlim_cur) {
+    *why = arena_printf(a, "cannot write %s: its %zu bytes are above the file-size limit of %llu (ulimit -f)", path, n, (unsigned long long)limit.rlim_cur);
+    return false;
+  }
+  return file_write(a, path, p, n, why);
+}
+
+/* Runs a program to its end. Its messages land in *said, at most 4 KB. Returns its wait status, or -1 and errno. */
+static int run(Arena *a, const char *const *argv, const char **said) {
+  int out[2], failed[2], status = -1;
+  if (pipe2(out, O_CLOEXEC)) return -1;
+  if (pipe2(failed, O_CLOEXEC)) {
+    close(out[0]);
+    close(out[1]);
+    return -1;
+  }
+  pid_t pid = fork();
+  if (pid == 0) {
+    dup2(out[1], 1);
+    dup2(out[1], 2);
+    execvp(argv[0], (char *const *)argv);
+    int e = errno;
+    _exit(write(failed[1], &e, sizeof e) == sizeof e ? 127 : 126);
+  }
+  close(out[1]);
+  close(failed[1]);
+  char *text = arena_alloc(a, 4097), drain[512];
+  size_t n = 0;
+  for (ssize_t k; pid > 0;) {
+    k = n < 4096 ? read(out[0], text + n, 4096 - n) : read(out[0], drain, sizeof drain);
+    if (k < 0 && errno == EINTR) continue;
+    if (k <= 0) break;
+    if (n < 4096) n += (size_t)k;
+  }
+  *said = text;
+  int e = 0;
+  if (pid > 0) {
+    ssize_t k = read(failed[0], &e, sizeof e);
+    while (waitpid(pid, &status, 0) < 0 && errno == EINTR) continue;
+    if (k == sizeof e) status = -1;
+  } else
+    e = errno;
+  close(out[0]);
+  close(failed[0]);
+  if (e) errno = e;
+  return status;
+}
+
+static bool put(Ctx *c, const char *folder, const char *name, const void *p, size_t n) {
+  const char *why;
+  if (link_write(c->arena, arena_printf(c->arena, "%s/%s", folder, name), p, n, &why)) return true;
+  return diag_error(c->diag, "temporary-file", 0, "%s", why);
+}
+
+static bool run_linker(Ctx *c, const char *const *argv, const char *output) {
+  const char *said;
+  int status = run(c->arena, argv, &said);
+  if (status == -1 && errno == ENOENT)
+    return diag_error(c->diag, "no-linker", 0, "cannot run the linker %s: it is not installed; install it (Debian: apt-get install lld-19) or name one by --linker", argv[0]);
+  if (status == -1) return diag_error(c->diag, "no-linker", 0, "cannot run the linker %s: %s", argv[0], strerror(errno));
+  if (WIFSIGNALED(status) && WTERMSIG(status) == SIGXFSZ)
+    return diag_error(c->diag, "link", 0, "cannot write %s: it is above the file-size limit (ulimit -f)", output);
+  if (WIFSIGNALED(status)) return diag_error(c->diag, "link", 0, "the linker %s was ended by signal %d", argv[0], WTERMSIG(status));
+  if (WEXITSTATUS(status) == 0) return true;
+  if (!*said) said = arena_printf(c->arena, "it ended with status %d", WEXITSTATUS(status));
+  const char *end = strchr(said, '\n');
+  return diag_error(c->diag, "link", 0, "the linker %s failed: %.*s", argv[0], (int)(end ? (size_t)(end - said) : strlen(said)), said);
+}
+
+static bool finish(Ctx *c, const LinkRequest *q, const char *linked) {
+  const char *why = NULL;
+  size_t n;
+  char *p = file_read(c->arena, linked, &n, &why);
+  if (!p) return diag_error(c->diag, "link", 0, "%s", why);
+  if (!q->relocatable) {
+    SinterTail t = {.magic = "SINTER\r", .abi = SINTER_ABI_VERSION, .size = sizeof t, .length = n, .crc64 = crc64(p, n, 0)};
+    t.magic[7] = '\n';
+    char *all = arena_alloc(c->arena, n + sizeof t);
+    memcpy(all, p, n);
+    memcpy(all + n, &t, sizeof t);
+    p = all;
+    n += sizeof t;
+  }
+  return link_write(c->arena, q->output, p, n, &why) || diag_error(c->diag, "output-file", 0, "%s", why);
+}
+
+bool link_artefact(Ctx *c, const LinkRequest *q) {
+  const LinkArch *arch = LINK_ARCHS;
+  while (arch->name && strcmp(arch->name, q->arch)) arch++;
+  if (!arch->name) BUG("no runtime for %s", q->arch);
+  const char *base = strrchr(q->output, '/');
+  Arena *a = c->arena;
+  Buf script = {0};
+  buf_put(&script, "{\n  global:\n");
+  for (int i = 0; i < q->nexports; i++) buf_printf(&script, "    \"%s\";\n", q->exports[i]);
+  buf_put(&script, "  local: *;\n};\n");
+  bool ok = put(c, q->folder, "exports", script.at, script.n) && put(c, q->folder, "runtime.o", arch->runtime, arch->runtime_bytes) &&
+            put(c, q->folder, "libc.so.6", arch->libc, arch->libc_bytes);
+  buf_free(&script);
+  if (!ok) return false;
+  const char *out = arena_printf(a, "%s/linked", q->folder);
+  Vec(const char *) argv = {0};
+  vec_push(a, &argv, q->linker ? q->linker : LINKER);
+  vec_push(a, &argv, "-m");
+  vec_push(a, &argv, arch->emulation);
+  if (q->relocatable) vec_push(a, &argv, "-r");
+  else {
+    const char *const flags[] = {"-shared", "--build-id=none", "--gc-sections", "--no-undefined", "-s", "-z", "relro", "-z", "now", "-z", "noexecstack", "-soname"};
+    for (size_t i = 0; i < sizeof flags / sizeof *flags; i++) vec_push(a, &argv, flags[i]);
+    vec_push(a, &argv, base ? base + 1 : q->output);
+    vec_push(a, &argv, "--version-script");
+    vec_push(a, &argv, arena_printf(a, "%s/exports", q->folder));
+  }
+  vec_push(a, &argv, "-o");
+  vec_push(a, &argv, out);
+  for (int i = 0; i < q->nobjects; i++) vec_push(a, &argv, q->objects[i]);
+  vec_push(a, &argv, arena_printf(a, "%s/runtime.o", q->folder));
+  if (!q->relocatable) vec_push(a, &argv, arena_printf(a, "%s/libc.so.6", q->folder));
+  vec_push(a, &argv, NULL);
+  return run_linker(c, argv.at, q->output) && finish(c, q, out);
+}

@@ -1,0 +1,263 @@
+#include "pipeline.h"
+#include "check.h"
+#include "expand_math.h"
+#include "host_object.h"
+#include "link.h"
+#include "pass.h"
+#include "simplify.h"
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+/* ---- the passes ------------------------------------------------------------------------------------------------------ */
+
+static const struct {
+  const char *name;
+  GraphPass *pass;
+} GRAPH_PASSES[] = {
+    {"inline", pass_inline_all}, /* composites too: fusion finds their loops again */
+    {"simplify", pass_simplify},
+};
+
+enum { CHECK_SIZE = 3, CHECK_SEED = 1 }; /* of --check: dimensions near this */
+
+static bool dump_graph(Compilation *c, const char *name) {
+  if (!c->options->dump_dir) return true;
+  Buf text = {0};
+  program_print(c->program, false, &text);
+  bool ok = compile_dump(c, name, "sir", &text);
+  buf_free(&text);
+  return ok;
+}
+
+bool compile_graphs(Compilation *c) {
+  bool ok = dump_graph(c, "trace");
+  for (size_t i = 0; ok && i < sizeof GRAPH_PASSES / sizeof *GRAPH_PASSES; i++) {
+    const char *name = GRAPH_PASSES[i].name;
+    Program before = check_snapshot(c->program);
+    compile_timed(c, "");
+    ok = program_map(c->program, GRAPH_PASSES[i].pass, NULL);
+    compile_timed(c, name);
+    ok = ok && program_verify(c->program);
+    compile_timed(c, "verify");
+    ok = ok && dump_graph(c, name);
+    for (int k = 0; ok && c->options->check && k < (int)c->program->entries.n; k++) ok = check_pass(&before, c->program, name, k, CHECK_SIZE, CHECK_SEED);
+    if (c->options->check) compile_timed(c, "check");
+  }
+  return ok;
+}
+
+static bool step_plan(Compilation *c, LevelUnit *l) { return plan_level(&c->unit, l->target, l); }
+
+static bool step_expand_math(Compilation *c, LevelUnit *l) {
+  (void)c;
+  expand_math_module(l->module);
+  return true;
+}
+
+static const struct {
+  const char *name;
+  bool (*step)(Compilation *, LevelUnit *);
+  bool code; /* only on the way to code: the Loop IR that people read is that of the strategies */
+} LEVEL_PASSES[] = {
+    {"plan", step_plan, false}, /* fuse, lower every group by its strategy, order, memory */
+    {"expand_math", step_expand_math, true},
+};
+
+static bool run_level_pass(Compilation *c, int level, size_t pass) {
+  LevelUnit *l = &c->level[level];
+  const char *name = arena_printf(c->program->ctx->arena, "%s_%s", LEVEL_PASSES[pass].name, l->target->name);
+  bool ok = LEVEL_PASSES[pass].step(c, l);
+  compile_timed(c, name);
+  ok = ok && loop_verify(l->module, l->target->name);
+  compile_timed(c, "verify");
+  if (ok && c->options->dump_dir) {
+    Buf text = {0};
+    loop_print(l->module, &text);
+    ok = compile_dump(c, name, "loop", &text);
+    buf_free(&text);
+  }
+  CheckResult r;
+  for (int k = 0; ok && c->options->check && k < (int)c->program->entries.n; k++) ok = check_entry(&c->unit, l, k, CHECK_SIZE, CHECK_SEED, &r);
+  if (c->options->check) compile_timed(c, "check");
+  return ok;
+}
+
+/* The hidden entry that sets cells to their start values; NULL if none has one. */
+static const Entry *init_entry(const Program *p) {
+  Ctx *x = p->ctx;
+  int n, *cells = ARENA_ARRAY(x->arena, int, p->cells.n + 1);
+  Graph *g = plan_init_graph(p, cells, &n);
+  if (!g) return NULL;
+  Entry *e = ARENA_NEW(x->arena, Entry);
+  e->name = "sinter_init";
+  e->graph = g;
+  e->facts = sym_facts_new(x->arena, x->syms);
+  for (int i = 0; i < n; i++) vec_push(x->arena, &e->updates, (Update){.cell = cells[i], .value = g->output.at[i], .loc = p->cells.at[cells[i]].loc});
+  entry_roots(e);
+  return e;
+}
+
+bool compile_loops(Compilation *c) {
+  bool code = c->options->emit != EMIT_LOOP;
+  c->unit.program = c->program;
+  c->unit.init = init_entry(c->program);
+  for (int i = 0; i < c->nlevels; i++)
+    for (size_t k = 0; k < sizeof LEVEL_PASSES / sizeof *LEVEL_PASSES; k++)
+      if ((code || !LEVEL_PASSES[k].code) && !run_level_pass(c, i, k)) return false;
+  return true;
+}
+
+/* ---- options --------------------------------------------------------------------------------------------------------- */
+
+const char *emit_kind_name(EmitKind k) {
+  static const char *const name[] = {[EMIT_SO] = "so", [EMIT_OBJ] = "obj", [EMIT_GRAPH] = "graph", [EMIT_LOOP] = "loop", [EMIT_LLVM] = "llvm"};
+  return name[k];
+}
+
+static const char *native_level(void) {
+#if defined __x86_64__
+  __builtin_cpu_init();
+  return __builtin_cpu_supports("x86-64-v4") ? "v4" : __builtin_cpu_supports("x86-64-v3") ? "v3" : "v2";
+#else
+  return "a64";
+#endif
+}
+
+bool compile_levels(Compilation *c) {
+  Ctx *x = c->program->ctx;
+  EmitKind kind = c->options->emit;
+  const char *s = c->options->cpu ? c->options->cpu : kind == EMIT_SO || kind == EMIT_OBJ ? "v2,v3,v4" : "v3";
+  bool want[LEVEL_COUNT] = {0}, arm = false, intel = false;
+  for (;;) {
+    size_t n = strcspn(s, ",");
+    const char *word = arena_strndup(x->arena, s, n);
+    const Target *t = target_find(strcmp(word, "native") ? word : native_level());
+    if (!t) return diag_error(x->diag, "cpu-level", 0, "'%s' is no CPU level: give --cpu v2, v3, v4, several of them with commas between, or native", word);
+    if (t->level == LEVEL_A64 && kind == EMIT_SO) return diag_error(x->diag, "cpu-level", 0, "shared libraries for AArch64 are not made yet: --cpu a64 goes with --emit obj, loop or llvm");
+    want[t->level] = true;
+    arm |= t->level == LEVEL_A64;
+    intel |= t->level != LEVEL_A64;
+    s += n;
+    if (!*s++) break;
+  }
+  if (arm && intel && kind == EMIT_OBJ) return diag_error(x->diag, "cpu-level", 0, "one object cannot hold code for x86-64 and AArch64: give --cpu a64 alone");
+  for (int i = 0; i < LEVEL_COUNT; i++)
+    if (want[i]) c->level[c->nlevels++].target = &TARGETS[i];
+  return true;
+}
+
+bool compile_dump(Compilation *c, const char *name, const char *ext, const Buf *text) {
+  Ctx *x = c->program->ctx;
+  if (!c->dumps && mkdir(c->options->dump_dir, 0777) && errno != EEXIST)
+    return diag_error(x->diag, "dump-dir", 0, "cannot make the folder %s for dumps: %s", c->options->dump_dir, strerror(errno));
+  const char *why, *path = arena_printf(x->arena, "%s/%02d_%s.%s", c->options->dump_dir, c->dumps++, name, ext);
+  return link_write(x->arena, path, text->at, text->n, &why) || diag_error(x->diag, "dump-dir", 0, "%s", why);
+}
+
+void compile_timed(Compilation *c, const char *name) {
+  struct timespec t;
+  clock_gettime(CLOCK_MONOTONIC, &t);
+  double now = (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
+  if (c->options->time && *name) buf_printf(&c->result->notes, "%9.3f ms  %s\n", (now - c->since) * 1e3, name);
+  c->since = now;
+}
+
+/* ---- results --------------------------------------------------------------------------------------------------------- */
+
+static const char *base_name(const char *path) {
+  const char *slash = path ? strrchr(path, '/') : NULL;
+  return slash ? slash + 1 : path ? path : "";
+}
+
+static const char *header_path(Arena *a, const char *output) {
+  size_t n = strlen(output);
+  if (n > 3 && (!strcmp(output + n - 3, ".so"))) n -= 3;
+  else if (n > 2 && !strcmp(output + n - 2, ".o")) n -= 2;
+  return arena_printf(a, "%.*s.h", (int)n, output);
+}
+
+static bool link_all(Compilation *c, const SinterEmitter *e, const HostLayout *layout, const char *folder) {
+  Ctx *x = c->program->ctx;
+  HostBlob blob;
+  HostStubs stubs = {0};
+  EmitResult host;
+  ObjectPaths objects = {0}, exports = {0};
+  const char *why, *source = base_name(c->options->source);
+  if (!emit_objects(c, e, folder, &objects)) return false;
+  compile_timed(c, "code");
+  if (!host_blob(&c->unit, c->level, c->nlevels, layout, source, &blob)) return false;
+  host_stubs(layout, &stubs);
+  HostRequest q = {.blob = &blob, .stubs = stubs.at, .nstubs = (int)stubs.n, .target = c->level[0].target, .arena = x->arena};
+  if (!e->emit_host(&q, &host)) return diag_error(x->diag, "emit", 0, "cannot generate the tables of the artefact: %s", host.error);
+  const char *path = arena_printf(x->arena, "%s/host.o", folder);
+  if (!link_write(x->arena, path, host.object, host.size, &why)) return diag_error(x->diag, "temporary-file", 0, "%s", why);
+  vec_push(x->arena, &objects, path);
+  for (uint32_t i = 0; i < stubs.n; i++) vec_push(x->arena, &exports, stubs.at[i].name);
+  vec_push(x->arena, &exports, "sinter_query_v1");
+  compile_timed(c, "host object");
+  LinkRequest link = {.folder = folder, .arch = c->level[0].target->arch, .objects = objects.at, .nobjects = (int)objects.n, .exports = exports.at,
+                      .nexports = (int)exports.n, .linker = c->options->linker, .output = c->options->output, .relocatable = c->options->emit == EMIT_OBJ};
+  if (!link_artefact(x, &link)) return false;
+  Buf header = {0};
+  host_header(layout, source, base_name(c->options->output), &header);
+  bool ok = link_write(x->arena, header_path(x->arena, c->options->output), header.at, header.n, &why);
+  buf_free(&header);
+  if (!ok) {
+    unlink(c->options->output);
+    return diag_error(x->diag, "output-file", 0, "%s", why);
+  }
+  compile_timed(c, "link");
+  return true;
+}
+
+static bool make_binary(Compilation *c) {
+  Ctx *x = c->program->ctx;
+  HostLayout layout;
+  if (!c->options->output) BUG("a binary without an output");
+  if (!host_layout(c->program, c->options->prefix, &layout) || !link_writable(x, c->options->output) ||
+      !link_writable(x, header_path(x->arena, c->options->output)))
+    return false;
+  if (!compile_graphs(c) || !compile_loops(c)) return false;
+  compile_timed(c, "");
+  const SinterEmitter *e = emitter_open(x);
+  const char *folder = e ? link_folder(x) : NULL;
+  if (!folder) return false;
+  compile_timed(c, "open the emitter");
+  bool ok = link_all(c, e, &layout, folder);
+  link_folder_remove(folder);
+  return ok;
+}
+
+static bool make_text(Compilation *c) {
+  Ctx *x = c->program->ctx;
+  const CompileOptions *o = c->options;
+  const char *why;
+  Buf *b = &c->result->text;
+  if ((o->output && !link_writable(x, o->output)) || !compile_graphs(c)) return false;
+  if (o->emit == EMIT_GRAPH) program_print(c->program, true, b);
+  else if (!compile_loops(c)) return false;
+  const SinterEmitter *e = o->emit == EMIT_LLVM ? emitter_open(x) : NULL;
+  if (o->emit == EMIT_LLVM && !e) return false;
+  for (int i = 0; o->emit != EMIT_GRAPH && i < c->nlevels; i++) {
+    const LevelUnit *l = &c->level[i];
+    EmitResult r = {0};
+    if (c->nlevels > 1) buf_printf(b, "%s level %s\n", o->emit == EMIT_LOOP ? "#" : ";", l->target->name);
+    if (o->emit == EMIT_LOOP) loop_print(l->module, b);
+    else if (e->print_ir(&(EmitRequest){.module = l->module, .target = l->target, .text = true, .arena = x->arena}, &r)) buf_put(b, r.text);
+    else return diag_error(x->diag, "emit", 0, "cannot generate code for %s: %s", l->target->name, r.error);
+  }
+  if (!o->output) return true;
+  bool ok = link_write(x->arena, o->output, b->at, b->n, &why);
+  buf_free(b);
+  return ok || diag_error(x->diag, "output-file", 0, "%s", why);
+}
+
+bool compile_program(Program *p, const CompileOptions *o, CompileResult *out) {
+  Compilation c = {.program = p, .options = o, .result = out};
+  *out = (CompileResult){0};
+  return compile_levels(&c) && (o->emit == EMIT_SO || o->emit == EMIT_OBJ ? make_binary(&c) : make_text(&c));
+}
