@@ -1,0 +1,38 @@
+#include "cli_model.h"
+#include <stdio.h>
+
+static const char HELP[] =
+    "sinter compile FILE.sir -o OUT.so [options]\n"
+    "\n"
+    "Compiles a model to a shared library and its C header beside it (OUT.h).\n"
+    "\n"
+    "  -o FILE             the output; with --emit graph, loop or llvm the text goes to the terminal without it\n"
+    "  --emit KIND         so (default), obj (one object for another linker), graph, loop, llvm\n"
+    "  --cpu LEVELS        v2,v3,v4 (default: all three in one library, the best is chosen when it is opened), or native\n"
+    "  -D NAME=VALUE       another value for a const of the file\n"
+    "  --prefix NAME       of the C functions (default: the file's name)\n"
+    "  -j N                processes that generate code at once (default: one a processor)\n"
+    "  --dump-dir DIR      write every form in between into numbered files\n"
+    "  --time              print the time of every pass\n"
+    "  --check             evaluate the model before and after every pass and compare (small models)\n"
+    "  --linker PROGRAM    another ld.lld than ld.lld-19\n"
+    "\n"
+    "Exit status: 0 done; 1 the model or the system does not allow it; 2 the command line is wrong. A failure leaves no file.\n";
+
+int cmd_compile(int argc, char **argv) {
+  CliModel m = {.help = HELP, .allowed = "-o --emit --cpu -D --prefix -j --dump-dir --time --check --linker"};
+  int code;
+  if (!cli_model_begin(&m, argc, argv, &code)) return cli_model_end(&m, code);
+  const CompileOptions *o = &m.options;
+  CompileResult r = {0};
+  if (!o->output && (o->emit == EMIT_SO || o->emit == EMIT_OBJ)) {
+    cli_usage("where to? Name the output by -o FILE");
+    return cli_model_end(&m, CLI_USAGE);
+  }
+  code = compile_program(&m.program, o, &r) ? CLI_DONE : CLI_FAILED;
+  if (r.text.n && code == CLI_DONE) fwrite(r.text.at, 1, r.text.n, stdout);
+  if (r.notes.n) fwrite(r.notes.at, 1, r.notes.n, stderr);
+  buf_free(&r.text);
+  buf_free(&r.notes);
+  return cli_model_end(&m, code);
+}

@@ -1,0 +1,119 @@
+#include "rt.h"
+#include "sinter.h"
+#include <dlfcn.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+uint64_t sinter_crc64(const void *data, size_t n, uint64_t crc) {
+  uint64_t table[8][256]; /* made anew each time: eight bytes a step, and no state */
+  for (int i = 0; i < 256; i++) {
+    uint64_t c = (uint64_t)i;
+    for (int k = 0; k < 8; k++) c = c & 1 ? c >> 1 ^ 0xc96c5795d7870f42u : c >> 1;
+    table[0][i] = c;
+  }
+  for (int t = 1; t < 8; t++)
+    for (int i = 0; i < 256; i++) table[t][i] = table[t - 1][i] >> 8 ^ table[0][table[t - 1][i] & 255];
+  const unsigned char *p = data;
+  for (crc = ~crc; n >= 8; n -= 8, p += 8) {
+    uint64_t v;
+    memcpy(&v, p, 8);
+    crc ^= v;
+    uint64_t next = 0;
+    for (int k = 0; k < 8; k++) next ^= table[7 - k][crc >> (8 * k) & 255];
+    crc = next;
+  }
+  while (n--) crc = crc >> 8 ^ table[0][(crc ^ *p++) & 255];
+  return ~crc;
+}
+
+static bool say(char *why, const char *path, const char *what) {
+  snprintf(why, SINTER_WHY, "%s%s", path, what);
+  return false;
+}
+
+static bool check_tail(int file, uint64_t bytes, const char *path, char *why) {
+  SinterTail tail;
+  if (bytes < sizeof tail || sys_read_file(file, &tail, sizeof tail, bytes - sizeof tail) || memcmp(tail.magic, "SINTER\r\n", 8) != 0)
+    return say(why, path, " is not an artefact, or was stripped or damaged: its last bytes are missing");
+  if (tail.abi != SINTER_ABI_VERSION || tail.size != sizeof tail) {
+    snprintf(why, SINTER_WHY, "%s was made by another version of sinter (interface %u, this one has %d): compile the model again", path, tail.abi, SINTER_ABI_VERSION);
+    return false;
+  }
+  if (tail.length != bytes - sizeof tail) return say(why, path, " is damaged: its length is not the one it was written with");
+  enum { STEP = 1 << 20 };
+  unsigned char *buffer = malloc(STEP);
+  if (!buffer) return say(why, path, " cannot be read: no memory");
+  uint64_t crc = 0;
+  bool read = true;
+  for (uint64_t at = 0; at < tail.length && read; at += STEP) {
+    size_t n = tail.length - at < STEP ? (size_t)(tail.length - at) : STEP;
+    read = !sys_read_file(file, buffer, n, at);
+    crc = read ? sinter_crc64(buffer, n, crc) : 0;
+  }
+  free(buffer);
+  if (!read) return say(why, path, " cannot be read");
+  return crc == tail.crc64 || say(why, path, " is damaged: its checksum does not agree");
+}
+
+bool sinter_artefact_verify(const char *path, uint64_t *bytes, char *why) {
+  int file;
+  uint64_t n = 0;
+  int e = sys_open_file(path, &file, &n);
+  if (e) {
+    snprintf(why, SINTER_WHY, "cannot open %s: %s", path, rt_error(e));
+    return false;
+  }
+  bool good = check_tail(file, n, path, why);
+  sys_close_file(file);
+  if (bytes) *bytes = n;
+  return good;
+}
+
+bool sinter_artefact_open(SinterArtefact *a, const char *path, char *why) {
+  *a = (SinterArtefact){0};
+  if (!sinter_artefact_verify(path, &a->bytes, why)) return false;
+  char *full = malloc(strlen(path) + 3);
+  if (!full) return say(why, path, " cannot be loaded: no memory");
+  sprintf(full, "%s%s", strchr(path, '/') ? "" : "./", path); /* a bare name would be searched in the system's folders */
+  a->handle = dlopen(full, RTLD_NOW | RTLD_LOCAL);
+  free(full);
+  if (!a->handle) {
+    snprintf(why, SINTER_WHY, "%s cannot be loaded: %s", path, dlerror());
+    return false;
+  }
+  SinterQuery *query;
+  *(void **)(void *)&query = dlsym(a->handle, "sinter_query_v1");
+  a->api = query ? query() : NULL;
+  char inner[SINTER_WHY];
+  if (!a->api || a->api->size < sizeof(SinterApi) || a->api->abi != SINTER_ABI_VERSION || !a->api->model) {
+    say(why, path, " is not an artefact of this version: it has no sinter_query_v1 that fits");
+  } else if (!sinter_model_check(a->api->model, a->bytes, inner)) {
+    snprintf(why, SINTER_WHY, "%s is damaged: %.900s", path, inner);
+  } else {
+    a->model = a->api->model;
+    return true;
+  }
+  sinter_artefact_close(a);
+  return false;
+}
+
+void sinter_artefact_close(SinterArtefact *a) {
+  if (a->handle) dlclose(a->handle);
+  *a = (SinterArtefact){0};
+}
+
+bool sinter_sym(const SinterModel *m, SinterSym s, const int64_t *dims, int64_t *out) { return rt_sym(m, s, dims, out); }
+const char *sinter_dtype_text(uint32_t dtype) { return rt_dtype(dtype); }
+uint32_t sinter_dtype_size(uint32_t dtype) { return rt_dtype_size(dtype); }
+
+const char *sinter_level_text(uint32_t level) {
+  static const char *const text[] = {"v2", "v3", "v4", "a64"};
+  return level < SINTER_LEVELS ? text[level] : "?";
+}
+
+const char *sinter_status_text(int status) {
+  static const char *const text[] = {"success", "a wrong argument", "a wrong shape", "too little workspace", "no memory", "wrong weights", "a file that cannot be written",
+                                     "no code for this processor", "weights in use", "an index out of range", "not an artefact"};
+  return status >= 0 && status <= SINTER_ERROR_ARTEFACT ? text[status] : "an unknown status";
+}
