@@ -1,0 +1,11 @@
+# An update that reads only the element it stores is in place.
+state s: f32[100] = zeros([100])
+entry f(x: f32[100]) { s <- s * 0.9 + x }
+---
+plan f(; inout c0: f32[100], in x0: f32[100]) {
+  launch f_0_elementwise.main(; p2 = c0, x1 = x0, y5 = c0) commit
+}
+
+plan init(; inout c0: f32[100]) {
+  launch init_0_elementwise.main(; y2 = c0) commit
+}

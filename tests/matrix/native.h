@@ -1,0 +1,41 @@
+/* Compiled code against the reference evaluator. A program is compiled into one artefact for v2, v3 and v4; its entries
+ * are called through the artefact's own runtime on every level that this processor has, with 1, 2, 3 and 7 threads, and
+ * compared with entry_eval. What a call may read and write lies beside pages that nobody may touch. */
+#ifndef SINTER_TESTS_MATRIX_NATIVE_H
+#define SINTER_TESTS_MATRIX_NATIVE_H
+#include "eval.h"
+#include "sinter.h"
+
+enum { NATIVE_LEVELS = 3, NATIVE_ALL = (1 << NATIVE_LEVELS) - 1 };
+extern const char *const NATIVE_LEVEL[NATIVE_LEVELS];
+
+typedef struct Native {
+  Program before; /* as it was before the compiler's passes */
+  SinterArtefact artefact;
+  SinterWeights *weights[NATIVE_LEVELS];
+  SinterContext *context[NATIVE_LEVELS]; /* NULL: this processor does not have the level */
+} Native;
+
+/* How far a float may be from the reference. scale 0: `ulps` units in the last place (0: the same bits, all NaNs being
+ * one), else scale * (the largest finite value of the tensor, at least 1e-3). Integers and bools are always equal. */
+typedef struct NativeBound {
+  double ulps, scale;
+  bool any_zero; /* 0 may be -0 */
+} NativeBound;
+
+typedef struct NativeCall {
+  int entry;
+  const NamedDim *dims;     /* of the entry, in its order */
+  const Tensor *inputs;     /* by port */
+  Tensor *cells;            /* before the call; left as they are */
+  const NativeBound *bound; /* by output port; also of inouts by input port, after the outputs, and of cells, after them */
+  const char *place;        /* "file.sir:3:4": of the op that may fail, NULL: anything */
+} NativeCall;
+
+/* Both print what is wrong. */
+bool native_open(Native *, Program *, const char *name); /* the program is compiled: its graphs are replaced */
+void native_close(Native *);
+/* The levels (bit k: NATIVE_LEVEL[k]) that agree with the reference, those that this processor lacks included. */
+unsigned native_compare(Native *, const NativeCall *);
+bool native_has(int level);
+#endif

@@ -1,0 +1,87 @@
+/* Every program of tests/plan, planned for every level: its plans verify, and the loop interpreter running them agrees with
+ * the reference evaluator of the graph, with dimensions at 1, an odd number and near their bounds. Arguments: the programs
+ * to run, instead of all; SHOW=1 prints their plans. Run from the root. */
+#include "check.h"
+#include "pass.h"
+#include "simplify.h"
+#include "sir.h"
+#include "target.h"
+#include <glob.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+// cmocka wants the headers above it
+#include <cmocka.h>
+
+static const int64_t SIZES[] = {1, 7, 1 << 20};
+
+static int complain(Ctx *c, const char *path, const char *what) {
+  Buf b = {0};
+  diag_print(c->diag, &b);
+  print_error("%s, %s:\n%s", path, what, b.n ? b.at : "no message\n");
+  buf_free(&b);
+  diag_reset(c->diag);
+  return 1;
+}
+
+static int check_level(Ctx *c, Program *p, const char *path, const char *level) {
+  Unit unit = {.program = p};
+  LevelUnit planned;
+  int *cells = ARENA_ARRAY(c->arena, int, p->cells.n + 1), n, bad = 0;
+  Entry init = {.name = "init", .graph = plan_init_graph(p, cells, &n), .facts = sym_facts_new(c->arena, c->syms)};
+  if (init.graph) {
+    for (int i = 0; i < n; i++)
+      vec_push(c->arena, &init.updates, ((Update){cells[i], init.graph->output.at[i], 0}));
+    unit.init = &init;
+  }
+  if (!plan_level(&unit, target_find(level), &planned)) return complain(c, path, arena_printf(c->arena, "planning for %s", level));
+  if (getenv("SHOW")) {
+    Buf b = {0};
+    loop_print(planned.module, &b);
+    puts(b.at);
+    buf_free(&b);
+  }
+  if (!loop_verify(planned.module, level)) return complain(c, path, arena_printf(c->arena, "verifying %s", level));
+  for (int e = 0; e < (int)p->entries.n; e++)
+    for (int s = 0; s < 3; s++) {
+      CheckResult r;
+      bool ok = check_entry(&unit, &planned, e, SIZES[s], (uint64_t)(17 * s + e), &r);
+      const char *what = arena_printf(c->arena, "%s on %s at size %lld", p->entries.at[e].name, level, (long long)SIZES[s]);
+      if (!ok) bad += complain(c, path, what);
+    }
+  return bad;
+}
+
+static int check_file(const char *path) {
+  Ctx c = ctx_new();
+  Program p;
+  int bad = 0;
+  if (!sir_trace(&c, path, NULL, &p)) bad = complain(&c, path, "tracing");
+  else if (!program_map(&p, pass_inline_all, NULL)) bad = complain(&c, path, "inlining");
+  else if (!program_map(&p, pass_simplify, NULL)) bad = complain(&c, path, "simplifying");
+  else if (!program_verify(&p)) bad = complain(&c, path, "verifying the graph");
+  else bad = check_level(&c, &p, path, "v2") + check_level(&c, &p, path, "v3") + check_level(&c, &p, path, "v4");
+  ctx_free(&c);
+  return bad;
+}
+
+static void one_program(void **state) { assert_int_equal(check_file(*state), 0); }
+
+int main(int argc, char **argv) {
+  glob_t g = {0};
+  if (argc < 2 && glob("tests/plan/*.sir", 0, NULL, &g)) return 1;
+  size_t n = argc < 2 ? g.gl_pathc : (size_t)argc - 1;
+  struct CMUnitTest *tests = calloc(n, sizeof *tests);
+  for (size_t i = 0; i < n; i++) {
+    char *path = argc < 2 ? g.gl_pathv[i] : argv[i + 1];
+    tests[i] = (struct CMUnitTest){path, one_program, NULL, NULL, path};
+  }
+  int failed = _cmocka_run_group_tests("plan", tests, n, NULL, NULL);
+  free(tests);
+  globfree(&g);
+  return failed;
+}

@@ -1,0 +1,171 @@
+/* Opening artefacts by libsinter: what is not one, and one that is damaged anywhere, gives a sentence. */
+#include "fake_artefact.h"
+#include "fake_model.h"
+#include <setjmp.h>
+#include <stdarg.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+static char path[64], why[SINTER_WHY];
+static unsigned char *file;
+static size_t file_bytes;
+
+static void write_file(const void *data, size_t n) {
+  unlink(path); /* the loader keeps the old one */
+  FILE *f = fopen(path, "wb");
+  assert_non_null(f);
+  assert_int_equal(fwrite(data, 1, n, f), n);
+  fclose(f);
+}
+
+static int make(void **state) {
+  (void)state;
+  snprintf(path, sizeof path, "/tmp/test_artefact_%d.so", (int)getpid());
+  if (!fake_artefact(path)) return 1;
+  FILE *f = fopen(path, "rb");
+  file = malloc(1 << 20);
+  file_bytes = fread(file, 1, 1 << 20, f);
+  fclose(f);
+  return file_bytes < 1000 || file_bytes == 1 << 20;
+}
+
+static int clean(void **state) {
+  (void)state;
+  free(file);
+  unlink(path);
+  return 0;
+}
+
+static void opens(void **state) {
+  (void)state;
+  SinterArtefact a;
+  assert_true(sinter_artefact_open(&a, path, why));
+  assert_int_equal(a.bytes, file_bytes);
+  assert_string_equal(sinter_text(a.model, a.model->name), "fake");
+  SinterWeights *w;
+  SinterContext *c;
+  assert_int_equal(a.api->open(&w, NULL, 2), SINTER_OK);
+  assert_int_equal(a.api->create(&c, w, (int64_t[]){8, 8}, NULL, 0), SINTER_OK);
+  float x[4] = {1}, y[3];
+  assert_int_equal(a.api->call(c, FAKE_PREDICT, &(FakePredictIn){x, 1}, &(FakePredictOut){y}), SINTER_OK);
+  assert_true(y[2] == 11);
+  a.api->free(c);
+  a.api->close(w);
+  sinter_artefact_close(&a);
+  /* a name without a folder is one in this folder, never of the system's */
+  char back[256];
+  assert_non_null(getcwd(back, sizeof back));
+  assert_int_equal(chdir("/tmp"), 0);
+  bool good = sinter_artefact_open(&a, strrchr(path, '/') + 1, why);
+  sinter_artefact_close(&a);
+  assert_false(sinter_artefact_open(&a, "libm.so.6", why));
+  assert_int_equal(chdir(back), 0);
+  assert_true(good);
+}
+
+static void refused(void **state) {
+  (void)state;
+  SinterArtefact a;
+  assert_false(sinter_artefact_open(&a, "/nowhere/a.so", why));
+  assert_string_equal(why, "cannot open /nowhere/a.so: there is no such file or folder");
+  assert_false(sinter_artefact_open(&a, "/tmp", why));
+  assert_string_equal(why, "cannot open /tmp: it is a folder");
+  assert_false(sinter_artefact_open(&a, "/proc/self/exe", why));
+  assert_string_equal(why, "/proc/self/exe is not an artefact, or was stripped or damaged: its last bytes are missing");
+  for (size_t n = 0; n < file_bytes; n += file_bytes / 60) { /* cut short */
+    write_file(file, n);
+    assert_false(sinter_artefact_open(&a, path, why));
+    assert_non_null(strstr(why, path));
+  }
+  write_file(file, file_bytes);
+}
+
+static uint64_t next_random(uint64_t *s) { return *s = *s * 6364136223846793005u + 1442695040888963407u, *s >> 33; }
+
+static void mutated(void **state) {
+  (void)state;
+  SinterArtefact a;
+  uint64_t seed = 3;
+  for (int i = 0; i < 200; i++) { /* anywhere; the last 32 byte by byte */
+    size_t at = i < 32 ? file_bytes - 32 + (size_t)i : next_random(&seed) % file_bytes;
+    unsigned char was = file[at];
+    file[at] ^= (unsigned char)(1u << next_random(&seed) % 8);
+    write_file(file, file_bytes);
+    file[at] = was;
+    why[0] = 0;
+    assert_false(sinter_artefact_open(&a, path, why));
+    assert_true(strncmp(why, path, strlen(path)) == 0 && strlen(why) > strlen(path) + 10);
+  }
+  write_file(file, file_bytes);
+  assert_true(sinter_artefact_open(&a, path, why));
+  sinter_artefact_close(&a);
+}
+
+/* A description that is damaged though the checksum agrees: refused, or safe to walk. In a block of exactly its size, so
+ * that a sanitizer sees every step beyond it. */
+static void descriptions(void **state) {
+  (void)state;
+  SinterArtefact a;
+  assert_true(sinter_artefact_open(&a, path, why));
+  size_t n = a.model->bytes;
+  assert_true(n > 4000 && n < 65536);
+  int refused_count = 0;
+  uint64_t seed = 9;
+  for (int i = 0; i < 20000; i++) {
+    unsigned char *copy = malloc(n);
+    memcpy(copy, a.model, n);
+    size_t at = i < 4000 ? (size_t)i % n : next_random(&seed) % n;
+    if (i % 3 == 0) copy[at] ^= (unsigned char)(1u << next_random(&seed) % 8);
+    else if (i % 3 == 1) copy[at] = (unsigned char)next_random(&seed);
+    else {
+      uint32_t v = (uint32_t)(next_random(&seed) >> next_random(&seed) % 31);
+      memcpy(copy + at / 4 * 4, &v, 4);
+    }
+    why[0] = 0;
+    bool good = sinter_model_check((const SinterModel *)(const void *)copy, n, why);
+    assert_true(good || strncmp(why, "the description of the model is damaged: ", 41) == 0);
+    refused_count += !good;
+    const SinterModel *m = (const SinterModel *)(const void *)copy;
+    const SinterEntry *e = SINTER_LIST(SinterEntry, m, m->entries);
+    for (uint32_t k = 0; good && k < m->entries.n; k++) { /* formulas and texts are safe to read */
+      char text[64];
+      const SinterPort *p = SINTER_LIST(SinterPort, m, e[k].inputs);
+      assert_true(strlen(sinter_text(m, e[k].name)) < n);
+      for (uint32_t j = 0; j < e[k].inputs.n; j++)
+        for (uint32_t d = 0; d < p[j].rank; d++) sinter_sym_text(m, p[j].dim[d], text, sizeof text);
+    }
+    free(copy);
+  }
+  assert_true(refused_count > 4000);
+  sinter_artefact_close(&a);
+}
+
+static void sym_texts(void **state) {
+  (void)state;
+  SinterArtefact a;
+  assert_true(sinter_artefact_open(&a, path, why));
+  const SinterModel *m = a.model;
+  const SinterEntry *e = SINTER_LIST(SinterEntry, m, m->entries);
+  char text[128];
+  assert_string_equal(sinter_sym_text(m, SINTER_LIST(SinterCheck, m, e[FAKE_DOUBLE].checks)->cond, text, sizeof text), "N % 2 == 0");
+  const SinterPlan *p = SINTER_LIST(SinterPlan, m, m->plans);
+  assert_string_equal(sinter_sym_text(m, p[FAKE_TRAIN].arena, text, sizeof text), "64 * ((N * 4 + 63) // 64)");
+  int64_t v, dims[2] = {17, 0};
+  assert_true(sinter_sym(m, p[FAKE_TRAIN].arena, dims, &v));
+  assert_int_equal(v, 128);
+  dims[0] = INT64_MAX;
+  assert_false(sinter_sym(m, p[FAKE_TRAIN].arena, dims, &v));
+  sinter_artefact_close(&a);
+}
+
+static void crc(void **state) {
+  (void)state;
+  assert_true(sinter_crc64("123456789", 9, 0) == 0x995dc9bbdf1939fau);
+  assert_true(sinter_crc64("6789", 4, sinter_crc64("12345", 5, 0)) == 0x995dc9bbdf1939fau);
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {cmocka_unit_test(opens), cmocka_unit_test(refused), cmocka_unit_test(mutated), cmocka_unit_test(descriptions), cmocka_unit_test(sym_texts), cmocka_unit_test(crc)};
+  return cmocka_run_group_tests(tests, make, clean);
+}

@@ -1,0 +1,392 @@
+/* Emitted code against the interpreter of the Loop IR, bit by bit: every plan of tests/loop on every level this machine
+ * runs, at several dimensions, tasks cut in pieces. Buffers end at a page that faults. AArch64 code is made, not run. */
+#include "expand_math.h"
+#include "jit.h"
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <sys/mman.h>
+#include <cmocka.h>
+
+/* ---- a plan runner ------------------------------------------------------------------------------------------------------ */
+typedef struct Env { const char *name[32]; int64_t value[32]; int n; } Env;
+static bool lookup(void *ctx, const char *name, int64_t *v) {
+  Env *e = ctx;
+  for (int i = e->n; i-- > 0;)
+    if (!strcmp(e->name[i], name)) return *v = e->value[i], true;
+  return false;
+}
+static void env_add(Env *e, const char *name, int64_t v) {
+  e->name[e->n] = name;
+  e->value[e->n++] = v;
+}
+static int64_t eval(const LoopModule *m, Sym s, Env *e) {
+  int64_t v = 0;
+  assert_true(sym_eval(m->ctx->syms, s, lookup, e, &v));
+  return v;
+}
+static int64_t elements(const LoopModule *m, const LoopBuf *b, Env *e) {
+  int64_t n = 1;
+  for (int i = 0; i < b->rank; i++) {
+    int64_t d = eval(m, b->dim[i], e);
+    if (b->layout == LAYOUT_PANEL && i == b->panel_axis) d = (d + b->width - 1) / b->width * b->width;
+    n *= d;
+  }
+  return n;
+}
+
+/* Memory whose end lies at a page that nobody may touch. */
+static char *guarded(size_t bytes) {
+  size_t page = 4096, n = (bytes + page - 1) / page * page + page;
+  char *p = mmap(NULL, n + page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  assert_true(p != MAP_FAILED && !mprotect(p + n, page, PROT_NONE));
+  memset(p, 0xFF, n);
+  return p + n - bytes;
+}
+
+typedef struct Runner {
+  const LoopModule *m;
+  SinterKernel *const *stages;
+  SinterFail fail[3];
+  const char *why;
+} Runner;
+
+static int64_t failed(const Runner *r) {
+  int64_t code = 0;
+  for (int i = 0; i < 3; i++)
+    if (r->fail[i].code && (!code || r->fail[i].code < code)) code = r->fail[i].code;
+  return code;
+}
+
+static char *view(Runner *r, const Plan *p, const View *v, char **buf, Env *e) {
+  if (v->buf < 0) return NULL;
+  const LoopBuf *b = &p->bufs.at[v->buf];
+  int64_t at = 0;
+  for (int i = 0; i < b->rank; i++) at = at * eval(r->m, b->dim[i], e) + (i < v->nindex ? eval(r->m, v->index[i], e) : 0);
+  return buf[v->buf] + at * (int64_t)dtype_size(b->dtype);
+}
+
+static int64_t view_elements(Runner *r, const Plan *p, const View *v, Env *e) {
+  const LoopBuf *b = &p->bufs.at[v->buf];
+  int64_t n = 1;
+  for (int i = v->nindex; i < b->rank; i++) n *= eval(r->m, b->dim[i], e);
+  return v->hi ? n * (eval(r->m, v->hi, e) - eval(r->m, v->index[v->nindex - 1], e)) : n;
+}
+
+static void run_plan(Runner *, int plan, const int64_t *dims, char **params);
+
+static void run_steps(Runner *r, const Plan *p, const Step *s, char **buf, Env *e) {
+  for (; s; s = s->next) {
+    switch (s->kind) {
+    case STEP_BARRIER: break;
+    case STEP_COPY: memcpy(view(r, p, &s->views[0], buf, e), view(r, p, &s->views[1], buf, e), (size_t)view_elements(r, p, &s->views[0], e) * dtype_size(p->bufs.at[s->views[0].buf].dtype)); break;
+    case STEP_LOOP:
+      for (int64_t i = eval(r->m, s->lo, e), hi = eval(r->m, s->hi, e); i < hi; i++) {
+        Env inner = *e;
+        env_add(&inner, s->var, i);
+        run_steps(r, p, s->body, buf, &inner);
+      }
+      break;
+    case STEP_LOOP_UNTIL:
+      for (int64_t i = 0, hi = s->hi ? eval(r->m, s->hi, e) : 1000; i < hi; i++) {
+        const View *v = &s->views[0];
+        const char *flag = view(r, p, v, buf, e), zero[8] = {0};
+        if (memcmp(flag, zero, dtype_size(p->bufs.at[v->buf].dtype))) break;
+        run_steps(r, p, s->body, buf, e);
+      }
+      break;
+    case STEP_BRANCH: {
+      bool yes;
+      if (s->lo) yes = eval(r->m, s->lo, e) != 0;
+      else {
+        const char zero[8] = {0};
+        yes = memcmp(view(r, p, &s->views[0], buf, e), zero, dtype_size(p->bufs.at[s->views[0].buf].dtype)) != 0;
+      }
+      run_steps(r, p, yes ? s->body : s->other, buf, e);
+      break;
+    }
+    case STEP_CALL: {
+      int64_t dims[32];
+      char *params[64];
+      for (int i = 0; i < s->ndims; i++) dims[i] = eval(r->m, s->dims[i], e);
+      for (int i = 0; i < s->nviews; i++) params[i] = view(r, p, &s->views[i], buf, e);
+      run_plan(r, s->plan, dims, params);
+      break;
+    }
+    case STEP_LAUNCH: {
+      if (s->commit && failed(r)) break;
+      const Kernel *k = r->m->kernels.at[s->kernel];
+      const Stage *st = k->stages.at[s->stage];
+      int64_t dims[32], n = 1;
+      void *bufs[64];
+      Env ke = {.n = 0};
+      for (uint32_t i = 0; i < k->dims.n; i++) env_add(&ke, k->dims.at[i].name, dims[i] = eval(r->m, s->dims[i], e));
+      for (int i = 0; i < s->nviews; i++) bufs[i] = view(r, p, &s->views[i], buf, e);
+      for (int i = 0; i < st->naxes; i++) n *= eval(r->m, st->extent[i], &ke);
+      int index = s->stage;
+      for (int i = 0; i < s->kernel; i++) index += (int)r->m->kernels.at[i]->stages.n;
+      SinterCall call = {sizeof call, 3, dims, bufs, r->fail};
+      for (int t = s->serial ? 2 : 0; t < 3; t++) r->stages[index](&call, s->serial ? 0 : t * n / 3, (t + 1) * n / 3, t);
+      break;
+    }
+    }
+  }
+}
+
+static void run_plan(Runner *r, int plan, const int64_t *dims, char **params) {
+  const Plan *p = r->m->plans.at[plan];
+  char *buf[128];
+  Env e = {.n = 0};
+  for (uint32_t i = 0; i < p->dims.n; i++) env_add(&e, p->dims.at[i].name, dims[i]);
+  size_t arena = 64;
+  for (uint32_t i = 0; i < p->bufs.n; i++) {
+    const LoopBuf *b = &p->bufs.at[i];
+    if (i < (uint32_t)p->nparams) {
+      buf[i] = params[i];
+      continue;
+    }
+    size_t bytes = (size_t)elements(r->m, b, &e) * dtype_size(b->dtype), at = b->at ? (size_t)eval(r->m, b->at, &e) : arena;
+    if (at + bytes > arena) arena = (at + bytes + 63) / 64 * 64;
+  }
+  char *base = guarded(arena);
+  arena = 64;
+  for (uint32_t i = (uint32_t)p->nparams; i < p->bufs.n; i++) {
+    const LoopBuf *b = &p->bufs.at[i];
+    size_t bytes = (size_t)elements(r->m, b, &e) * dtype_size(b->dtype), at = b->at ? (size_t)eval(r->m, b->at, &e) : arena;
+    if (at + bytes > arena) arena = (at + bytes + 63) / 64 * 64;
+    buf[i] = base + at;
+  }
+  run_steps(r, p, p->steps, buf, &e);
+}
+
+/* ---- comparison ------------------------------------------------------------------------------------------------------------ */
+static uint64_t next(uint64_t *s) {
+  uint64_t z = *s += 0x9E3779B97F4A7C15;
+  z = (z ^ z >> 30) * 0xBF58476D1CE4E5B9;
+  z = (z ^ z >> 27) * 0x94D049BB133111EB;
+  return z ^ z >> 31;
+}
+static void fill(char *p, DType d, int64_t n, uint64_t *seed, int index_limit) {
+  for (int64_t i = 0; i < n; i++) {
+    uint64_t r = next(seed);
+    double u = (double)(r >> 11) * 0x1p-53 * 4 - 2;
+    switch (d) {
+    case DT_F32: ((float *)(void *)p)[i] = (float)u; break;
+    case DT_F64: ((double *)(void *)p)[i] = u; break;
+    case DT_I32: ((int32_t *)(void *)p)[i] = (int32_t)(r % (uint64_t)index_limit); break;
+    case DT_I64: ((int64_t *)(void *)p)[i] = (int64_t)(r % (uint64_t)index_limit); break;
+    case DT_BOOL: p[i] = r & 1; break;
+    default: memcpy(p + i * (int64_t)dtype_size(d), &r, dtype_size(d));
+    }
+  }
+}
+static bool same(const char *a, const char *b, DType d, int64_t i) {
+  size_t n = dtype_size(d);
+  if (!memcmp(a + (size_t)i * n, b + (size_t)i * n, n)) return true;
+  if (d == DT_F32) return isnan(((const float *)(const void *)a)[i]) && isnan(((const float *)(const void *)b)[i]);
+  return d == DT_F64 && isnan(((const double *)(const void *)a)[i]) && isnan(((const double *)(const void *)b)[i]);
+}
+
+/* One plan at one set of dimensions; false if the interpreter refuses them (bounds, indices that do not fit). */
+static bool compare(Runner *r, int plan, const Target *t, const int64_t *dims, uint64_t seed, int index_limit) {
+  const Plan *p = r->m->plans.at[plan];
+  LoopArg args[64] = {{0}};
+  char *mine[64], *theirs[64];
+  int64_t n[64];
+  Env e = {.n = 0};
+  for (uint32_t i = 0; i < p->dims.n; i++) env_add(&e, p->dims.at[i].name, dims[i]);
+  for (int i = 0; i < p->nparams; i++) {
+    const LoopBuf *b = &p->bufs.at[i];
+    size_t bytes = (size_t)(n[i] = elements(r->m, b, &e)) * dtype_size(b->dtype);
+    mine[i] = guarded(bytes);
+    theirs[i] = guarded(bytes);
+    if (b->kind != BUF_OUT) fill(mine[i], b->dtype, n[i], &seed, index_limit), memcpy(theirs[i], mine[i], bytes);
+    args[i].data = theirs[i];
+  }
+  LoopRun run = {.level = t->level == LEVEL_V2 ? "v2" : "v4", .seed = 1}; /* the same meaning on v3, without its register count */
+  if (!loop_run(r->m, p->name, dims, args, &run)) {
+    r->why = diag_first(r->m->ctx->diag, NULL);
+    diag_reset(r->m->ctx->diag);
+    return false;
+  }
+  memset(r->fail, 0, sizeof r->fail);
+  run_plan(r, plan, dims, mine);
+  if (failed(r) != run.status) fail_msg("%s %s: status %ld, the interpreter %ld", t->name, p->name, (long)failed(r), (long)run.status);
+  for (int i = 0; i < p->nparams && !run.status; i++)
+    for (int64_t j = 0; j < n[i]; j++)
+      if (!same(mine[i], theirs[i], p->bufs.at[i].dtype, j)) {
+        Buf text = {0};
+        for (int q = 0; q < (int)p->dims.n; q++) buf_printf(&text, " %s=%ld", p->dims.at[q].name, (long)dims[q]);
+        if (p->bufs.at[i].dtype == DT_F32) buf_printf(&text, ": %a, the interpreter %a", (double)((float *)(void *)mine[i])[j], (double)((float *)(void *)theirs[i])[j]);
+        fail_msg("%s %s: element %ld of %s differs at%s", t->name, p->name, (long)j, p->bufs.at[i].name, text.at);
+      }
+  return true;
+}
+
+static LoopModule *read_module(Ctx *c, const char *path) {
+  size_t size;
+  const char *why = NULL;
+  char *text = file_read(c->arena, path, &size, &why);
+  LoopModule *m = NULL;
+  assert_non_null(text);
+  if (!loop_parse(c, path, text, size, &m)) {
+    Buf b = {0};
+    diag_print(c->diag, &b);
+    fail_msg("%s", b.at);
+  }
+  expand_math_module(m);
+  return m;
+}
+
+static bool uses(const Step *s, const bool *refused) {
+  for (; s; s = s->next)
+    if ((s->kind == STEP_LAUNCH && refused[s->kernel]) || uses(s->body, refused) || uses(s->other, refused)) return true;
+  return false;
+}
+
+static void test_file(const char *path, const Target *t) {
+  Ctx c = jit_ctx();
+  LoopModule *m = read_module(&c, path);
+  bool refused[64] = {false};
+  for (uint32_t i = 0; i < m->kernels.n; i++) { /* lists of tensors, and scratch too large for a stack, are refused with a sentence */
+    EmitRequest q = {.module = m, .target = t, .first = (int)i, .count = 1, .arena = c.arena};
+    EmitResult out;
+    if (emit_object(&q, &out)) continue;
+    if (!strstr(out.error, "later order") && !strstr(out.error, "the scratch of a task")) fail_msg("%s", out.error);
+    refused[i] = true;
+    for (uint32_t j = 0; j < m->kernels.at[i]->stages.n; j++) { /* an empty stage keeps the numbers of the others */
+      m->kernels.at[i]->stages.at[j]->body = NULL;
+      m->kernels.at[i]->stages.at[j]->segmented = false;
+    }
+  }
+  EmitRequest q = {.module = m, .target = t, .arena = c.arena};
+  EmitResult out, again;
+  if (!emit_object(&q, &out)) fail_msg("%s", out.error);
+  assert_true(emit_object(&q, &again));
+  assert_int_equal(out.size, again.size);
+  assert_memory_equal(out.object, again.object, out.size);
+  if (!jit_runs(t)) {
+    arena_free(c.arena);
+    return;
+  }
+  Runner r = {.m = m, .stages = jit_open(m, t, &out)};
+  for (uint32_t i = 0; i < m->plans.n; i++) {
+    const Plan *p = m->plans.at[i];
+    if (uses(p->steps, refused)) continue;
+    int ran = 0;
+    uint64_t seed = 7 + i;
+    for (int turn = 0; turn < 8; turn++) {
+      int64_t dims[32];
+      for (uint32_t j = 0; j < p->dims.n; j++) {
+        int64_t lo = p->dims.at[j].lo, hi = p->dims.at[j].hi, top = p->dims.n > 3 ? 13 : 41, v = turn == 0 ? lo : lo + (int64_t)(next(&seed) % (uint64_t)top);
+        if (turn == 1) v = 16;
+        dims[j] = v < lo ? lo : v > hi ? hi : v;
+      }
+      ran += compare(&r, (int)i, t, dims, next(&seed), turn == 7 ? 50 : turn % 2 ? 1 : (int)dims[p->dims.n > 1]);
+    }
+    if (!ran && t->level == LEVEL_V2 && r.why && strstr(r.why, "vector registers")) continue; /* a tile for another level */
+    if (!ran) fail_msg("%s: no dimensions fit: %s", p->name, r.why);
+  }
+  arena_free(c.arena);
+}
+
+static void test_level(void **state) {
+  const Target *t = *state;
+  static const char *const files[] = {"elem", "rows", "gemm", "conv", "attention", "lstm"};
+  if (!jit_runs(t)) printf("%s: code is made, not run here\n", t->says);
+  for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
+    char path[64];
+    snprintf(path, sizeof path, "tests/loop/%s.loop", files[i]);
+    test_file(path, t);
+  }
+}
+
+/* Integer corner cases: the definedness column. */
+static void test_defined(void **state) {
+  (void)state;
+  Ctx c = jit_ctx();
+  LoopModule *m = loop_module_new(&c);
+  static const Op ops[] = {OP_DIV, OP_REM, OP_FLOOR_DIV, OP_FLOOR_MOD, OP_SHL, OP_SHR, OP_MAXIMUM, OP_MINIMUM, OP_POW};
+  enum { OPS = sizeof ops / sizeof *ops, N = 16 };
+  for (int w = 1; w <= 4; w *= 4)
+    for (int o = 0; o < OPS; o++) {
+      Kernel *k = loop_kernel(m, "defined");
+      Sym n = sym_int(c.syms, N);
+      uint32_t x = loop_param(k, "x", BUF_IN, DT_I32, &n, 1), y = loop_param(k, "y", BUF_IN, DT_I32, &n, 1), z = loop_param(k, "z", BUF_OUT, DT_I32, &n, 1);
+      Ex j;
+      loop_stage(k, "main");
+      loop_axis(k, "t", sym_int(c.syms, 1));
+      loop_for(k, "j", ex_idx(k, 0), ex_idx(k, N), w == 1 ? FOR_SERIAL : FOR_VECTOR, w, TAIL_NONE, &j);
+      loop_store(k, z, &j, 1, ex_op2(k, ops[o], ex_load(k, x, &j, 1, 0, 0), ex_load(k, y, &j, 1, 0, 0)), 0);
+      loop_end(k);
+    }
+  for (int o = 0; o < 2; o++) { /* float to int, and rem of floats */
+    Kernel *k = loop_kernel(m, "floats");
+    Sym n = sym_int(c.syms, N);
+    uint32_t x = loop_param(k, "x", BUF_IN, DT_F32, &n, 1), y = loop_param(k, "y", BUF_IN, DT_F32, &n, 1), z = loop_param(k, "z", BUF_OUT, o ? DT_F32 : DT_I32, &n, 1);
+    Ex j;
+    loop_stage(k, "main");
+    loop_axis(k, "t", sym_int(c.syms, 1));
+    loop_for(k, "j", ex_idx(k, 0), ex_idx(k, N), FOR_VECTOR, 4, TAIL_NONE, &j);
+    Ex a = ex_load(k, x, &j, 1, 0, 0);
+    loop_store(k, z, &j, 1, o ? ex_op2(k, OP_REM, a, ex_load(k, y, &j, 1, 0, 0)) : ex_convert(k, DT_I32, a), 0);
+    loop_end(k);
+  }
+  expand_math_module(m);
+  static const int32_t X[N] = {7, -7, 7, -7, INT32_MIN, INT32_MIN, 5, 0, 1, -1, 1, -1, INT32_MAX, 100, -100, 3};
+  static const int32_t Y[N] = {2, 2, -2, -2, -1, 0, 0, 0, 31, 31, 32, 40, -1, 3, 7, 33};
+  static const float F[N] = {0, -0.0f, 1.9f, -1.9f, 3e9f, -3e9f, INFINITY, -INFINITY, NAN, 2147483520.0f, -2147483648.0f, 0x1p-149f, 5.5f, -5.5f, 1e20f, 0x1.8p-140f};
+  static const float G[N] = {1, 1, 0.5f, 0.7f, 7, -7, 2, 2, 1, INFINITY, 3, 0x1p-149f, 0, 2.5f, 0.3f, 0x1p-141f};
+  for (int level = 0; level < LEVEL_COUNT; level++) {
+    const Target *t = &TARGETS[level];
+    if (!jit_runs(t)) continue;
+    SinterKernel *const *s = jit(m, t);
+    for (int i = 0; i < 2 * OPS + 2; i++) {
+      bool fl = i >= 2 * OPS;
+      int32_t z[N];
+      void *bufs[] = {(void *)(uintptr_t)(fl ? (const void *)F : X), (void *)(uintptr_t)(fl ? (const void *)G : Y), z};
+      SinterFail fail[1] = {0};
+      SinterCall call = {sizeof call, 1, NULL, bufs, fail};
+      s[i](&call, 0, 1, 0);
+      for (int j = 0; j < N; j++) {
+        int64_t x = X[j], y = Y[j], q = y ? x / y : 0, r = y ? x % y : 0, want = 0;
+        bool off = r && (r < 0) != (y < 0);
+        if (fl && i == 2 * OPS + 1) {
+          float want_f = fmodf(F[j], G[j]), got;
+          memcpy(&got, &z[j], 4);
+          if (isnan(want_f) ? !isnan(got) : memcmp(&want_f, &got, 4)) fail_msg("%s: %a rem %a = %a, expected %a", t->name, (double)F[j], (double)G[j], (double)got, (double)want_f);
+          continue;
+        }
+        if (fl) want = isnan(F[j]) ? 0 : F[j] >= 2147483648.0f ? INT32_MAX : F[j] <= -2147483648.0f ? INT32_MIN : (int32_t)F[j];
+        else switch (ops[i % OPS]) {
+          case OP_DIV: want = (int32_t)q; break;
+          case OP_REM: want = r; break;
+          case OP_FLOOR_DIV: want = (int32_t)(y ? q - off : 0); break;
+          case OP_FLOOR_MOD: want = y ? (off ? r + y : r) : 0; break;
+          case OP_SHL: want = y < 0 || y > 31 ? 0 : (int32_t)((uint32_t)x << y); break;
+          case OP_SHR: want = x >> (y < 0 || y > 31 ? 31 : y); break;
+          case OP_MAXIMUM: want = x > y ? x : y; break;
+          case OP_MINIMUM: want = x < y ? x : y; break;
+          default: {
+            uint32_t p = 1;
+            for (int64_t e = 0; e < y; e++) p *= (uint32_t)x;
+            want = y < 0 ? 0 : (int32_t)p;
+          }
+          }
+        if (z[j] != (int32_t)want) fail_msg("%s: %s of %ld and %ld is %d, expected %ld", t->name, fl ? "to i32" : OP_INFO[ops[i % OPS]].text, (long)x, (long)y, z[j], (long)want);
+      }
+    }
+  }
+  arena_free(c.arena);
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(test_defined),
+      cmocka_unit_test_prestate(test_level, (void *)(uintptr_t)&TARGETS[LEVEL_V2]),
+      cmocka_unit_test_prestate(test_level, (void *)(uintptr_t)&TARGETS[LEVEL_V3]),
+      cmocka_unit_test_prestate(test_level, (void *)(uintptr_t)&TARGETS[LEVEL_V4]),
+      cmocka_unit_test_prestate(test_level, (void *)(uintptr_t)&TARGETS[LEVEL_A64]),
+  };
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,421 @@
+/* The whole compiler on small models: artefacts that C programs use, what an artefact may depend on, equal bytes, text
+ * forms, and every way in which the output cannot be written. Uses ld.lld-19 and cc. */
+#include "abi.h"
+#include "compiler.h"
+#include "loop.h"
+#include "sir.h"
+#include <dirent.h>
+#include <elf.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+#include <cmocka.h>
+
+typedef struct Place2 {
+  char folder[64], scratch[64]; /* scratch: TMPDIR of the compiler */
+} Place2;
+
+static int setup(void **state) {
+  Place2 *p = mem_alloc(sizeof *p);
+  strcpy(p->folder, "/tmp/sinter_test_XXXXXX");
+  strcpy(p->scratch, "/tmp/sinter_temp_XXXXXX");
+  *state = p;
+  return mkdtemp(p->folder) && mkdtemp(p->scratch) && setenv("TMPDIR", p->scratch, 1) == 0 ? 0 : -1;
+}
+
+static int files_in(const char *folder) {
+  int n = 0;
+  DIR *d = opendir(folder);
+  assert_non_null(d);
+  for (struct dirent *e; (e = readdir(d));) n += e->d_name[0] != '.';
+  closedir(d);
+  return n;
+}
+
+static int teardown(void **state) {
+  Place2 *p = *state;
+  char command[256];
+  bool clean = files_in(p->scratch) == 0; /* no temporary file is left, whatever the test was */
+  snprintf(command, sizeof command, "rm -rf %s %s", p->folder, p->scratch);
+  int rc = system(command);
+  free(p);
+  return clean && rc == 0 ? 0 : -1;
+}
+
+static void trace(Ctx *c, const char *model, Program *p) {
+  if (sir_trace(c, arena_printf(c->arena, "models/%s.sir", model), NULL, p)) return;
+  fail_msg("%s", diag_first(c->diag, NULL));
+}
+
+static void must_compile(const char *model, CompileOptions o, CompileResult *r) {
+  Ctx c = ctx_new();
+  Program p;
+  CompileResult mine;
+  trace(&c, model, &p);
+  o.source = arena_printf(c.arena, "models/%s.sir", model);
+  if (!compile_program(&p, &o, r ? r : &mine)) {
+    Buf b = {0};
+    diag_print(c.diag, &b);
+    fail_msg("%s", b.at);
+  }
+  if (!r) buf_free(&mine.text), buf_free(&mine.notes);
+  ctx_free(&c);
+}
+
+/* False with this id and sentence; nothing is in the folder afterwards. `%s` in the sentence stands for the output. */
+static void must_refuse(const Place2 *place, CompileOptions o, const char *id, const char *sentence) {
+  Ctx c = ctx_new();
+  Program p;
+  CompileResult r;
+  int before = files_in(place->folder);
+  trace(&c, "add", &p);
+  assert_false(compile_program(&p, &o, &r));
+  const char *got_id, *got = diag_first(c.diag, &got_id), *star = strstr(sentence, "%s");
+  char want[1024];
+  if (star) snprintf(want, sizeof want, "%.*s%s%s", (int)(star - sentence), sentence, o.output, star + 2);
+  else snprintf(want, sizeof want, "%s", sentence);
+  assert_string_equal(got_id, id);
+  assert_string_equal(got, want);
+  assert_int_equal(files_in(place->folder), before);
+  assert_int_equal(files_in(place->scratch), 0);
+  buf_free(&r.text);
+  buf_free(&r.notes);
+  ctx_free(&c);
+}
+
+static const char *at(const Place2 *p, const char *name) {
+  static char path[4][128];
+  static int k;
+  k = (k + 1) % 4;
+  snprintf(path[k], sizeof path[k], "%s/%s", p->folder, name);
+  return path[k];
+}
+
+static char *contents(const char *path, size_t *n) {
+  Arena *a = arena_new();
+  const char *why = NULL;
+  char *p = file_read(a, path, n, &why);
+  if (!p) fail_msg("%s", why);
+  char *copy = mem_alloc(*n + 1);
+  memcpy(copy, p, *n);
+  arena_free(a);
+  return copy;
+}
+
+/* ---- artefacts --------------------------------------------------------------------------------------------------------- */
+
+static void c_program(const Place2 *p, const char *name, const char *arguments) {
+  static const char *const level[] = {"v2", "v3", "v4"};
+  char command[1024];
+  snprintf(command, sizeof command, "cc -std=c17 -Wall -Wextra -Werror -O1 -I%s tests/c/%s.c %s/%s.so -lm -o %s/%s_program", p->folder, name, p->folder, name, p->folder, name);
+  assert_int_equal(system(command), 0);
+  for (int i = 0; i < 3; i++) {
+    if (i == 2 && !__builtin_cpu_supports("x86-64-v4")) {
+      puts("not run: level v4, this processor does not have it");
+      continue;
+    }
+    for (int threads = 1; threads <= 7; threads += threads == 3 ? 4 : 1) {
+      snprintf(command, sizeof command, "SINTER_CPU=%s SINTER_THREADS=%d LD_LIBRARY_PATH=%s %s/%s_program %s > /dev/null", level[i], threads, p->folder, p->folder, name, arguments);
+      assert_int_equal(system(command), 0);
+    }
+  }
+}
+
+static void add_from_c(void **state) {
+  must_compile("add", (CompileOptions){.output = at(*state, "add.so"), .check = true}, NULL);
+  c_program(*state, "add", "");
+}
+
+static void digits_from_c(void **state) {
+  must_compile("digits", (CompileOptions){.output = at(*state, "digits.so")}, NULL);
+  c_program(*state, "digits", at(*state, "digits.safetensors"));
+}
+
+static void same_bytes(const char *a, const char *b) {
+  size_t n, m;
+  char *x = contents(a, &n), *y = contents(b, &m);
+  assert_int_equal(n, m);
+  assert_memory_equal(x, y, n);
+  free(x);
+  free(y);
+}
+
+static void equal_bytes(void **state) {
+  Place2 *p = *state;
+  assert_int_equal(mkdir(at(p, "a"), 0777) | mkdir(at(p, "b"), 0777), 0);
+  must_compile("digits", (CompileOptions){.output = at(p, "a/digits.so"), .jobs = 1}, NULL);
+  must_compile("digits", (CompileOptions){.output = at(p, "b/digits.so"), .jobs = 5}, NULL);
+  same_bytes(at(p, "a/digits.so"), at(p, "b/digits.so"));
+  same_bytes(at(p, "a/digits.h"), at(p, "b/digits.h"));
+}
+
+static void tail(void **state) {
+  must_compile("add", (CompileOptions){.output = at(*state, "add.so"), .cpu = "v3"}, NULL);
+  size_t n;
+  char *p = contents(at(*state, "add.so"), &n);
+  SinterTail t;
+  assert_true(n > sizeof t);
+  memcpy(&t, p + n - sizeof t, sizeof t);
+  assert_memory_equal(t.magic, "SINTER\r\n", 8);
+  assert_int_equal(t.abi, SINTER_ABI_VERSION);
+  assert_int_equal(t.size, sizeof t);
+  assert_int_equal(t.length, n - sizeof t);
+  assert_true(t.crc64 == crc64(p, n - sizeof t, 0));
+  free(p);
+}
+
+static const char *const ALLOWED[] = {"__errno_location", "close",  "fsync",          "getenv",       "getpid", "getrlimit", "gettimeofday", "lseek", "mmap",
+                                      "munmap",           "open",   "pread",          "pthread_create", "pthread_join", "rename", "syscall", "unlink", "write"};
+
+/* The loader's view: what the file wants, of which version, and what it gives. */
+static void depends_on_little(void **state) {
+  must_compile("add", (CompileOptions){.output = at(*state, "add.so")}, NULL);
+  size_t n;
+  char *p = contents(at(*state, "add.so"), &n);
+  const Elf64_Ehdr *e = (const void *)p;
+  const Elf64_Shdr *s = (const void *)(p + e->e_shoff);
+  int exported = 0, needed = 0;
+  for (int i = 0; i < e->e_shnum; i++) {
+    const char *strings = s[i].sh_link < e->e_shnum ? p + s[s[i].sh_link].sh_offset : NULL;
+    if (s[i].sh_type == SHT_DYNSYM)
+      for (const Elf64_Sym *y = (const void *)(p + s[i].sh_offset), *end = y + s[i].sh_size / sizeof *y; ++y < end;) {
+        const char *name = strings + y->st_name;
+        bool ok = false;
+        if (y->st_shndx != SHN_UNDEF) {
+          ok = !strncmp(name, "add_", 4) || !strcmp(name, "sinter_query_v1");
+          exported++;
+        } else
+          for (size_t k = 0; k < sizeof ALLOWED / sizeof *ALLOWED; k++) ok |= !strcmp(name, ALLOWED[k]);
+        if (!ok) fail_msg("the artefact has the symbol %s", name);
+        if (!strncmp(name, "pthread_", 8)) assert_int_equal(ELF64_ST_BIND(y->st_info), STB_WEAK);
+      }
+    if (s[i].sh_type == SHT_DYNAMIC)
+      for (const Elf64_Dyn *d = (const void *)(p + s[i].sh_offset); d->d_tag != DT_NULL; d++) {
+        if (d->d_tag == DT_NEEDED) assert_string_equal(strings + d->d_un.d_val, "libc.so.6"), needed++;
+        if (d->d_tag == DT_SONAME) assert_string_equal(strings + d->d_un.d_val, "add.so");
+        assert_true(d->d_tag != DT_RPATH && d->d_tag != DT_RUNPATH && d->d_tag != DT_TEXTREL);
+      }
+    if (s[i].sh_type == SHT_GNU_verneed) {
+      const Elf64_Verneed *v = (const void *)(p + s[i].sh_offset);
+      assert_int_equal(v->vn_next, 0);
+      assert_int_equal(v->vn_cnt, 1);
+      assert_string_equal(strings + ((const Elf64_Vernaux *)(const void *)((const char *)v + v->vn_aux))->vna_name, "GLIBC_2.2.5");
+    }
+    assert_int_not_equal(s[i].sh_type, SHT_SYMTAB); /* stripped */
+    assert_true((s[i].sh_flags & (SHF_WRITE | SHF_EXECINSTR)) != (SHF_WRITE | SHF_EXECINSTR));
+  }
+  assert_int_equal(exported, 12);
+  assert_int_equal(needed, 1);
+  const Elf64_Phdr *h = (const void *)(p + e->e_phoff);
+  bool stack = false;
+  for (int i = 0; i < e->e_phnum; i++)
+    if (h[i].p_type == PT_GNU_STACK) stack = !(h[i].p_flags & PF_X);
+  assert_true(stack);
+  free(p);
+}
+
+static void object(void **state) {
+  must_compile("add", (CompileOptions){.output = at(*state, "add.o"), .emit = EMIT_OBJ}, NULL);
+  size_t n;
+  char *p = contents(at(*state, "add.o"), &n);
+  assert_int_equal(((const Elf64_Ehdr *)(const void *)p)->e_type, ET_REL);
+  free(p);
+  p = contents(at(*state, "add.h"), &n);
+  free(p);
+}
+
+static void own_prefix(void **state) {
+  must_compile("add", (CompileOptions){.output = at(*state, "sum.so"), .prefix = "my_sum", .cpu = "v2"}, NULL);
+  size_t n;
+  char *p = contents(at(*state, "sum.h"), &n);
+  assert_non_null(strstr(p, "int my_sum_add(my_sum_context *, const my_sum_add_in *, my_sum_add_out *);"));
+  free(p);
+}
+
+/* ---- texts ------------------------------------------------------------------------------------------------------------- */
+
+static void graph_text(void **state) {
+  (void)state;
+  CompileResult r, again;
+  must_compile("digits", (CompileOptions){.emit = EMIT_GRAPH, .check = true}, &r);
+  Ctx c = ctx_new();
+  Program p;
+  if (!sir_trace_text(&c, "models/flat.sir", r.text.at, r.text.n, NULL, &p)) fail_msg("%s", diag_first(c.diag, NULL));
+  Buf b = {0};
+  program_print(&p, true, &b);
+  assert_string_equal(b.at, r.text.at);
+  buf_free(&b);
+  ctx_free(&c);
+  must_compile("digits", (CompileOptions){.emit = EMIT_GRAPH}, &again);
+  assert_string_equal(again.text.at, r.text.at);
+  buf_free(&r.text);
+  buf_free(&again.text);
+}
+
+static void loop_text(void **state) {
+  (void)state;
+  static const char *const level[] = {"v2", "v3", "v4", "a64"};
+  for (int i = 0; i < 4; i++) {
+    CompileResult r;
+    must_compile("digits", (CompileOptions){.emit = EMIT_LOOP, .cpu = level[i], .check = i < 3}, &r);
+    Ctx c = ctx_new();
+    LoopModule *m;
+    if (!loop_parse(&c, "digits.loop", r.text.at, r.text.n, &m) || !loop_verify(m, level[i])) fail_msg("%s", diag_first(c.diag, NULL));
+    Buf b = {0};
+    loop_print(m, &b);
+    assert_string_equal(b.at, r.text.at);
+    buf_free(&b);
+    buf_free(&r.text);
+    ctx_free(&c);
+  }
+}
+
+static void llvm_text(void **state) {
+  (void)state;
+  CompileResult r;
+  must_compile("add", (CompileOptions){.emit = EMIT_LLVM, .cpu = "v2,v3"}, &r);
+  assert_non_null(strstr(r.text.at, "; level v2\n"));
+  assert_non_null(strstr(r.text.at, "<8 x float>"));
+  buf_free(&r.text);
+}
+
+static void dumps_and_times(void **state) {
+  Place2 *p = *state;
+  CompileResult r;
+  must_compile("add", (CompileOptions){.output = at(p, "add.so"), .dump_dir = at(p, "dumps"), .time = true, .cpu = "v2,v3"}, &r);
+  static const char *const files[] = {"00_trace.sir", "01_inline.sir", "02_simplify.sir", "03_plan_v2.loop"};
+  for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
+    char path[256];
+    snprintf(path, sizeof path, "%s/dumps/%s", p->folder, files[i]);
+    assert_int_equal(access(path, R_OK), 0);
+  }
+  assert_non_null(strstr(r.notes.at, " ms  simplify\n"));
+  assert_non_null(strstr(r.notes.at, " ms  link\n"));
+  buf_free(&r.notes);
+}
+
+static void explanation(void **state) {
+  (void)state;
+  Ctx c = ctx_new();
+  Program p;
+  Buf b = {0};
+  trace(&c, "digits", &p);
+  assert_true(explain_program(&p, &(CompileOptions){.emit = EMIT_LOOP, .cpu = "v4"}, &b));
+  assert_non_null(strstr(b.at, "entry predict on v4: "));
+  assert_non_null(strstr(b.at, "schedule k0 v4 = gemm(MR = "));
+  assert_non_null(strstr(b.at, "fused with dot_general (digits.sir:"));
+  assert_non_null(strstr(b.at, "at B = 256, at least "));
+  buf_free(&b);
+  ctx_free(&c);
+}
+
+/* ---- what cannot be written ---------------------------------------------------------------------------------------------- */
+
+static void output_refused(void **state) {
+  Place2 *p = *state;
+  must_refuse(p, (CompileOptions){.output = p->folder}, "output-folder", "cannot write %s: it is a folder; name a file by -o");
+  must_refuse(p, (CompileOptions){.output = at(p, "x/")}, "output-folder", "cannot write %s: it is a folder; name a file by -o");
+  must_refuse(p, (CompileOptions){.output = ""}, "output-name", "the name of the output is empty: give one by -o FILE");
+  must_refuse(p, (CompileOptions){.output = "/nowhere/add.so"}, "output-parent", "cannot write %s: there is no folder /nowhere");
+  must_refuse(p, (CompileOptions){.output = "/dev/null/add.so"}, "output-parent", "cannot write %s: there is no folder /dev/null");
+  assert_int_equal(mkdir(at(p, "add.h"), 0777), 0); /* the header's place is taken */
+  char sentence[256];
+  snprintf(sentence, sizeof sentence, "cannot write %s: it is a folder; name a file by -o", at(p, "add.h"));
+  must_refuse(p, (CompileOptions){.output = at(p, "add.so")}, "output-folder", sentence);
+}
+
+static void linker_refused(void **state) {
+  Place2 *p = *state;
+  must_refuse(p, (CompileOptions){.output = at(p, "add.so"), .linker = "no-such-lld"}, "no-linker",
+              "cannot run the linker no-such-lld: it is not installed; install it (Debian: apt-get install lld-19) or name one by --linker");
+  must_refuse(p, (CompileOptions){.output = at(p, "add.so"), .linker = "/dev/null"}, "no-linker", "cannot run the linker /dev/null: Permission denied");
+  must_refuse(p, (CompileOptions){.output = at(p, "add.so"), .linker = "false"}, "link", "the linker false failed: it ended with status 1");
+}
+
+static void options_refused(void **state) {
+  Place2 *p = *state;
+  must_refuse(p, (CompileOptions){.output = at(p, "add.so"), .cpu = "v5"}, "cpu-level",
+              "'v5' is no CPU level: give --cpu v2, v3, v4, several of them with commas between, or native");
+  must_refuse(p, (CompileOptions){.output = at(p, "add.so"), .cpu = "a64"}, "cpu-level",
+              "shared libraries for AArch64 are not made yet: --cpu a64 goes with --emit obj, loop or llvm");
+  must_refuse(p, (CompileOptions){.output = at(p, "add.o"), .emit = EMIT_OBJ, .cpu = "v2,a64"}, "cpu-level",
+              "one object cannot hold code for x86-64 and AArch64: give --cpu a64 alone");
+  must_refuse(p, (CompileOptions){.output = at(p, "add.so"), .dump_dir = "/nowhere/dumps"}, "dump-dir",
+              "cannot make the folder /nowhere/dumps for dumps: No such file or directory");
+}
+
+static void emitter_missing(void **state) {
+  Place2 *p = *state;
+  assert_int_equal(setenv("SINTER_LLVM", "/nowhere/libsinter_llvm.so", 1), 0);
+  Ctx c = ctx_new();
+  Program program;
+  CompileResult r;
+  trace(&c, "add", &program);
+  assert_false(compile_program(&program, &(CompileOptions){.output = at(p, "add.so")}, &r));
+  const char *id;
+  assert_non_null(diag_first(c.diag, &id));
+  assert_string_equal(id, "no-emitter");
+  assert_int_equal(files_in(p->folder), 0);
+  unsetenv("SINTER_LLVM");
+  ctx_free(&c);
+}
+
+static void temporary_folder_missing(void **state) {
+  Place2 *p = *state;
+  assert_int_equal(setenv("TMPDIR", "/nowhere", 1), 0);
+  Ctx c = ctx_new();
+  Program program;
+  CompileResult r;
+  trace(&c, "add", &program);
+  assert_false(compile_program(&program, &(CompileOptions){.output = at(p, "add.so")}, &r));
+  const char *id;
+  assert_non_null(diag_first(c.diag, &id));
+  assert_string_equal(id, "temporary-folder");
+  setenv("TMPDIR", p->scratch, 1);
+  ctx_free(&c);
+}
+
+/* At every limit from nothing to more than enough: a sentence and no file, or all of it. */
+static void file_size_limit(void **state) {
+  Place2 *p = *state;
+  bool done = false;
+  for (rlim_t limit = 512; !done; limit *= 2) {
+    fflush(NULL);
+    pid_t pid = fork();
+    if (pid == 0) {
+      Ctx c = ctx_new();
+      Program program;
+      CompileResult r;
+      trace(&c, "add", &program);
+      setrlimit(RLIMIT_FSIZE, &(struct rlimit){limit, limit});
+      bool ok = compile_program(&program, &(CompileOptions){.output = at(p, "add.so")}, &r);
+      const char *said = diag_first(c.diag, NULL);
+      _exit(ok ? 0 : said && diag_errors(c.diag) == 1 && strchr(said, ' ') ? 1 : 2);
+    }
+    int status;
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_true(WIFEXITED(status) && WEXITSTATUS(status) < 2);
+    done = WEXITSTATUS(status) == 0;
+    assert_int_equal(files_in(p->folder), done ? 2 : 0);
+    assert_int_equal(files_in(p->scratch), 0);
+    assert_true(limit < 1 << 20);
+  }
+}
+
+int main(void) {
+#define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+  const struct CMUnitTest tests[] = {
+      T(add_from_c),     T(digits_from_c), T(equal_bytes),    T(tail),           T(depends_on_little), T(object),          T(own_prefix),
+      T(graph_text),     T(loop_text),     T(llvm_text),      T(dumps_and_times), T(explanation),      T(output_refused),  T(linker_refused),
+      T(options_refused), T(emitter_missing), T(temporary_folder_missing), T(file_size_limit),
+  };
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}
