@@ -51,7 +51,8 @@ static bool choose_dims(Run *r, int64_t size) {
       }
       if (facts_hold(r)) return true;
     }
-  return diag_error(r->ctx->diag, "check-sizes", r->e->loc, "no size near %lld satisfies what entry `%s` says of its dimensions", (long long)size, r->e->name);
+  return diag_error(r->ctx->diag, "check-sizes", r->e->loc,
+                    "no size near %lld satisfies what entry `%s` says of its dimensions", (long long)size, r->e->name);
 }
 
 static Tensor random_tensor(Run *r, DType d, const Sym *shape, int rank) {
@@ -62,8 +63,10 @@ static Tensor random_tensor(Run *r, DType d, const Sym *shape, int rank) {
   for (int64_t k = 0; k < tensor_count(&t); k++) {
     Scalar s = {0};
     uint64_t x = next(r);
-    if (dtype_is_float(d)) s.f = (double)((int64_t)(x >> 32) % 33 - 16) / 8;
-    else s.i = (int64_t)(x >> 33) % (d == DT_BOOL ? 2 : 3);
+    if (dtype_is_float(d))
+      s.f = (double)((int64_t)(x >> 32) % 33 - 16) / 8;
+    else
+      s.i = (int64_t)(x >> 33) % (d == DT_BOOL ? 2 : 3);
     tensor_set(&t, k, s);
   }
   return t;
@@ -86,14 +89,16 @@ static void *buffer_memory(Run *r, const LoopBuf *b) {
 
 static bool near(Run *r, const char *what, const char *name, const Tensor *got, const Tensor *want, CheckResult *out) {
   int64_t at;
-  double d = tensor_distance(got, want, &at), scale = fmax(tensor_largest(want), 1e-3) * (want->dtype == DT_F64 ? 1e-12 : 2e-5);
+  double d = tensor_distance(got, want, &at),
+         scale = fmax(tensor_largest(want), 1e-3) * (want->dtype == DT_F64 ? 1e-12 : 2e-5);
   double ratio = dtype_is_float(want->dtype) ? d / scale : d;
   if (ratio > out->distance) {
     out->distance = ratio;
     out->where = arena_printf(r->arena, "%s %s", what, name);
   }
   if (dtype_is_float(want->dtype) ? ratio <= 1 : d == 0) return true;
-  return diag_error(r->ctx->diag, "check-differs", r->e->loc, "%s %s of entry `%s` %s differs from the graph by %g at element %lld: this is a mistake in Sinter",
+  return diag_error(r->ctx->diag, "check-differs", r->e->loc,
+                    "%s %s of entry `%s` %s differs from the graph by %g at element %lld: this is a mistake in Sinter",
                     what, name, r->e->name, r->how, d, (long long)at);
 }
 
@@ -127,7 +132,8 @@ bool check_entry(const Unit *unit, const LevelUnit *level, int entry, int64_t si
   }
   uint32_t rng[4] = {(uint32_t)seed, (uint32_t)(seed >> 32), 0, 0};
   LoopArg *args = ARENA_ARRAY(r.arena, LoopArg, plan->binds.n + 1);
-  Tensor *outputs = ARENA_ARRAY(r.arena, Tensor, e->outputs.n + 1), *inouts = ARENA_ARRAY(r.arena, Tensor, e->inputs.n + 1);
+  Tensor *outputs = ARENA_ARRAY(r.arena, Tensor, e->outputs.n + 1),
+         *inouts = ARENA_ARRAY(r.arena, Tensor, e->inputs.n + 1);
   for (int i = 0; i < plan->plan->nparams; i++) {
     PlanBind b = plan->binds.at[i];
     const LoopBuf *buf = &plan->plan->bufs.at[i];
@@ -147,9 +153,17 @@ bool check_entry(const Unit *unit, const LevelUnit *level, int entry, int64_t si
     case BIND_ARENA: BUG("an arena buffer among the parameters");
     }
   }
-  Tensor *want_outputs = ARENA_ARRAY(r.arena, Tensor, e->outputs.n + 1), *want_inouts = ARENA_ARRAY(r.arena, Tensor, e->inputs.n + 1);
-  EntryCall call = {.inputs = inputs, .ninputs = (int)e->inputs.n, .dims = r.dims, .ndims = 0, .cells = cells, .seed = seed, .arena = r.arena,
-                    .outputs = want_outputs, .inouts = want_inouts};
+  Tensor *want_outputs = ARENA_ARRAY(r.arena, Tensor, e->outputs.n + 1),
+         *want_inouts = ARENA_ARRAY(r.arena, Tensor, e->inputs.n + 1);
+  EntryCall call = {.inputs = inputs,
+                    .ninputs = (int)e->inputs.n,
+                    .dims = r.dims,
+                    .ndims = 0,
+                    .cells = cells,
+                    .seed = seed,
+                    .arena = r.arena,
+                    .outputs = want_outputs,
+                    .inouts = want_inouts};
   NamedDim *given = ARENA_ARRAY(r.arena, NamedDim, e->dims.n + 1);
   for (uint32_t i = 0; i < e->dims.n; i++)
     if (e->dims.at[i].given) given[call.ndims++] = r.dims[i];
@@ -160,8 +174,10 @@ bool check_entry(const Unit *unit, const LevelUnit *level, int entry, int64_t si
   for (uint32_t i = 0; i < e->dims.n; i++) values[i] = r.dims[i].value;
   LoopRun run = {.level = level->target->name, .seed = (uint32_t)seed};
   if (!loop_run(level->module, plan->plan->name, values, args, &run)) return false;
-  if (!ok != (run.status != 0)) return diag_error(p->ctx->diag, "check-status", e->loc, "entry `%s` %s %s where the graph %s: this is a mistake in Sinter", e->name,
-                                                  r.how, run.status ? "fails" : "succeeds", ok ? "succeeds" : "fails");
+  if (!ok != (run.status != 0))
+    return diag_error(p->ctx->diag, "check-status", e->loc,
+                      "entry `%s` %s %s where the graph %s: this is a mistake in Sinter", e->name, r.how,
+                      run.status ? "fails" : "succeeds", ok ? "succeeds" : "fails");
   for (uint32_t i = 0; ok && i < e->outputs.n; i++) {
     Tensor got = want_outputs[i];
     got.data = outputs[i].data;
@@ -171,7 +187,9 @@ bool check_entry(const Unit *unit, const LevelUnit *level, int entry, int64_t si
   for (uint32_t i = 0; i < p->cells.n; i++) /* on failure the cells are as before */
     if (!near(&r, "cell", p->cells.at[i].name, &mine[i], &cells[i], out)) return false;
   for (uint32_t i = 0; i < e->inputs.n; i++)
-    if (e->inputs.at[i].inout && inouts[i].data && !near(&r, "inout", e->inputs.at[i].name, &inouts[i], ok ? &want_inouts[i] : &inputs[i].value, out)) return false;
+    if (e->inputs.at[i].inout && inouts[i].data &&
+        !near(&r, "inout", e->inputs.at[i].name, &inouts[i], ok ? &want_inouts[i] : &inputs[i].value, out))
+      return false;
   return true;
 }
 
@@ -182,7 +200,8 @@ Program check_snapshot(const Program *p) {
   for (uint32_t i = 0; i < p->cells.n; i++) vec_push(a, &s.cells, p->cells.at[i]);
   for (uint32_t i = 0; i < p->entries.n; i++) {
     Entry e = p->entries.at[i];
-    e.inputs.n = e.inputs.cap = e.outputs.n = e.outputs.cap = e.updates.n = e.updates.cap = 0; /* what a pass writes over */
+    e.inputs.n = e.inputs.cap = e.outputs.n = e.outputs.cap = e.updates.n = e.updates.cap =
+        0; /* what a pass writes over */
     for (uint32_t k = 0; k < p->entries.at[i].inputs.n; k++) vec_push(a, &e.inputs, p->entries.at[i].inputs.at[k]);
     for (uint32_t k = 0; k < p->entries.at[i].outputs.n; k++) vec_push(a, &e.outputs, p->entries.at[i].outputs.at[k]);
     for (uint32_t k = 0; k < p->entries.at[i].updates.n; k++) vec_push(a, &e.updates, p->entries.at[i].updates.at[k]);
@@ -194,13 +213,19 @@ Program check_snapshot(const Program *p) {
 bool check_pass(const Program *before, const Program *after, const char *pass, int entry, int64_t size, uint64_t seed) {
   const Entry *e = &before->entries.at[entry];
   Ctx *c = before->ctx;
-  Run r = {.e = e, .ctx = c, .arena = c->arena, .seed = seed, .state = seed, .how = arena_printf(c->arena, "after the pass %s", pass)};
+  Run r = {.e = e,
+           .ctx = c,
+           .arena = c->arena,
+           .seed = seed,
+           .state = seed,
+           .how = arena_printf(c->arena, "after the pass %s", pass)};
   CheckResult result = {0, "nothing"};
   if (!choose_dims(&r, size)) return false;
   NamedTensor *inputs = ARENA_ARRAY(r.arena, NamedTensor, e->inputs.n + 1);
   NamedDim *given = ARENA_ARRAY(r.arena, NamedDim, e->dims.n + 1);
   for (uint32_t i = 0; i < e->inputs.n; i++)
-    inputs[i] = (NamedTensor){e->inputs.at[i].name, random_tensor(&r, e->inputs.at[i].dtype, e->inputs.at[i].shape, e->inputs.at[i].rank)};
+    inputs[i] = (NamedTensor){e->inputs.at[i].name,
+                              random_tensor(&r, e->inputs.at[i].dtype, e->inputs.at[i].shape, e->inputs.at[i].rank)};
   EntryCall call[2] = {{.inputs = inputs, .ninputs = (int)e->inputs.n, .dims = given, .seed = seed, .arena = r.arena}};
   for (uint32_t i = 0; i < e->dims.n; i++)
     if (e->dims.at[i].given) given[call[0].ndims++] = r.dims[i];
@@ -214,22 +239,31 @@ bool check_pass(const Program *before, const Program *after, const char *pass, i
     if (!cells_start(p, seed, r.arena, call[s].cells)) return false;
     for (uint32_t i = 0; i < p->cells.n; i++) {
       const Cell *cell = &p->cells.at[i];
-      if (!call[s].cells[i].data) call[s].cells[i] = s ? call[0].cells[i] : random_tensor(&r, cell->dtype, cell->shape, cell->rank);
-      else if (s && !near(&r, "the start value of", cell->name, &call[1].cells[i], &call[0].cells[i], &result)) return false;
+      if (!call[s].cells[i].data)
+        call[s].cells[i] = s ? call[0].cells[i] : random_tensor(&r, cell->dtype, cell->shape, cell->rank);
+      else if (s && !near(&r, "the start value of", cell->name, &call[1].cells[i], &call[0].cells[i], &result))
+        return false;
     }
   }
-  memcpy(call[1].cells, call[0].cells, before->cells.n * sizeof(Tensor)); /* a call replaces cells, it does not write into them */
+  memcpy(call[1].cells, call[0].cells,
+         before->cells.n * sizeof(Tensor)); /* a call replaces cells, it does not write into them */
   for (int s = 0; s < 2; s++) {
     ok[s] = entry_eval(s ? after : before, &(s ? after : before)->entries.at[entry], &call[s]);
     if (!ok[s] && !call[s].fail.node) return false;
   }
-  if (ok[0] != ok[1]) return diag_error(c->diag, "check-status", e->loc, "entry `%s` %s %s where the graph before %s: this is a mistake in Sinter", e->name, r.how,
-                                        ok[1] ? "succeeds" : "fails", ok[0] ? "succeeds" : "fails");
+  if (ok[0] != ok[1])
+    return diag_error(c->diag, "check-status", e->loc,
+                      "entry `%s` %s %s where the graph before %s: this is a mistake in Sinter", e->name, r.how,
+                      ok[1] ? "succeeds" : "fails", ok[0] ? "succeeds" : "fails");
   for (uint32_t i = 0; ok[0] && i < e->outputs.n; i++)
-    if (!near(&r, "output", e->outputs.at[i].name ? e->outputs.at[i].name : "0", &call[1].outputs[i], &call[0].outputs[i], &result)) return false;
+    if (!near(&r, "output", e->outputs.at[i].name ? e->outputs.at[i].name : "0", &call[1].outputs[i],
+              &call[0].outputs[i], &result))
+      return false;
   for (uint32_t i = 0; ok[0] && i < before->cells.n; i++)
     if (!near(&r, "cell", before->cells.at[i].name, &call[1].cells[i], &call[0].cells[i], &result)) return false;
   for (uint32_t i = 0; ok[0] && i < e->inputs.n; i++)
-    if (e->inputs.at[i].inout && !near(&r, "inout", e->inputs.at[i].name, &call[1].inouts[i], &call[0].inouts[i], &result)) return false;
+    if (e->inputs.at[i].inout &&
+        !near(&r, "inout", e->inputs.at[i].name, &call[1].inouts[i], &call[0].inouts[i], &result))
+      return false;
   return true;
 }

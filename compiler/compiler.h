@@ -1,5 +1,5 @@
-/* The compiler: from a traced program to an artefact with its header, or to one of the forms in between. Mistakes of the
- * model's author and of the caller go to the program's Diag; a failure leaves no output file. */
+/* The compiler: from a traced program to an artefact with its header, or to one of the forms in between. Mistakes of
+ * the model's author and of the caller go to the program's Diag; a failure leaves no output file. */
 #ifndef SINTER_COMPILER_H
 #define SINTER_COMPILER_H
 #include "graph.h"
@@ -8,11 +8,11 @@ typedef enum { EMIT_SO, EMIT_OBJ, EMIT_GRAPH, EMIT_LOOP, EMIT_LLVM } EmitKind;
 
 typedef struct CompileOptions {
   EmitKind emit;
-  const char *output;   /* the file; NULL for graph, loop, llvm: the text comes back in the result */
-  const char *source;   /* path of the model, named in the header and the artefact without its folder */
-  const char *prefix;   /* of the C functions; NULL: the program's name */
-  const char *cpu;      /* "v2,v3,v4", "native", "a64" (obj, loop and llvm only); NULL: all for so and obj, v3 for texts */
-  int jobs;             /* processes that generate code at once; 0: one a processor */
+  const char *output; /* the file; NULL for graph, loop, llvm: the text comes back in the result */
+  const char *source; /* path of the model, named in the header and the artefact without its folder */
+  const char *prefix; /* of the C functions; NULL: the program's name */
+  const char *cpu; /* "v2,v3,v4", "native", "a64" (obj, loop and llvm only); NULL: all for so and obj, v3 for texts */
+  int jobs;        /* processes that generate code at once; 0: one a processor */
   const char *dump_dir; /* numbered files of every form in between; NULL: none */
   bool time;            /* the time of every pass goes to result->notes */
   bool check;           /* evaluate before and after every pass, and interpret the kernels */
@@ -24,8 +24,10 @@ typedef struct CompileResult { /* released by the caller: buf_free */
   Buf notes;                   /* for people: times, sizes */
 } CompileResult;
 
-bool compile_program(Program *, const CompileOptions *, CompileResult *); /* the program is changed; false after diag_error */
-/* What `sinter explain` prints: kernels with their members, why neighbours were or were not fused, schedules, memory. */
+bool compile_program(Program *, const CompileOptions *,
+                     CompileResult *); /* the program is changed; false after diag_error */
+/* What `sinter explain` prints: kernels with their members, why neighbours were or were not fused, schedules, memory.
+ */
 bool explain_program(Program *, const CompileOptions *, Buf *);
 const char *emit_kind_name(EmitKind);
 #endif

@@ -22,7 +22,8 @@ static void put_memory(const Entry *e, const EntryPlan *plan, SymTab *t, Arena *
   Sizes s = {.e = e};
   int64_t got = 0, least = 0;
   buf_printf(b, "\n  memory: %s bytes", sym_text(t, plan->arena, a));
-  if (sym_eval(t, plan->arena, lookup, &s, &got) && plan->lower_bound && sym_eval(t, plan->lower_bound, lookup, &s, &least)) {
+  if (sym_eval(t, plan->arena, lookup, &s, &got) && plan->lower_bound &&
+      sym_eval(t, plan->lower_bound, lookup, &s, &least)) {
     buf_printf(b, "; %lld", (long long)got);
     for (uint32_t i = 0; i < e->dims.n; i++) {
       int64_t v = 0;
@@ -41,7 +42,8 @@ bool explain_program(Program *p, const CompileOptions *o, Buf *b) {
   for (int l = 0; l < c.nlevels; l++)
     for (uint32_t i = 0; i < p->entries.n; i++) {
       const EntryPlan *plan = &c.level[l].entries[i];
-      buf_printf(b, "%sentry %s on %s: %u kernels\n", l || i ? "\n" : "", p->entries.at[i].name, c.level[l].target->name, plan->groups->at.n);
+      buf_printf(b, "%sentry %s on %s: %u kernels\n", l || i ? "\n" : "", p->entries.at[i].name,
+                 c.level[l].target->name, plan->groups->at.n);
       for (uint32_t k = 0; k < plan->groups->at.n; k++) {
         buf_put(b, "\n");
         group_print(plan->groups, k, b);

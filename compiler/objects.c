@@ -1,5 +1,5 @@
-/* Code generation in child processes: a crash of the code generator costs one sentence, and processors share the work. What
- * a child gets depends on the model alone, never on how many run at once. */
+/* Code generation in child processes: a crash of the code generator costs one sentence, and processors share the work.
+ * What a child gets depends on the model alone, never on how many run at once. */
 #include "link.h"
 #include "pipeline.h"
 #include <dlfcn.h>
@@ -14,7 +14,8 @@ enum { KERNELS_A_CHILD = 4, MAX_JOBS = 64 };
 
 const SinterEmitter *emitter_open(Ctx *c) {
   /* Installed; in the build folder, also for the tests in it. */
-  static const char *const beside[] = {"libsinter_llvm.so", "../lib/libsinter_llvm.so", "compiler/libsinter_llvm.so", "../compiler/libsinter_llvm.so", "../../compiler/libsinter_llvm.so"};
+  static const char *const beside[] = {"libsinter_llvm.so", "../lib/libsinter_llvm.so", "compiler/libsinter_llvm.so",
+                                       "../compiler/libsinter_llvm.so", "../../compiler/libsinter_llvm.so"};
   char self[4096];
   ssize_t n = readlink("/proc/self/exe", self, sizeof self - 1);
   self[n > 0 ? n : 0] = 0;
@@ -34,7 +35,9 @@ const SinterEmitter *emitter_open(Ctx *c) {
   if (lib) *(void **)&query = dlsym(lib, "sinter_emitter");
   const SinterEmitter *e = query ? query() : NULL;
   if (e && e->size == sizeof *e) return e;
-  diag_error(c->diag, "no-emitter", 0, "cannot open the code generator libsinter_llvm.so beside the program: %s; commands that make no code work without it",
+  diag_error(c->diag, "no-emitter", 0,
+             "cannot open the code generator libsinter_llvm.so beside the program: %s; commands that make no code work "
+             "without it",
              lib ? "it is of another version" : why);
   return NULL;
 }
@@ -48,14 +51,18 @@ typedef struct Job {
 /* In the child. */
 static int generate(Compilation *c, const SinterEmitter *e, const Job *j) {
   static const int deadly[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT};
-  for (size_t i = 0; i < sizeof deadly / sizeof *deadly; i++) signal(deadly[i], SIG_DFL); /* handlers of the program are not for us */
+  for (size_t i = 0; i < sizeof deadly / sizeof *deadly; i++)
+    signal(deadly[i], SIG_DFL); /* handlers of the program are not for us */
   Arena *a = c->program->ctx->arena;
   const LevelUnit *l = &c->level[j->level];
   EmitResult r = {0};
   const char *why = NULL;
-  bool ok = e->emit_object(&(EmitRequest){.module = l->module, .target = l->target, .first = j->first, .count = j->count, .arena = a}, &r);
-  if (!ok) why = r.error;
-  else ok = link_write(a, j->object, r.object, r.size, &why);
+  bool ok = e->emit_object(
+      &(EmitRequest){.module = l->module, .target = l->target, .first = j->first, .count = j->count, .arena = a}, &r);
+  if (!ok)
+    why = r.error;
+  else
+    ok = link_write(a, j->object, r.object, r.size, &why);
   if (!ok) file_write(a, j->error, why, strlen(why), &why);
   return ok ? 0 : 1;
 }
@@ -75,14 +82,20 @@ static bool collect(Compilation *c, Job *j, bool ok) {
   pid_t pid = j->pid;
   j->pid = 0;
   while (waitpid(pid, &status, 0) < 0)
-    if (errno != EINTR) return diag_error(x->diag, "emit-child", 0, "lost the process that generates %s: %s", kernels_of(c, j), strerror(errno));
+    if (errno != EINTR)
+      return diag_error(x->diag, "emit-child", 0, "lost the process that generates %s: %s", kernels_of(c, j),
+                        strerror(errno));
   if (WIFEXITED(status) && WEXITSTATUS(status) == 0) return ok;
   if (!ok) return false;
   if (WIFSIGNALED(status))
-    return diag_error(x->diag, "emit-child", 0, "the code generator died of signal %d on %s; this is a mistake in Sinter, please report it with the model", WTERMSIG(status), kernels_of(c, j));
+    return diag_error(
+        x->diag, "emit-child", 0,
+        "the code generator died of signal %d on %s; this is a mistake in Sinter, please report it with the model",
+        WTERMSIG(status), kernels_of(c, j));
   size_t n = 0;
   const char *why = NULL, *text = file_read(x->arena, j->error, &n, &why);
-  return diag_error(x->diag, "emit", 0, "cannot generate %s: %s", kernels_of(c, j), text ? text : "the code generator gave no reason");
+  return diag_error(x->diag, "emit", 0, "cannot generate %s: %s", kernels_of(c, j),
+                    text ? text : "the code generator gave no reason");
 }
 
 bool emit_objects(Compilation *c, const SinterEmitter *e, const char *folder, ObjectPaths *out) {
@@ -107,9 +120,12 @@ bool emit_objects(Compilation *c, const SinterEmitter *e, const char *folder, Ob
       Job *j = &jobs.at[started];
       j->pid = fork();
       if (j->pid == 0) _exit(generate(c, e, j));
-      if (j->pid > 0) started++;
-      else if (started == done) ok = diag_error(x->diag, "emit-child", 0, "cannot start a process that generates code: %s", strerror(errno));
-      else ok = collect(c, &jobs.at[done++], ok); /* no room for another: wait for one */
+      if (j->pid > 0)
+        started++;
+      else if (started == done)
+        ok = diag_error(x->diag, "emit-child", 0, "cannot start a process that generates code: %s", strerror(errno));
+      else
+        ok = collect(c, &jobs.at[done++], ok); /* no room for another: wait for one */
     } else
       ok = collect(c, &jobs.at[done++], ok);
   }

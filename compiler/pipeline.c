@@ -12,7 +12,8 @@
 #include <time.h>
 #include <unistd.h>
 
-/* ---- the passes ------------------------------------------------------------------------------------------------------ */
+/* ---- the passes
+ * ------------------------------------------------------------------------------------------------------ */
 
 static const struct {
   const char *name;
@@ -44,7 +45,8 @@ bool compile_graphs(Compilation *c) {
     ok = ok && program_verify(c->program);
     compile_timed(c, "verify");
     ok = ok && dump_graph(c, name);
-    for (int k = 0; ok && c->options->check && k < (int)c->program->entries.n; k++) ok = check_pass(&before, c->program, name, k, CHECK_SIZE, CHECK_SEED);
+    for (int k = 0; ok && c->options->check && k < (int)c->program->entries.n; k++)
+      ok = check_pass(&before, c->program, name, k, CHECK_SIZE, CHECK_SEED);
     if (c->options->check) compile_timed(c, "check");
   }
   return ok;
@@ -81,7 +83,8 @@ static bool run_level_pass(Compilation *c, int level, size_t pass) {
     buf_free(&text);
   }
   CheckResult r;
-  for (int k = 0; ok && c->options->check && k < (int)c->program->entries.n; k++) ok = check_entry(&c->unit, l, k, CHECK_SIZE, CHECK_SEED, &r);
+  for (int k = 0; ok && c->options->check && k < (int)c->program->entries.n; k++)
+    ok = check_entry(&c->unit, l, k, CHECK_SIZE, CHECK_SEED, &r);
   if (c->options->check) compile_timed(c, "check");
   return ok;
 }
@@ -96,7 +99,9 @@ static const Entry *init_entry(const Program *p) {
   e->name = "sinter_init";
   e->graph = g;
   e->facts = sym_facts_new(x->arena, x->syms);
-  for (int i = 0; i < n; i++) vec_push(x->arena, &e->updates, (Update){.cell = cells[i], .value = g->output.at[i], .loc = p->cells.at[cells[i]].loc});
+  for (int i = 0; i < n; i++)
+    vec_push(x->arena, &e->updates,
+             (Update){.cell = cells[i], .value = g->output.at[i], .loc = p->cells.at[cells[i]].loc});
   entry_roots(e);
   return e;
 }
@@ -111,10 +116,12 @@ bool compile_loops(Compilation *c) {
   return true;
 }
 
-/* ---- options --------------------------------------------------------------------------------------------------------- */
+/* ---- options
+ * --------------------------------------------------------------------------------------------------------- */
 
 const char *emit_kind_name(EmitKind k) {
-  static const char *const name[] = {[EMIT_SO] = "so", [EMIT_OBJ] = "obj", [EMIT_GRAPH] = "graph", [EMIT_LOOP] = "loop", [EMIT_LLVM] = "llvm"};
+  static const char *const name[] = {
+      [EMIT_SO] = "so", [EMIT_OBJ] = "obj", [EMIT_GRAPH] = "graph", [EMIT_LOOP] = "loop", [EMIT_LLVM] = "llvm"};
   return name[k];
 }
 
@@ -136,15 +143,22 @@ bool compile_levels(Compilation *c) {
     size_t n = strcspn(s, ",");
     const char *word = arena_strndup(x->arena, s, n);
     const Target *t = target_find(strcmp(word, "native") ? word : native_level());
-    if (!t) return diag_error(x->diag, "cpu-level", 0, "'%s' is no CPU level: give --cpu v2, v3, v4, several of them with commas between, or native", word);
-    if (t->level == LEVEL_A64 && kind == EMIT_SO) return diag_error(x->diag, "cpu-level", 0, "shared libraries for AArch64 are not made yet: --cpu a64 goes with --emit obj, loop or llvm");
+    if (!t)
+      return diag_error(x->diag, "cpu-level", 0,
+                        "'%s' is no CPU level: give --cpu v2, v3, v4, several of them with commas between, or native",
+                        word);
+    if (t->level == LEVEL_A64 && kind == EMIT_SO)
+      return diag_error(x->diag, "cpu-level", 0,
+                        "shared libraries for AArch64 are not made yet: --cpu a64 goes with --emit obj, loop or llvm");
     want[t->level] = true;
     arm |= t->level == LEVEL_A64;
     intel |= t->level != LEVEL_A64;
     s += n;
     if (!*s++) break;
   }
-  if (arm && intel && kind == EMIT_OBJ) return diag_error(x->diag, "cpu-level", 0, "one object cannot hold code for x86-64 and AArch64: give --cpu a64 alone");
+  if (arm && intel && kind == EMIT_OBJ)
+    return diag_error(x->diag, "cpu-level", 0,
+                      "one object cannot hold code for x86-64 and AArch64: give --cpu a64 alone");
   for (int i = 0; i < LEVEL_COUNT; i++)
     if (want[i]) c->level[c->nlevels++].target = &TARGETS[i];
   return true;
@@ -153,7 +167,8 @@ bool compile_levels(Compilation *c) {
 bool compile_dump(Compilation *c, const char *name, const char *ext, const Buf *text) {
   Ctx *x = c->program->ctx;
   if (!c->dumps && mkdir(c->options->dump_dir, 0777) && errno != EEXIST)
-    return diag_error(x->diag, "dump-dir", 0, "cannot make the folder %s for dumps: %s", c->options->dump_dir, strerror(errno));
+    return diag_error(x->diag, "dump-dir", 0, "cannot make the folder %s for dumps: %s", c->options->dump_dir,
+                      strerror(errno));
   const char *why, *path = arena_printf(x->arena, "%s/%02d_%s.%s", c->options->dump_dir, c->dumps++, name, ext);
   return link_write(x->arena, path, text->at, text->n, &why) || diag_error(x->diag, "dump-dir", 0, "%s", why);
 }
@@ -166,7 +181,8 @@ void compile_timed(Compilation *c, const char *name) {
   c->since = now;
 }
 
-/* ---- results --------------------------------------------------------------------------------------------------------- */
+/* ---- results
+ * --------------------------------------------------------------------------------------------------------- */
 
 static const char *base_name(const char *path) {
   const char *slash = path ? strrchr(path, '/') : NULL;
@@ -175,8 +191,10 @@ static const char *base_name(const char *path) {
 
 static const char *header_path(Arena *a, const char *output) {
   size_t n = strlen(output);
-  if (n > 3 && (!strcmp(output + n - 3, ".so"))) n -= 3;
-  else if (n > 2 && !strcmp(output + n - 2, ".o")) n -= 2;
+  if (n > 3 && (!strcmp(output + n - 3, ".so")))
+    n -= 3;
+  else if (n > 2 && !strcmp(output + n - 2, ".o"))
+    n -= 2;
   return arena_printf(a, "%.*s.h", (int)n, output);
 }
 
@@ -191,16 +209,26 @@ static bool link_all(Compilation *c, const SinterEmitter *e, const HostLayout *l
   compile_timed(c, "code");
   if (!host_blob(&c->unit, c->level, c->nlevels, layout, source, &blob)) return false;
   host_stubs(layout, &stubs);
-  HostRequest q = {.blob = &blob, .stubs = stubs.at, .nstubs = (int)stubs.n, .target = c->level[0].target, .arena = x->arena};
-  if (!e->emit_host(&q, &host)) return diag_error(x->diag, "emit", 0, "cannot generate the tables of the artefact: %s", host.error);
+  HostRequest q = {
+      .blob = &blob, .stubs = stubs.at, .nstubs = (int)stubs.n, .target = c->level[0].target, .arena = x->arena};
+  if (!e->emit_host(&q, &host))
+    return diag_error(x->diag, "emit", 0, "cannot generate the tables of the artefact: %s", host.error);
   const char *path = arena_printf(x->arena, "%s/host.o", folder);
-  if (!link_write(x->arena, path, host.object, host.size, &why)) return diag_error(x->diag, "temporary-file", 0, "%s", why);
+  if (!link_write(x->arena, path, host.object, host.size, &why))
+    return diag_error(x->diag, "temporary-file", 0, "%s", why);
   vec_push(x->arena, &objects, path);
   for (uint32_t i = 0; i < stubs.n; i++) vec_push(x->arena, &exports, stubs.at[i].name);
   vec_push(x->arena, &exports, "sinter_query_v1");
   compile_timed(c, "host object");
-  LinkRequest link = {.folder = folder, .arch = c->level[0].target->arch, .objects = objects.at, .nobjects = (int)objects.n, .exports = exports.at,
-                      .nexports = (int)exports.n, .linker = c->options->linker, .output = c->options->output, .relocatable = c->options->emit == EMIT_OBJ};
+  LinkRequest link = {.folder = folder,
+                      .arch = c->level[0].target->arch,
+                      .objects = objects.at,
+                      .nobjects = (int)objects.n,
+                      .exports = exports.at,
+                      .nexports = (int)exports.n,
+                      .linker = c->options->linker,
+                      .output = c->options->output,
+                      .relocatable = c->options->emit == EMIT_OBJ};
   if (!link_artefact(x, &link)) return false;
   Buf header = {0};
   host_header(layout, source, base_name(c->options->output), &header);
@@ -218,8 +246,9 @@ static bool make_binary(Compilation *c) {
   Ctx *x = c->program->ctx;
   HostLayout layout;
   if (!c->options->output) BUG("a binary without an output");
-  if (!host_layout(c->program, c->options->prefix, &layout) || !link_writable(x, c->options->output) ||
-      !link_writable(x, header_path(x->arena, c->options->output)))
+  if (!host_layout(c->program, c->options->prefix, &layout) ||
+      !link_writable(x, c->options->output, c->options->source) ||
+      !link_writable(x, header_path(x->arena, c->options->output), c->options->source))
     return false;
   if (!compile_graphs(c) || !compile_loops(c)) return false;
   compile_timed(c, "");
@@ -237,18 +266,23 @@ static bool make_text(Compilation *c) {
   const CompileOptions *o = c->options;
   const char *why;
   Buf *b = &c->result->text;
-  if ((o->output && !link_writable(x, o->output)) || !compile_graphs(c)) return false;
-  if (o->emit == EMIT_GRAPH) program_print(c->program, true, b);
-  else if (!compile_loops(c)) return false;
+  if ((o->output && !link_writable(x, o->output, o->source)) || !compile_graphs(c)) return false;
+  if (o->emit == EMIT_GRAPH)
+    program_print(c->program, true, b);
+  else if (!compile_loops(c))
+    return false;
   const SinterEmitter *e = o->emit == EMIT_LLVM ? emitter_open(x) : NULL;
   if (o->emit == EMIT_LLVM && !e) return false;
   for (int i = 0; o->emit != EMIT_GRAPH && i < c->nlevels; i++) {
     const LevelUnit *l = &c->level[i];
     EmitResult r = {0};
     if (c->nlevels > 1) buf_printf(b, "%s level %s\n", o->emit == EMIT_LOOP ? "#" : ";", l->target->name);
-    if (o->emit == EMIT_LOOP) loop_print(l->module, b);
-    else if (e->print_ir(&(EmitRequest){.module = l->module, .target = l->target, .text = true, .arena = x->arena}, &r)) buf_put(b, r.text);
-    else return diag_error(x->diag, "emit", 0, "cannot generate code for %s: %s", l->target->name, r.error);
+    if (o->emit == EMIT_LOOP)
+      loop_print(l->module, b);
+    else if (e->print_ir(&(EmitRequest){.module = l->module, .target = l->target, .text = true, .arena = x->arena}, &r))
+      buf_put(b, r.text);
+    else
+      return diag_error(x->diag, "emit", 0, "cannot generate code for %s: %s", l->target->name, r.error);
   }
   if (!o->output) return true;
   bool ok = link_write(x->arena, o->output, b->at, b->n, &why);

@@ -13,18 +13,18 @@ typedef struct Compilation {
   Unit unit;
   LevelUnit level[LEVEL_COUNT];
   int nlevels;
-  int dumps;            /* files written to dump_dir so far */
-  double since;         /* seconds, start of the step being timed */
+  int dumps;    /* files written to dump_dir so far */
+  double since; /* seconds, start of the step being timed */
 } Compilation;
 
-bool compile_levels(Compilation *);            /* options->cpu to level[].target; false after diag_error */
-bool compile_graphs(Compilation *);            /* the graph passes */
-bool compile_loops(Compilation *);             /* plans and kernels of every level */
+bool compile_levels(Compilation *); /* options->cpu to level[].target; false after diag_error */
+bool compile_graphs(Compilation *); /* the graph passes */
+bool compile_loops(Compilation *);  /* plans and kernels of every level */
 bool compile_dump(Compilation *, const char *name, const char *ext, const Buf *text);
 void compile_timed(Compilation *, const char *name); /* notes the time since the last call; "": only starts the clock */
 
 /* objects.c */
-const SinterEmitter *emitter_open(Ctx *);      /* NULL after diag_error */
+const SinterEmitter *emitter_open(Ctx *); /* NULL after diag_error */
 typedef Vec(const char *) ObjectPaths;
 /* Generates code for all kernels of all levels into files of `folder`, several kernels a child process. */
 bool emit_objects(Compilation *, const SinterEmitter *, const char *folder, ObjectPaths *out);

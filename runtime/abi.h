@@ -107,7 +107,8 @@ typedef struct SinterStep {
   SinterSym work;            /* LAUNCH: rough nanoseconds on one thread: small stages run on one (the rule depends on shapes only) */
   SinterRef dims;            /* LAUNCH: SinterSym each */
   SinterRef views;           /* LAUNCH: SinterView each; COPY: destination, source */
-  SinterSym bytes;           /* COPY */
+  SinterSym bytes;           /* COPY; LAUNCH: of the buffers that it reads and of those that it writes, for reports */
+  SinterSym flops;           /* LAUNCH: operations by the formula (2 M N K and the epilogue), for reports */
 } SinterStep;
 
 typedef struct SinterPlan {
@@ -156,7 +157,8 @@ typedef struct SinterModel {
   uint64_t derived_bytes[SINTER_LEVELS];
 } SinterModel;
 
-/* What the linker puts together: generated data that the runtime inside the artefact reads by these names (hidden). */
+/* What the linker puts together: generated data that the runtime inside the artefact reads by hidden names: this struct is
+ * `sinter_image`, and the description that it points at is `sinter_model`. */
 typedef struct SinterImage {
   const SinterModel *model;
   SinterKernel *const *kernels; /* by SinterStep.kernel */
@@ -186,8 +188,23 @@ typedef struct SinterApi {
   uint64_t (*call_number)(const SinterContext *, uint32_t entry);
   void (*set_call_number)(SinterContext *, uint32_t entry, uint64_t);
   int (*level)(void);                                 /* SINTER_LEVEL_* in use, -1: none fits this processor */
+  /* Until called with NULL, each call of the context adds the ticks that thread t spent in step s of its plan (at a
+   * barrier: waiting) to ticks[t * steps + s]; threads and steps beyond are left out. sinter_ticks() is the clock. */
+  int (*profile)(SinterContext *, uint64_t *ticks_or_null, uint32_t threads, uint32_t steps);
 } SinterApi;
 typedef const SinterApi *SinterQuery(void);           /* sinter_query_v1 */
+
+static inline uint64_t sinter_ticks(void) { /* the processor's own clock: no call of the system */
+#if defined __x86_64__
+  return __builtin_ia32_rdtsc();
+#elif defined __aarch64__
+  uint64_t t;
+  __asm__ volatile("mrs %0, cntvct_el0" : "=r"(t));
+  return t;
+#else
+  return 0;
+#endif
+}
 
 /* The last 32 bytes of an artefact file, read before it is loaded. */
 typedef struct SinterTail {
@@ -201,6 +218,6 @@ typedef struct SinterTail {
 static_assert(sizeof(SinterTail) == 32, "");
 #else
 _Static_assert(sizeof(SinterFail) == 64, "a cache line");
-_Static_assert(sizeof(SinterCell) == 96 && sizeof(SinterPort) == 88 && sizeof(SinterStep) == 48 && sizeof(SinterTail) == 32, "layout is part of the format");
+_Static_assert(sizeof(SinterCell) == 96 && sizeof(SinterPort) == 88 && sizeof(SinterStep) == 56 && sizeof(SinterTail) == 32, "layout is part of the format");
 #endif
 #endif

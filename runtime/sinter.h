@@ -1,8 +1,8 @@
 /* libsinter: what tools use that open artefacts they know nothing about. Opening checks the last bytes of the file, its
- * length and its checksum before the system's loader may touch it, then every record of the description, so that what is
- * reached through the accessors below lies inside and is well formed. An artefact is code all the same: open those you
- * trust. Functions that return bool write one sentence to `why` (of SINTER_WHY bytes) when they return false. Also here:
- * reading and writing .npy files, and conversion between element types. */
+ * length and its checksum before the system's loader may touch it, then every record of the description, so that what
+ * is reached through the accessors below lies inside and is well formed. An artefact is code all the same: open those
+ * you trust. Functions that return bool write one sentence to `why` (of SINTER_WHY bytes) when they return false. Also
+ * here: reading and writing .npy files, and conversion between element types. */
 #ifndef SINTER_H
 #define SINTER_H
 #include "abi.h"
@@ -34,16 +34,15 @@ bool sinter_model_check(const SinterModel *, uint64_t bytes, char *why);
  * gives an object all the same, for its message, to be closed; a failed create gives NULL.
  *   open: start values, or the file's. Parameters and states of modules must be in the file; counters (integers of rank
  *     0) and states whose first path part has no parameter (optimizers) begin with their start value if they are not,
- *     other tensors are ignored, both with a note in open_message. All names may lack the model's root, or have one more
- *     before them. With a file and seed 0, the seed is the one that was saved in it.
- *   save: to a temporary file that then takes the name. Also saves the seed, and per entry the highest call number.
- *   workspace, create: `max_dims` bounds the dimensions of later calls. Memory of the caller's must be aligned to 64 and
- *     hold workspace(max_dims, 1) bytes; what it holds above that bounds the number of threads.
- *   call: `in` and `out` are the structs of the generated header: pointers and int64_t dimensions at SinterPort.field and
- *     SinterDim.field. An entry that updates takes the weights alone, others share them, else BUSY. One call at a time in
- *     a context. Every call of a RANDOM entry that returns OK raises its call number by one.
- * Different contexts may be used by different threads at once. After fork the child may go on with what was not in
- * the middle of a call. */
+ *     other tensors are ignored, both with a note in open_message. All names may lack the model's root, or have one
+ * more before them. With a file and seed 0, the seed is the one that was saved in it. save: to a temporary file that
+ * then takes the name. Also saves the seed, and per entry the highest call number. workspace, create: `max_dims` bounds
+ * the dimensions of later calls. Memory of the caller's must be aligned to 64 and hold workspace(max_dims, 1) bytes;
+ * what it holds above that bounds the number of threads. call: `in` and `out` are the structs of the generated header:
+ * pointers and int64_t dimensions at SinterPort.field and SinterDim.field. An entry that updates takes the weights
+ * alone, others share them, else BUSY. One call at a time in a context. Every call of a RANDOM entry that returns OK
+ * raises its call number by one. Different contexts may be used by different threads at once. After fork the child may
+ * go on with what was not in the middle of a call. */
 
 static inline const char *sinter_text(const SinterModel *m, SinterText t) { return (const char *)m + t; }
 static inline const void *sinter_at(const SinterModel *m, uint32_t at) { return (const char *)m + at; }
@@ -53,10 +52,10 @@ bool sinter_sym(const SinterModel *, SinterSym, const int64_t *dims, int64_t *ou
 /* The formula as text, `4 * (B // 2) + N`; cut off at `room` bytes. Returns `out`. */
 char *sinter_sym_text(const SinterModel *, SinterSym, char *out, size_t room);
 
-const char *sinter_status_text(int status);   /* "a wrong shape" */
-const char *sinter_dtype_text(uint32_t dtype); /* "f32"; "?" if there is no such type */
-uint32_t sinter_dtype_size(uint32_t dtype);    /* bytes; 0 if there is no such type */
-const char *sinter_level_text(uint32_t level); /* "v3" */
+const char *sinter_status_text(int status);                /* "a wrong shape" */
+const char *sinter_dtype_text(uint32_t dtype);             /* "f32"; "?" if there is no such type */
+uint32_t sinter_dtype_size(uint32_t dtype);                /* bytes; 0 if there is no such type */
+const char *sinter_level_text(uint32_t level);             /* "v3" */
 uint64_t sinter_crc64(const void *, size_t, uint64_t crc); /* CRC-64/XZ; begin with 0 */
 
 /* ---- arrays ---- */
@@ -67,14 +66,15 @@ typedef struct NpyArray {
   void *data;    /* row-major; released by npy_free */
 } NpyArray;
 
-/* Versions 1 to 3; either order of axes (the data then are put in row order); little-endian bool, integers and floats. */
+/* Versions 1 to 3; either order of axes (the data then are put in row order); little-endian bool, integers and floats.
+ */
 bool npy_read(NpyArray *, const char *path, char *why);
 bool npy_write(const char *path, uint32_t dtype, uint32_t rank, const int64_t *dim, const void *data, char *why);
 void npy_free(NpyArray *);
 
 /* Converts n elements if none loses more than a rounding to a narrower float: floats to floats; integers and bool to
- * integers or bool that hold them; integers to floats that hold them exactly. Floats never become integers. f16 is read,
- * not written; bf16 neither. */
+ * integers or bool that hold them; integers to floats that hold them exactly. Floats never become integers. f16 is
+ * read, not written; bf16 neither. */
 bool sinter_convert(uint32_t to_dtype, void *to, uint32_t from_dtype, const void *from, int64_t n, char *why);
 #ifdef __cplusplus
 }

@@ -10,7 +10,7 @@
 void *sys_alloc(size_t bytes); /* zeroed, aligned to at least 64; NULL: none left */
 void sys_free(void *, size_t bytes);
 
-int sys_open_file(const char *path, int *file, uint64_t *bytes); /* an ordinary file, to read */
+int sys_open_file(const char *path, int *file, uint64_t *bytes);  /* an ordinary file, to read */
 int sys_read_file(int file, void *to, size_t bytes, uint64_t at); /* exactly that many; -1: the file is shorter */
 void sys_close_file(int file);
 
@@ -31,8 +31,8 @@ typedef struct SysThread {
 bool sys_thread_start(SysThread *, void *(*run)(void *), void *arg); /* with all signals blocked */
 void sys_thread_join(SysThread);
 
-int sys_cpus(void);          /* processors that this thread may use; at least 1 */
-uint64_t sys_micros(void);   /* a clock for waiting; it may jump */
+int sys_cpus(void);        /* processors that this thread may use; at least 1 */
+uint64_t sys_micros(void); /* a clock for waiting; it may jump */
 uint32_t sys_process(void);
 const char *sys_env(const char *name); /* NULL when unset or empty */
 #endif

@@ -47,7 +47,9 @@ static uint32_t add_bytes(Blob *b, const void *p, uint64_t n, uint64_t align) {
   return (uint32_t)at;
 }
 
-static SinterRef add_records(Blob *b, const void *p, uint32_t n, size_t size) { return (SinterRef){n ? add_bytes(b, p, n * size, 8) : 0, n}; }
+static SinterRef add_records(Blob *b, const void *p, uint32_t n, size_t size) {
+  return (SinterRef){n ? add_bytes(b, p, n * size, 8) : 0, n};
+}
 #define ADD(b, vec) add_records(b, (vec).at, (vec).n, sizeof *(vec).at)
 
 static SinterText add_text(Blob *b, const char *s) {
@@ -81,7 +83,8 @@ static SinterSym add_sym(Blob *b, Sym s) {
 
 static SinterSym add_number(Blob *b, uint64_t n) { return add_sym(b, sym_int(b->c->syms, (int64_t)n)); }
 
-/* ---- plans ----------------------------------------------------------------------------------------------------------- */
+/* ---- plans
+ * ----------------------------------------------------------------------------------------------------------- */
 
 static int64_t constant(const Blob *b, Sym s) {
   int64_t k;
@@ -103,7 +106,8 @@ static Sym axis_bytes(const Blob *b, const LoopBuf *f, int k) {
 
 static uint32_t kernel_index(Blob *b, int kernel, int stage) {
   for (uint32_t i = 0; i < b->used.n; i++)
-    if (b->used.at[i].level == (int)b->level && b->used.at[i].kernel == kernel && b->used.at[i].stage == stage) return i;
+    if (b->used.at[i].level == (int)b->level && b->used.at[i].kernel == kernel && b->used.at[i].stage == stage)
+      return i;
   vec_push(b->c->arena, &b->used, (Used){(int)b->level, kernel, stage});
   return b->used.n - 1;
 }
@@ -114,7 +118,8 @@ static SinterView add_view(Blob *b, const Plan *p, const View *v) {
   const LoopBuf *f = &p->bufs.at[v->buf];
   if (v->nindex && f->layout != LAYOUT_ROWS) BUG("a part of a buffer that is not in rows");
   Sym at = sym_int(b->c->syms, 0);
-  for (int i = 0; i < v->nindex; i++) at = sym_add(b->c->syms, at, sym_mul(b->c->syms, v->index[i], axis_bytes(b, f, i)));
+  for (int i = 0; i < v->nindex; i++)
+    at = sym_add(b->c->syms, at, sym_mul(b->c->syms, v->index[i], axis_bytes(b, f, i)));
   return (SinterView){.buf = (uint32_t)v->buf, .at = add_sym(b, at)};
 }
 
@@ -124,7 +129,32 @@ static Sym view_bytes(const Blob *b, const Plan *p, const View *v) {
   return sym_mul(b->c->syms, sym_sub(b->c->syms, v->hi, v->index[v->nindex - 1]), axis_bytes(b, f, v->nindex - 1));
 }
 
-static SinterStep add_step(Blob *b, const Plan *p, const Step *s) {
+/* Bytes of the buffers that a launch reads and of those that it writes. */
+static Sym launch_bytes(const Blob *b, const Plan *p, const Step *s, const Kernel *k) {
+  Arena *a = b->c->arena;
+  bool *read = ARENA_ARRAY(a, bool, k->bufs.n), *write = ARENA_ARRAY(a, bool, k->bufs.n);
+  uint8_t *seen = ARENA_ARRAY(a, uint8_t, p->bufs.n);
+  Sym sum = sym_int(b->c->syms, 0);
+  loop_uses(k, k->stages.at[s->stage], read, write);
+  for (int i = 0; i < s->nviews; i++) {
+    int buf = s->views[i].buf;
+    if (buf < 0) continue;
+    int uses = (read[i] ? 1 : 0) | (write[i] ? 2 : 0), more = uses & ~seen[buf];
+    seen[buf] |= (uint8_t)uses;
+    for (; more; more &= more - 1) sum = sym_add(b->c->syms, sum, axis_bytes(b, &p->bufs.at[buf], -1));
+  }
+  return sum;
+}
+
+static Sym launch_flops(const EntryPlan *e, const Step *s) {
+  for (uint32_t i = 0; i < e->kernels.n; i++)
+    for (uint32_t j = 0; e->kernels.at[i].kernel == s->kernel && j < e->kernels.at[i].stages.n; j++)
+      if (e->kernels.at[i].stages.at[j].stage == s->stage) return e->kernels.at[i].stages.at[j].flops;
+  return 0;
+}
+
+static SinterStep add_step(Blob *b, const EntryPlan *e, const Step *s) {
+  const Plan *p = e->plan;
   SinterStep r = {.flags = (uint8_t)((s->serial ? SINTER_STEP_SERIAL : 0) | (s->commit ? SINTER_STEP_COMMIT : 0))};
   Vec(SinterSym) dims = {0};
   Vec(SinterView) views = {0};
@@ -137,9 +167,12 @@ static SinterStep add_step(Blob *b, const Plan *p, const Step *s) {
     for (uint32_t i = 0; i < k->dims.n; i++) names[i] = k->dims.at[i].name;
     r.kind = SINTER_STEP_LAUNCH;
     r.kernel = kernel_index(b, s->kernel, s->stage);
-    Sym tasks = sym_product(b->c->syms, stage->extent, stage->naxes); /* over the kernel's dimensions: put in what the plan gives */
+    Sym tasks = sym_product(b->c->syms, stage->extent,
+                            stage->naxes); /* over the kernel's dimensions: put in what the plan gives */
     r.tasks = add_sym(b, sym_replace(b->c->syms, tasks, names, s->dims, s->ndims));
     r.work = add_sym(b, s->work);
+    r.bytes = add_sym(b, launch_bytes(b, p, s, k));
+    r.flops = add_sym(b, launch_flops(e, s));
     for (int i = 0; i < s->ndims; i++) vec_push(b->c->arena, &dims, add_sym(b, s->dims[i]));
     break;
   }
@@ -156,31 +189,43 @@ static SinterStep add_step(Blob *b, const Plan *p, const Step *s) {
 }
 
 static uint32_t add_plan(Blob *b, const EntryPlan *e) {
-  static const uint8_t kind[] = {[BIND_INPUT] = SINTER_BUF_INPUT, [BIND_OUTPUT] = SINTER_BUF_OUTPUT, [BIND_CELL] = SINTER_BUF_CELL,
-                                 [BIND_DERIVED] = SINTER_BUF_DERIVED, [BIND_CONST] = SINTER_BUF_CONST, [BIND_ARENA] = SINTER_BUF_ARENA, [BIND_RANDOM] = SINTER_BUF_RANDOM};
+  static const uint8_t kind[] = {
+      [BIND_INPUT] = SINTER_BUF_INPUT,     [BIND_OUTPUT] = SINTER_BUF_OUTPUT, [BIND_CELL] = SINTER_BUF_CELL,
+      [BIND_DERIVED] = SINTER_BUF_DERIVED, [BIND_CONST] = SINTER_BUF_CONST,   [BIND_ARENA] = SINTER_BUF_ARENA,
+      [BIND_RANDOM] = SINTER_BUF_RANDOM};
   Vec(SinterBuf) bufs = {0};
   Vec(SinterStep) steps = {0};
-  int first_derived = 0; /* of this level among all: the numbers of its derived buffers follow those of the levels before */
+  int first_derived =
+      0; /* of this level among all: the numbers of its derived buffers follow those of the levels before */
   for (uint32_t i = 0; i < b->level; i++) first_derived += (int)b->levels[i].derived.n;
   for (uint32_t i = 0; i < e->plan->bufs.n; i++) {
     const PlanBind *d = &e->binds.at[i];
     const LoopBuf *f = &e->plan->bufs.at[i];
     SinterBuf r = {.kind = kind[d->kind]};
-    if (d->kind == BIND_ARENA) r.at = add_sym(b, f->at);
-    else if (d->kind != BIND_RANDOM) r.index = (uint32_t)(d->index + (d->kind == BIND_DERIVED ? first_derived : 0));
-    r.bytes = d->kind == BIND_DERIVED ? add_number(b, b->levels[b->level].derived.at[d->index].bytes) : add_sym(b, axis_bytes(b, f, -1));
+    if (d->kind == BIND_ARENA)
+      r.at = add_sym(b, f->at);
+    else if (d->kind != BIND_RANDOM)
+      r.index = (uint32_t)(d->index + (d->kind == BIND_DERIVED ? first_derived : 0));
+    r.bytes = d->kind == BIND_DERIVED ? add_number(b, b->levels[b->level].derived.at[d->index].bytes)
+                                      : add_sym(b, axis_bytes(b, f, -1));
     vec_push(b->c->arena, &bufs, r);
   }
-  for (const Step *s = e->plan->steps; s; s = s->next) vec_push(b->c->arena, &steps, add_step(b, e->plan, s));
+  for (const Step *s = e->plan->steps; s; s = s->next) vec_push(b->c->arena, &steps, add_step(b, e, s));
   SinterPlan p = {.bufs = ADD(b, bufs), .steps = ADD(b, steps), .arena = add_sym(b, e->arena), .fails = e->fails};
   vec_push(b->c->arena, &b->plans, p);
   return b->plans.n - 1;
 }
 
-/* ---- entries --------------------------------------------------------------------------------------------------------- */
+/* ---- entries
+ * --------------------------------------------------------------------------------------------------------- */
 
 static SinterPort make_port(Blob *b, const Port *p, const HostField *f) {
-  SinterPort r = {.name = add_text(b, p->name), .doc = add_text(b, p->doc), .dtype = (uint8_t)p->dtype, .rank = (uint8_t)p->rank, .inout = p->inout, .field = f->at};
+  SinterPort r = {.name = add_text(b, p->name),
+                  .doc = add_text(b, p->doc),
+                  .dtype = (uint8_t)p->dtype,
+                  .rank = (uint8_t)p->rank,
+                  .inout = p->inout,
+                  .field = f->at};
   for (int i = 0; i < p->rank; i++) r.dim[i] = add_sym(b, p->shape[i]);
   return r;
 }
@@ -190,7 +235,8 @@ static SinterRef add_variants(Blob *b, int entry) {
   for (int i = b->nlevels - 1; i >= 0; i--) { /* the highest level first */
     const EntryPlan *p = entry < 0 ? &b->levels[i].init : &b->levels[i].entries[entry];
     b->level = (uint32_t)i;
-    vec_push(b->c->arena, &v, (SinterVariant){.when = {1, 0}, .level = b->levels[i].target->level, .plan = add_plan(b, p)});
+    vec_push(b->c->arena, &v,
+             (SinterVariant){.when = {1, 0}, .level = b->levels[i].target->level, .plan = add_plan(b, p)});
   }
   return ADD(b, v);
 }
@@ -202,15 +248,18 @@ static SinterEntry make_entry(Blob *b, int number) {
   Vec(SinterPort) in = {0}, out = {0};
   Vec(SinterDim) dims = {0};
   Vec(SinterCheck) checks = {0};
-  SinterEntry r = {.name = add_text(b, e->name), .doc = add_text(b, e->doc), .in_bytes = t->in_bytes, .out_bytes = t->out_bytes};
+  SinterEntry r = {
+      .name = add_text(b, e->name), .doc = add_text(b, e->doc), .in_bytes = t->in_bytes, .out_bytes = t->out_bytes};
   for (uint32_t i = 0; i < e->inputs.n; i++) vec_push(a, &in, make_port(b, &e->inputs.at[i], &t->in.at[i]));
   for (uint32_t i = 0; i < e->outputs.n; i++) vec_push(a, &out, make_port(b, &e->outputs.at[i], &t->out.at[i]));
   for (uint32_t i = 0; i < e->dims.n; i++) {
     const Dim *d = &e->dims.at[i];
-    vec_push(a, &dims, (SinterDim){(uint32_t)host_dim_index(b->layout, d->name), t->in.at[e->inputs.n + i].at, d->lo, d->hi});
+    vec_push(a, &dims,
+             (SinterDim){(uint32_t)host_dim_index(b->layout, d->name), t->in.at[e->inputs.n + i].at, d->lo, d->hi});
   }
   for (uint32_t i = 0; i < e->checks.n; i++)
-    vec_push(a, &checks, (SinterCheck){.cond = add_sym(b, e->checks.at[i].cond), .text = add_text(b, e->checks.at[i].text)});
+    vec_push(a, &checks,
+             (SinterCheck){.cond = add_sym(b, e->checks.at[i].cond), .text = add_text(b, e->checks.at[i].text)});
   r.flags = (e->training ? SINTER_ENTRY_TRAIN : 0) | (e->updates.n ? SINTER_ENTRY_UPDATES : 0);
   for (int i = 0; i < b->nlevels; i++) r.flags |= b->levels[i].entries[number].random ? SINTER_ENTRY_RANDOM : 0;
   r.inputs = ADD(b, in);
@@ -221,7 +270,8 @@ static SinterEntry make_entry(Blob *b, int number) {
   return r;
 }
 
-/* ---- the whole ------------------------------------------------------------------------------------------------------- */
+/* ---- the whole
+ * ------------------------------------------------------------------------------------------------------- */
 
 static uint64_t up64(uint64_t n) { return (n + CONST_ALIGN - 1) & ~(uint64_t)(CONST_ALIGN - 1); }
 
@@ -229,15 +279,24 @@ static bool add_cells(Blob *b, SinterModel *m) {
   Vec(SinterCell) cells = {0};
   for (uint32_t i = 0; i < b->unit->program->cells.n; i++) {
     const Cell *c = &b->unit->program->cells.at[i];
-    SinterCell r = {.name = add_text(b, c->name), .doc = add_text(b, c->doc), .kind = (uint8_t)c->kind, .dtype = (uint8_t)c->dtype, .rank = (uint8_t)c->rank,
-                    .has_init = c->init != NULL, .at = m->cells_bytes, .bytes = dtype_size(c->dtype)};
+    SinterCell r = {.name = add_text(b, c->name),
+                    .doc = add_text(b, c->doc),
+                    .kind = (uint8_t)c->kind,
+                    .dtype = (uint8_t)c->dtype,
+                    .rank = (uint8_t)c->rank,
+                    .has_init = c->init != NULL,
+                    .at = m->cells_bytes,
+                    .bytes = dtype_size(c->dtype)};
     for (int k = 0; k < c->rank; k++) {
       r.dim[k] = constant(b, c->shape[k]);
       if (__builtin_mul_overflow(r.bytes, (uint64_t)r.dim[k], &r.bytes) || r.bytes > INT64_MAX / 2)
-        return diag_error(b->c->diag, "cell-size", c->loc, "%s has more bytes than any machine: %s", c->name, graph_shape_text(b->c, c->dtype, c->shape, c->rank));
+        return diag_error(b->c->diag, "model-size", c->loc, "%s has more bytes than any machine: %s", c->name,
+                          graph_shape_text(b->c, c->dtype, c->shape, c->rank));
     }
     m->cells_bytes = up64(m->cells_bytes + r.bytes);
-    if (m->cells_bytes > INT64_MAX / 2) return diag_error(b->c->diag, "cell-size", c->loc, "up to %s the parameters and states have more bytes than any machine", c->name);
+    if (m->cells_bytes > INT64_MAX / 2)
+      return diag_error(b->c->diag, "model-size", c->loc,
+                        "up to %s the parameters and states have more bytes than any machine", c->name);
     vec_push(b->c->arena, &cells, r);
   }
   m->cells = ADD(b, cells);
@@ -251,8 +310,13 @@ static void add_derived(Blob *b, SinterModel *m) {
     b->level = (uint32_t)i;
     for (uint32_t k = 0; k < b->levels[i].derived.n; k++) {
       const Derived *d = &b->levels[i].derived.at[k];
-      SinterDerived r = {.name = add_text(b, d->name), .kind = add_text(b, d->kind), .level = level, .cell = (uint32_t)d->cell, .plan = add_plan(b, &d->plan),
-                         .at = m->derived_bytes[level], .bytes = d->bytes};
+      SinterDerived r = {.name = add_text(b, d->name),
+                         .kind = add_text(b, d->kind),
+                         .level = level,
+                         .cell = (uint32_t)d->cell,
+                         .plan = add_plan(b, &d->plan),
+                         .at = m->derived_bytes[level],
+                         .bytes = d->bytes};
       m->derived_bytes[level] = up64(m->derived_bytes[level] + d->bytes);
       vec_push(b->c->arena, &all, r);
     }
@@ -268,7 +332,8 @@ static void add_consts(Blob *b, SinterModel *m, HostBlob *out) {
     n = up64(n + b->unit->consts.at[i].bytes);
   }
   uint8_t *block = arena_alloc(b->c->arena, n);
-  for (uint32_t i = 0; i < consts.n; i++) memcpy(block + consts.at[i].at, b->unit->consts.at[i].data, consts.at[i].bytes);
+  for (uint32_t i = 0; i < consts.n; i++)
+    memcpy(block + consts.at[i].at, b->unit->consts.at[i].data, consts.at[i].bytes);
   m->consts = ADD(b, consts);
   out->consts = block;
   out->consts_bytes = n;
@@ -297,13 +362,15 @@ static void add_kernels(Blob *b, SinterModel *m, HostBlob *out) {
     const LevelUnit *l = &b->levels[u->level];
     const Kernel *k = l->module->kernels.at[u->kernel];
     const char *stage = k->stages.at[u->stage]->name;
-    vec_push(b->c->arena, &infos, (SinterKernelInfo){.name = add_text(b, k->name), .stage = add_text(b, stage), .level = l->target->level});
+    vec_push(b->c->arena, &infos,
+             (SinterKernelInfo){.name = add_text(b, k->name), .stage = add_text(b, stage), .level = l->target->level});
     vec_push(b->c->arena, &out->kernels, emit_symbol(b->c->arena, u->kernel, k->name, stage, l->target));
   }
   m->kernels = ADD(b, infos);
 }
 
-bool host_blob(const Unit *unit, const LevelUnit *levels, int nlevels, const HostLayout *layout, const char *source, HostBlob *out) {
+bool host_blob(const Unit *unit, const LevelUnit *levels, int nlevels, const HostLayout *layout, const char *source,
+               HostBlob *out) {
   const Program *p = unit->program;
   Ctx *c = p->ctx;
   Blob b = {.c = c, .layout = layout, .unit = unit, .levels = levels, .nlevels = nlevels};
@@ -323,7 +390,9 @@ bool host_blob(const Unit *unit, const LevelUnit *levels, int nlevels, const Hos
   for (uint32_t i = 0; i < p->entries.n; i++) vec_push(c->arena, &entries, make_entry(&b, (int)i));
   if (unit->init) {
     m.init = entries.n;
-    SinterEntry e = {.name = add_text(&b, unit->init->name), .flags = SINTER_ENTRY_HIDDEN | SINTER_ENTRY_UPDATES, .variants = add_variants(&b, -1)};
+    SinterEntry e = {.name = add_text(&b, unit->init->name),
+                     .flags = SINTER_ENTRY_HIDDEN | SINTER_ENTRY_UPDATES,
+                     .variants = add_variants(&b, -1)};
     for (int i = 0; i < nlevels; i++) e.flags |= levels[i].init.random ? SINTER_ENTRY_RANDOM : 0;
     vec_push(c->arena, &entries, e);
   }
@@ -333,7 +402,8 @@ bool host_blob(const Unit *unit, const LevelUnit *levels, int nlevels, const Hos
   add_consts(&b, &m, out);
   add_places(&b, &m);
   add_kernels(&b, &m, out);
-  if (b.too_big) return diag_error(c->diag, "description-size", 0, "the description of %s would be larger than 4 GB", p->name);
+  if (b.too_big)
+    return diag_error(c->diag, "model-size", 0, "the description of %s would be larger than 4 GB", p->name);
   m.bytes = (b.n + 7) & ~(uint64_t)7;
   add_bytes(&b, NULL, 0, 8);
   memcpy(b.at, &m, sizeof m);

@@ -1,5 +1,5 @@
-/* The description of an artefact (SinterModel of runtime/abi.h) as bytes, with the block of constants and the kernels it
- * numbers. The same unit and levels give the same bytes. */
+/* The description of an artefact (SinterModel of runtime/abi.h) as bytes, with the block of constants and the kernels
+ * it numbers. The same unit and levels give the same bytes. */
 #ifndef SINTER_EMIT_HOST_BLOB_H
 #define SINTER_EMIT_HOST_BLOB_H
 #include "host_layout.h"
@@ -8,9 +8,11 @@
 typedef struct HostBlob {
   const uint8_t *model, *consts;
   size_t model_bytes, consts_bytes;
-  Vec(const char *) kernels;      /* emit_symbol() of each, by SinterStep.kernel: those that a plan launches */
+  Vec(const char *) kernels; /* emit_symbol() of each, by SinterStep.kernel: those that a plan launches */
 } HostBlob;
 
-/* `source`: name of the file the model came from. False after diag_error: a description beyond 4 GB, sizes that overflow. */
-bool host_blob(const Unit *, const LevelUnit *levels, int nlevels, const HostLayout *, const char *source, HostBlob *out);
+/* `source`: name of the file the model came from. False after diag_error: a description beyond 4 GB, sizes that
+ * overflow. */
+bool host_blob(const Unit *, const LevelUnit *levels, int nlevels, const HostLayout *, const char *source,
+               HostBlob *out);
 #endif

@@ -4,9 +4,12 @@
 /* A text of the user's inside a comment: on one line, and unable to end it. */
 static void put_doc(Buf *b, const char *s) {
   for (; *s; s++) {
-    if (*s == '\n') buf_put(b, " ");
-    else if (*s == '/' && b->n && b->at[b->n - 1] == '*') buf_put(b, " /");
-    else buf_write(b, s, 1);
+    if (*s == '\n')
+      buf_put(b, " ");
+    else if (*s == '/' && b->n && b->at[b->n - 1] == '*')
+      buf_put(b, " /");
+    else
+      buf_write(b, s, 1);
   }
 }
 
@@ -96,22 +99,33 @@ static void put_entry(Buf *b, const HostLayout *h, const Entry *e, const HostEnt
 
 void host_header(const HostLayout *h, const char *source, const char *artefact, Buf *b) {
   const char *p = h->prefix, *u = h->upper;
-  buf_printf(b, "/* %s: made by sinter " SINTER_VERSION " from %s. Do not edit; compile the model again.\n *\n", h->program->name, source);
+  buf_printf(b, "/* %s: made by sinter " SINTER_VERSION " from %s. Do not edit; compile the model again.\n *\n",
+             h->program->name, source);
+  buf_printf(
+      b,
+      " * Link or load %s beside it; nothing else is needed. Every function returns SINTER_OK or another status; the\n"
+      " * message of the context (or of the weights, for open, save, get and set) then says what was wrong, in one "
+      "sentence,\n"
+      " * and nothing was changed. */\n",
+      artefact);
   buf_printf(b,
-             " * Link or load %s beside it; nothing else is needed. Every function returns SINTER_OK or another status; the\n"
-             " * message of the context (or of the weights, for open, save, get and set) then says what was wrong, in one sentence,\n"
-             " * and nothing was changed. */\n",
-             artefact);
-  buf_printf(b, "#ifndef %s_H\n#define %s_H\n#include <stddef.h>\n#include <stdint.h>\n#ifdef __cplusplus\nextern \"C\" {\n#endif\n\n", u, u);
-  buf_put(b, "#ifndef SINTER_STATUS\n#define SINTER_STATUS\nenum sinter_status {\n"
-             "  SINTER_OK = 0,\n  SINTER_ERROR_ARGUMENT = 1,\n  SINTER_ERROR_SHAPE = 2,\n  SINTER_ERROR_WORKSPACE = 3,\n"
-             "  SINTER_ERROR_MEMORY = 4,\n  SINTER_ERROR_WEIGHTS = 5,\n  SINTER_ERROR_IO = 6,\n  SINTER_ERROR_CPU = 7,\n"
-             "  SINTER_ERROR_BUSY = 8,\n  SINTER_ERROR_INDEX = 9,\n  SINTER_ERROR_ARTEFACT = 10\n};\n#endif\n\n");
-  buf_printf(b, "typedef struct %s_weights %s_weights; /* parameters and states; any number of contexts may read one */\n", p, p);
-  buf_printf(b, "typedef struct %s_context %s_context; /* workspace, error message, call numbers: one a thread */\n\n", p, p);
+             "#ifndef %s_H\n#define %s_H\n#include <stddef.h>\n#include <stdint.h>\n#ifdef __cplusplus\nextern \"C\" "
+             "{\n#endif\n\n",
+             u, u);
+  buf_put(b,
+          "#ifndef SINTER_STATUS\n#define SINTER_STATUS\nenum sinter_status {\n"
+          "  SINTER_OK = 0,\n  SINTER_ERROR_ARGUMENT = 1,\n  SINTER_ERROR_SHAPE = 2,\n  SINTER_ERROR_WORKSPACE = 3,\n"
+          "  SINTER_ERROR_MEMORY = 4,\n  SINTER_ERROR_WEIGHTS = 5,\n  SINTER_ERROR_IO = 6,\n  SINTER_ERROR_CPU = 7,\n"
+          "  SINTER_ERROR_BUSY = 8,\n  SINTER_ERROR_INDEX = 9,\n  SINTER_ERROR_ARTEFACT = 10\n};\n#endif\n\n");
+  buf_printf(b,
+             "typedef struct %s_weights %s_weights; /* parameters and states; any number of contexts may read one */\n",
+             p, p);
+  buf_printf(b, "typedef struct %s_context %s_context; /* workspace, error message, call numbers: one a thread */\n\n",
+             p, p);
   buf_put(b, "/* The largest sizes a context is made for. */\n");
   put_struct(b, p, "dims", &h->dim_fields, "all sizes are fixed: a null pointer will do");
-  buf_put(b, "\n/* Opens weights: from a safetensors file, or (NULL) with start values drawn from the seed. A failed open still gives an\n"
+  buf_put(b, "\n/* Opens weights: from a safetensors file, or (NULL) with start values drawn from the seed. A failed "
+             "open still gives an\n"
              " * object, for its message alone; close it too. */\n");
   buf_printf(b, "int %s_open(%s_weights **, const char *safetensors_or_null, uint64_t seed);\n", p, p);
   buf_printf(b, "void %s_close(%s_weights *);\n", p, p);
@@ -122,7 +136,8 @@ void host_header(const HostLayout *h, const char *source, const char *artefact, 
   buf_put(b, "/* Bytes that a context needs for sizes up to these; 0 if they are out of bounds. */\n");
   buf_printf(b, "size_t %s_workspace(const %s_dims *max, int threads);\n", p, p);
   buf_put(b, "/* memory: at least that many bytes, aligned to 64, or NULL to have them allocated. */\n");
-  buf_printf(b, "int %s_new(%s_context **, %s_weights *, const %s_dims *max, void *memory_or_null, size_t bytes);\n", p, p, p, p);
+  buf_printf(b, "int %s_new(%s_context **, %s_weights *, const %s_dims *max, void *memory_or_null, size_t bytes);\n", p,
+             p, p, p);
   buf_printf(b, "void %s_free(%s_context *);\n", p, p);
   buf_printf(b, "const char *%s_message(const %s_context *);\n\n", p, p);
   for (uint32_t i = 0; i < h->program->entries.n; i++) put_entry(b, h, &h->program->entries.at[i], &h->entries[i]);

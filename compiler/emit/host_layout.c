@@ -4,15 +4,23 @@
 
 /* Words that are no names in C17 or C++17, or macros of the two headers that ours includes. */
 static const char *const RESERVED[] = {
-    "alignas", "alignof", "and", "and_eq", "asm", "auto", "bitand", "bitor", "bool", "break", "case", "catch", "char", "char16_t", "char32_t", "class",
-    "compl", "const", "const_cast", "constexpr", "continue", "decltype", "default", "delete", "do", "double", "dynamic_cast", "else", "enum", "explicit",
-    "export", "extern", "false", "float", "for", "friend", "goto", "if", "inline", "int", "long", "mutable", "namespace", "new", "noexcept", "not", "not_eq",
-    "nullptr", "operator", "or", "or_eq", "private", "protected", "public", "register", "reinterpret_cast", "restrict", "return", "short", "signed",
-    "sizeof", "static", "static_assert", "static_cast", "struct", "switch", "template", "this", "thread_local", "throw", "true", "try", "typedef", "typeid",
-    "typename", "typeof", "union", "unsigned", "using", "virtual", "void", "volatile", "wchar_t", "while", "xor", "xor_eq", "NULL", "offsetof", "linux", "unix",
+    "alignas",     "alignof",  "and",      "and_eq",    "asm",        "auto",         "bitand",
+    "bitor",       "bool",     "break",    "case",      "catch",      "char",         "char16_t",
+    "char32_t",    "class",    "compl",    "const",     "const_cast", "constexpr",    "continue",
+    "decltype",    "default",  "delete",   "do",        "double",     "dynamic_cast", "else",
+    "enum",        "explicit", "export",   "extern",    "false",      "float",        "for",
+    "friend",      "goto",     "if",       "inline",    "int",        "long",         "mutable",
+    "namespace",   "new",      "noexcept", "not",       "not_eq",     "nullptr",      "operator",
+    "or",          "or_eq",    "private",  "protected", "public",     "register",     "reinterpret_cast",
+    "restrict",    "return",   "short",    "signed",    "sizeof",     "static",       "static_assert",
+    "static_cast", "struct",   "switch",   "template",  "this",       "thread_local", "throw",
+    "true",        "try",      "typedef",  "typeid",    "typename",   "typeof",       "union",
+    "unsigned",    "using",    "virtual",  "void",      "volatile",   "wchar_t",      "while",
+    "xor",         "xor_eq",   "NULL",     "offsetof",  "linux",      "unix",
 };
 
-static const char *const OWN[] = {"open", "close", "save", "get", "set", "new", "free", "message", "open_message", "workspace", "dims", "weights", "context", "query_v1"};
+static const char *const OWN[] = {"open",    "close",        "save",      "get",  "set",     "new",     "free",
+                                  "message", "open_message", "workspace", "dims", "weights", "context", "query_v1"};
 
 static const char *const RUNTIME[] = {"sinter", "rt", "sys"}; /* its functions begin so */
 
@@ -63,11 +71,13 @@ static void add_port(Ctx *c, HostFields *f, const Port *p, bool in) {
   const char *says = graph_shape_text(c, p->dtype, p->shape, p->rank);
   if (p->inout) says = arena_printf(c->arena, "%s, read and updated", says);
   if (p->doc && *p->doc) says = arena_printf(c->arena, "%s: %s", says, p->doc);
-  add_field(c->arena, f, p->name, arena_printf(c->arena, "%s%s *", in && !p->inout ? "const " : "", c_type(p->dtype)), says);
+  add_field(c->arena, f, p->name, arena_printf(c->arena, "%s%s *", in && !p->inout ? "const " : "", c_type(p->dtype)),
+            says);
 }
 
 static const char *bounds(Arena *a, const Dim *d) {
-  return d->lo == d->hi ? arena_printf(a, "%lld", (long long)d->lo) : arena_printf(a, "%lld to %lld", (long long)d->lo, (long long)d->hi);
+  return d->lo == d->hi ? arena_printf(a, "%lld", (long long)d->lo)
+                        : arena_printf(a, "%lld to %lld", (long long)d->lo, (long long)d->hi);
 }
 
 int host_dim_index(const HostLayout *h, const char *name) {
@@ -92,23 +102,35 @@ static bool check_prefix(Ctx *c, const char *given, const char *program, char **
   *out = s;
   for (char *p = s; *p; p++) {
     if (isalpha((unsigned char)*p) || *p == '_' || (p > s && isdigit((unsigned char)*p))) continue;
-    if (given) return diag_error(c->diag, "prefix-name", 0, "the prefix '%s' is not a name in C: it may hold letters, digits and _, and does not begin with a digit", given);
+    if (given)
+      return diag_error(
+          c->diag, "prefix-name", 0,
+          "the prefix '%s' is not a name in C: it may hold letters, digits and _, and does not begin with a digit",
+          given);
     *p = '_';
   }
-  if (!*s) return diag_error(c->diag, "prefix-name", 0, "the prefix is empty: give the artefact's functions one by --prefix NAME");
+  if (!*s)
+    return diag_error(c->diag, "prefix-name", 0,
+                      "the prefix is empty: give the artefact's functions one by --prefix NAME");
   if (LISTED(s, RUNTIME) || !strncmp(s, "sinter_", 7))
-    return diag_error(c->diag, "prefix-runtime", 0, "the prefix '%s' is that of functions inside every artefact: give another one by --prefix NAME", s);
+    return diag_error(c->diag, "prefix-runtime", 0,
+                      "the prefix '%s' is that of functions inside every artefact: give another one by --prefix NAME",
+                      s);
   return true;
 }
 
 static bool check_entry(const Program *p, const Entry *e, const char *prefix) {
   if (LISTED(e->name, OWN))
-    return diag_error(p->ctx->diag, "entry-name", e->loc, "an entry cannot be called '%s': the header has a %s_%s of its own; rename the entry", e->name, prefix, e->name);
+    return diag_error(p->ctx->diag, "entry-name", e->loc,
+                      "an entry cannot be called '%s': the header has a %s_%s of its own; rename the entry", e->name,
+                      prefix, e->name);
   for (uint32_t i = 0; i < p->entries.n; i++) {
     const char *other = p->entries.at[i].name;
     size_t n = strlen(other);
     if (!strncmp(e->name, other, n) && (!strcmp(e->name + n, "_in") || !strcmp(e->name + n, "_out")))
-      return diag_error(p->ctx->diag, "entry-name", e->loc, "an entry cannot be called '%s': %s_%s is the struct of entry '%s'; rename one of them", e->name, prefix, e->name, other);
+      return diag_error(p->ctx->diag, "entry-name", e->loc,
+                        "an entry cannot be called '%s': %s_%s is the struct of entry '%s'; rename one of them",
+                        e->name, prefix, e->name, other);
   }
   return true;
 }
@@ -121,7 +143,10 @@ bool host_layout(const Program *p, const char *prefix, HostLayout *h) {
   char *upper = arena_printf(c->arena, "%s", name);
   for (char *s = upper; *s; s++) *s = (char)toupper((unsigned char)*s);
   h->upper = upper;
-  if (!p->entries.n) return diag_error(c->diag, "no-entry", 0, "%s has no entry, so there is nothing to call: write one as `entry NAME(x: f32[N]) { ... }`", p->name);
+  if (!p->entries.n)
+    return diag_error(c->diag, "no-entry", 0,
+                      "%s has no entry, so there is nothing to call: write one as `entry NAME(x: f32[N]) { ... }`",
+                      p->name);
   for (uint32_t i = 0; i < p->entries.n; i++) {
     const Entry *e = &p->entries.at[i];
     HostEntry *t = &h->entries[i];
@@ -135,6 +160,7 @@ bool host_layout(const Program *p, const char *prefix, HostLayout *h) {
     t->in_bytes = t->in.n * 8;
     t->out_bytes = t->out.n * 8;
   }
-  for (uint32_t k = 0; k < h->dims.n; k++) add_field(c->arena, &h->dim_fields, h->dims.at[k].name, "int64_t ", bounds(c->arena, &h->dims.at[k]));
+  for (uint32_t k = 0; k < h->dims.n; k++)
+    add_field(c->arena, &h->dim_fields, h->dims.at[k].name, "int64_t ", bounds(c->arena, &h->dims.at[k]));
   return true;
 }

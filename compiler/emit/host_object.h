@@ -6,10 +6,10 @@
 #include "emitter.h"
 #include "host_blob.h"
 
-typedef struct HostStub {  /* an exported function that ends in a call of a hidden one of the same arguments */
+typedef struct HostStub { /* an exported function that ends in a call of a hidden one of the same arguments */
   const char *name, *to;
-  const char *signature;   /* result, then arguments: v nothing, p pointer, i int, l 64 bits: "ippl" */
-  bool numbered;           /* `to` has one argument more, the second: this number */
+  const char *signature; /* result, then arguments: v nothing, p pointer, i int, l 64 bits: "ippl" */
+  bool numbered;         /* `to` has one argument more, the second: this number */
   uint32_t number;
 } HostStub;
 
@@ -17,8 +17,8 @@ typedef struct HostRequest {
   const HostBlob *blob;
   const HostStub *stubs;
   int nstubs;
-  const Target *target;    /* its arch counts, not its level: stubs run on every processor */
-  Arena *arena;            /* of the result */
+  const Target *target; /* its arch counts, not its level: stubs run on every processor */
+  Arena *arena;         /* of the result */
 } HostRequest;
 
 /* The exported functions of an artefact, in the order of the header. */

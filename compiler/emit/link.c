@@ -16,9 +16,12 @@ static const char LINKER[] = "ld.lld-19";
 
 const char *link_folder(Ctx *c) {
   const char *base = getenv("TMPDIR");
-  char *path = arena_printf(c->arena, "%s/sinter.XXXXXX", base && *base ? base : "/tmp");
+  if (!base || !*base) base = "/tmp";
+  char *path = arena_printf(c->arena, "%s/sinter.XXXXXX", base);
   if (mkdtemp(path)) return path;
-  diag_error(c->diag, "temporary-folder", 0, "cannot make a temporary folder %s: %s; set TMPDIR to a folder that can be written", path, strerror(errno));
+  diag_error(c->diag, "temporary-folder", 0,
+             "cannot make a temporary folder in %s: %s; set TMPDIR to a folder that can be written", base,
+             strerror(errno));
   return NULL;
 }
 
@@ -30,23 +33,35 @@ void link_folder_remove(const char *folder) {
   rmdir(folder);
 }
 
-bool link_writable(Ctx *c, const char *output) {
-  struct stat st;
+bool link_writable(Ctx *c, const char *output, const char *source) {
+  struct stat st, own;
   if (!*output) return diag_error(c->diag, "output-name", 0, "the name of the output is empty: give one by -o FILE");
   size_t n = strlen(output);
   if (output[n - 1] == '/' || (stat(output, &st) == 0 && S_ISDIR(st.st_mode)))
     return diag_error(c->diag, "output-folder", 0, "cannot write %s: it is a folder; name a file by -o", output);
+  if (stat(output, &st) == 0) { /* it will be replaced by another file of its name */
+    if (!S_ISREG(st.st_mode))
+      return diag_error(c->diag, "output-special", 0, "cannot write %s: it is no ordinary file; name one by -o",
+                        output);
+    if (source && stat(source, &own) == 0 && own.st_dev == st.st_dev && own.st_ino == st.st_ino)
+      return diag_error(c->diag, "output-source", 0, "cannot write %s: it is the model itself; name another file by -o",
+                        output);
+  }
   const char *slash = strrchr(output, '/');
   const char *parent = !slash ? "." : slash == output ? "/" : arena_strndup(c->arena, output, (size_t)(slash - output));
-  if (stat(parent, &st) || !S_ISDIR(st.st_mode)) return diag_error(c->diag, "output-parent", 0, "cannot write %s: there is no folder %s", output, parent);
-  if (access(parent, W_OK)) return diag_error(c->diag, "output-parent", 0, "cannot write %s: the folder %s cannot be written: %s", output, parent, strerror(errno));
+  if (stat(parent, &st) || !S_ISDIR(st.st_mode))
+    return diag_error(c->diag, "output-parent", 0, "cannot write %s: there is no folder %s", output, parent);
+  if (access(parent, W_OK))
+    return diag_error(c->diag, "output-parent", 0, "cannot write %s: the folder %s cannot be written: %s", output,
+                      parent, strerror(errno));
   return true;
 }
 
 bool link_write(Arena *a, const char *path, const void *p, size_t n, const char **why) {
   struct rlimit limit; /* writing beyond it would end the process by a signal */
   if (getrlimit(RLIMIT_FSIZE, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY && n > limit.rlim_cur) {
-    *why = arena_printf(a, "cannot write %s: its %zu bytes are above the file-size limit of %llu (ulimit -f)", path, n, (unsigned long long)limit.rlim_cur);
+    *why = arena_printf(a, "cannot write %s: its %zu bytes are above the file-size limit of %llu (ulimit -f)", path, n,
+                        (unsigned long long)limit.rlim_cur);
     return false;
   }
   return file_write(a, path, p, n, why);
@@ -103,15 +118,21 @@ static bool run_linker(Ctx *c, const char *const *argv, const char *output) {
   const char *said;
   int status = run(c->arena, argv, &said);
   if (status == -1 && errno == ENOENT)
-    return diag_error(c->diag, "no-linker", 0, "cannot run the linker %s: it is not installed; install it (Debian: apt-get install lld-19) or name one by --linker", argv[0]);
-  if (status == -1) return diag_error(c->diag, "no-linker", 0, "cannot run the linker %s: %s", argv[0], strerror(errno));
+    return diag_error(c->diag, "no-linker", 0,
+                      "cannot run the linker %s: it is not installed; install it (Debian: apt-get install lld-19) or "
+                      "name one by --linker",
+                      argv[0]);
+  if (status == -1)
+    return diag_error(c->diag, "no-linker", 0, "cannot run the linker %s: %s", argv[0], strerror(errno));
   if (WIFSIGNALED(status) && WTERMSIG(status) == SIGXFSZ)
     return diag_error(c->diag, "link", 0, "cannot write %s: it is above the file-size limit (ulimit -f)", output);
-  if (WIFSIGNALED(status)) return diag_error(c->diag, "link", 0, "the linker %s was ended by signal %d", argv[0], WTERMSIG(status));
+  if (WIFSIGNALED(status))
+    return diag_error(c->diag, "link", 0, "the linker %s was ended by signal %d", argv[0], WTERMSIG(status));
   if (WEXITSTATUS(status) == 0) return true;
   if (!*said) said = arena_printf(c->arena, "it ended with status %d", WEXITSTATUS(status));
   const char *end = strchr(said, '\n');
-  return diag_error(c->diag, "link", 0, "the linker %s failed: %.*s", argv[0], (int)(end ? (size_t)(end - said) : strlen(said)), said);
+  return diag_error(c->diag, "link", 0, "the linker %s failed: %.*s", argv[0],
+                    (int)(end ? (size_t)(end - said) : strlen(said)), said);
 }
 
 static bool finish(Ctx *c, const LinkRequest *q, const char *linked) {
@@ -120,7 +141,8 @@ static bool finish(Ctx *c, const LinkRequest *q, const char *linked) {
   char *p = file_read(c->arena, linked, &n, &why);
   if (!p) return diag_error(c->diag, "link", 0, "%s", why);
   if (!q->relocatable) {
-    SinterTail t = {.magic = "SINTER\r", .abi = SINTER_ABI_VERSION, .size = sizeof t, .length = n, .crc64 = crc64(p, n, 0)};
+    SinterTail t = {
+        .magic = "SINTER\r", .abi = SINTER_ABI_VERSION, .size = sizeof t, .length = n, .crc64 = crc64(p, n, 0)};
     t.magic[7] = '\n';
     char *all = arena_alloc(c->arena, n + sizeof t);
     memcpy(all, p, n);
@@ -141,7 +163,8 @@ bool link_artefact(Ctx *c, const LinkRequest *q) {
   buf_put(&script, "{\n  global:\n");
   for (int i = 0; i < q->nexports; i++) buf_printf(&script, "    \"%s\";\n", q->exports[i]);
   buf_put(&script, "  local: *;\n};\n");
-  bool ok = put(c, q->folder, "exports", script.at, script.n) && put(c, q->folder, "runtime.o", arch->runtime, arch->runtime_bytes) &&
+  bool ok = put(c, q->folder, "exports", script.at, script.n) &&
+            put(c, q->folder, "runtime.o", arch->runtime, arch->runtime_bytes) &&
             put(c, q->folder, "libc.so.6", arch->libc, arch->libc_bytes);
   buf_free(&script);
   if (!ok) return false;
@@ -150,9 +173,12 @@ bool link_artefact(Ctx *c, const LinkRequest *q) {
   vec_push(a, &argv, q->linker ? q->linker : LINKER);
   vec_push(a, &argv, "-m");
   vec_push(a, &argv, arch->emulation);
-  if (q->relocatable) vec_push(a, &argv, "-r");
+  if (q->relocatable)
+    vec_push(a, &argv, "-r");
   else {
-    const char *const flags[] = {"-shared", "--build-id=none", "--gc-sections", "--no-undefined", "-s", "-z", "relro", "-z", "now", "-z", "noexecstack", "-soname"};
+    const char *const flags[] = {
+        "-shared", "--build-id=none", "--gc-sections", "--no-undefined", "-s", "-z", "relro", "-z", "now",
+        "-z",      "noexecstack",     "-soname"};
     for (size_t i = 0; i < sizeof flags / sizeof *flags; i++) vec_push(a, &argv, flags[i]);
     vec_push(a, &argv, base ? base + 1 : q->output);
     vec_push(a, &argv, "--version-script");

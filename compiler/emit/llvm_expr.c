@@ -3,21 +3,28 @@
 #include <math.h>
 #include <string.h>
 
-/* ---- types and small pieces ------------------------------------------------------------------------------------------ */
+/* ---- types and small pieces ------------------------------------------------------------------------------------- */
 static LLVMTypeRef element_type(Gen *g, DType d) {
   switch (d) {
   case DT_F32: return g->t_f32;
   case DT_F64: return g->t_f64;
   case DT_BOOL: return g->t_i1;
-  case DT_I8: case DT_U8: return g->t_i8;
-  case DT_F16: case DT_BF16: case DT_I16: case DT_U16: return g->t_i16;
-  case DT_I32: case DT_U32: return g->t_i32;
+  case DT_I8:
+  case DT_U8: return g->t_i8;
+  case DT_F16:
+  case DT_BF16:
+  case DT_I16:
+  case DT_U16: return g->t_i16;
+  case DT_I32:
+  case DT_U32: return g->t_i32;
   default: return g->t_i64;
   }
 }
 static LLVMTypeRef vector_of(LLVMTypeRef t, int lanes) { return lanes > 1 ? LLVMVectorType(t, (unsigned)lanes) : t; }
 LLVMTypeRef gen_type(Gen *g, DType d, int lanes) { return vector_of(element_type(g, d), lanes); }
-LLVMTypeRef gen_memory_type(Gen *g, DType d, int lanes) { return vector_of(d == DT_BOOL ? g->t_i8 : element_type(g, d), lanes); }
+LLVMTypeRef gen_memory_type(Gen *g, DType d, int lanes) {
+  return vector_of(d == DT_BOOL ? g->t_i8 : element_type(g, d), lanes);
+}
 static int lanes_in(LLVMValueRef v) {
   LLVMTypeRef t = LLVMTypeOf(v);
   return LLVMGetTypeKind(t) == LLVMVectorTypeKind ? (int)LLVMGetVectorSize(t) : 1;
@@ -54,9 +61,12 @@ LLVMValueRef gen_splat(Gen *g, LLVMValueRef v, int lanes) {
   }
   LLVMTypeRef t = LLVMVectorType(LLVMTypeOf(v), (unsigned)lanes);
   LLVMValueRef x = LLVMBuildInsertElement(g->b, LLVMGetPoison(t), v, LLVMConstInt(g->t_i32, 0, 0), "");
-  return LLVMBuildShuffleVector(g->b, x, LLVMGetPoison(t), LLVMConstNull(LLVMVectorType(g->t_i32, (unsigned)lanes)), "");
+  return LLVMBuildShuffleVector(g->b, x, LLVMGetPoison(t), LLVMConstNull(LLVMVectorType(g->t_i32, (unsigned)lanes)),
+                                "");
 }
-static LLVMValueRef lane(Gen *g, LLVMValueRef v, int i) { return LLVMBuildExtractElement(g->b, v, LLVMConstInt(g->t_i32, (uint64_t)i, 0), ""); }
+static LLVMValueRef lane(Gen *g, LLVMValueRef v, int i) {
+  return LLVMBuildExtractElement(g->b, v, LLVMConstInt(g->t_i32, (uint64_t)i, 0), "");
+}
 static LLVMValueRef shuffle(Gen *g, LLVMValueRef a, LLVMValueRef b, const int64_t *at, int n) {
   return LLVMBuildShuffleVector(g->b, a, b, gen_int_vector(g->t_i32, at, n), "");
 }
@@ -76,7 +86,7 @@ static LLVMValueRef all_of(Gen *g, LLVMValueRef m) {
 
 static bool is_int_type(DType d) { return dtype_is_int(d) || d == DT_BOOL; }
 
-/* ---- arithmetic ------------------------------------------------------------------------------------------------------- */
+/* ---- arithmetic ------------------------------------------------------------------------------------------------- */
 /* Whether v is a literal other than 0 (and NaN) in all lanes. */
 static bool nonzero_literal(LLVMValueRef v) {
   LLVMBool lost;
@@ -106,17 +116,22 @@ static LLVMValueRef divide(Gen *g, Op op, LLVMValueRef a, LLVMValueRef b, DType 
   LLVMValueRef one = gen_splat(g, LLVMConstInt(element_type(g, d), 1, 0), lanes_in(a));
   bool sgn = dtype_is_signed(d);
   if (sgn) {
-    LLVMValueRef least = gen_splat(g, LLVMConstInt(element_type(g, d), 1ull << (8 * dtype_size(d) - 1), 0), lanes_in(a));
-    LLVMValueRef wraps = LLVMBuildAnd(g->b, LLVMBuildICmp(g->b, LLVMIntEQ, a, least, ""), LLVMBuildICmp(g->b, LLVMIntEQ, b, LLVMConstAllOnes(t), ""), "");
+    LLVMValueRef least =
+        gen_splat(g, LLVMConstInt(element_type(g, d), 1ull << (8 * dtype_size(d) - 1), 0), lanes_in(a));
+    LLVMValueRef wraps = LLVMBuildAnd(g->b, LLVMBuildICmp(g->b, LLVMIntEQ, a, least, ""),
+                                      LLVMBuildICmp(g->b, LLVMIntEQ, b, LLVMConstAllOnes(t), ""), "");
     bad = LLVMBuildOr(g->b, bad, wraps, "");
   }
   LLVMValueRef y = LLVMBuildSelect(g->b, bad, one, b, "");
   LLVMValueRef r = sgn ? LLVMBuildSRem(g->b, a, y, "") : LLVMBuildURem(g->b, a, y, ""), q = NULL;
   if (op == OP_DIV || op == OP_FLOOR_DIV) q = sgn ? LLVMBuildSDiv(g->b, a, y, "") : LLVMBuildUDiv(g->b, a, y, "");
   if ((op == OP_FLOOR_DIV || op == OP_FLOOR_MOD) && sgn) {
-    LLVMValueRef off = LLVMBuildAnd(g->b, LLVMBuildICmp(g->b, LLVMIntNE, r, zero, ""), LLVMBuildICmp(g->b, LLVMIntSLT, LLVMBuildXor(g->b, r, y, ""), zero, ""), "");
-    if (q) q = LLVMBuildSelect(g->b, off, LLVMBuildSub(g->b, q, one, ""), q, "");
-    else r = LLVMBuildSelect(g->b, off, LLVMBuildAdd(g->b, r, y, ""), r, "");
+    LLVMValueRef off = LLVMBuildAnd(g->b, LLVMBuildICmp(g->b, LLVMIntNE, r, zero, ""),
+                                    LLVMBuildICmp(g->b, LLVMIntSLT, LLVMBuildXor(g->b, r, y, ""), zero, ""), "");
+    if (q)
+      q = LLVMBuildSelect(g->b, off, LLVMBuildSub(g->b, q, one, ""), q, "");
+    else
+      r = LLVMBuildSelect(g->b, off, LLVMBuildAdd(g->b, r, y, ""), r, "");
   }
   return q ? LLVMBuildSelect(g->b, none, zero, q, "") : r;
 }
@@ -124,7 +139,8 @@ static LLVMValueRef divide(Gen *g, Op op, LLVMValueRef a, LLVMValueRef b, DType 
 static LLVMValueRef shift(Gen *g, Op op, LLVMValueRef a, LLVMValueRef n, DType d) {
   int lanes = lanes_in(a), bits = 8 * (int)dtype_size(d);
   LLVMTypeRef e = element_type(g, d);
-  LLVMValueRef beyond = LLVMBuildICmp(g->b, LLVMIntUGT, n, gen_splat(g, LLVMConstInt(e, (uint64_t)bits - 1, 0), lanes), "");
+  LLVMValueRef beyond =
+      LLVMBuildICmp(g->b, LLVMIntUGT, n, gen_splat(g, LLVMConstInt(e, (uint64_t)bits - 1, 0), lanes), "");
   if (op == OP_SHL) {
     LLVMValueRef s = LLVMBuildShl(g->b, a, LLVMBuildSelect(g->b, beyond, LLVMConstNull(LLVMTypeOf(a)), n, ""), "");
     return LLVMBuildSelect(g->b, beyond, LLVMConstNull(LLVMTypeOf(a)), s, "");
@@ -134,11 +150,13 @@ static LLVMValueRef shift(Gen *g, Op op, LLVMValueRef a, LLVMValueRef n, DType d
   return LLVMBuildSelect(g->b, beyond, LLVMConstNull(LLVMTypeOf(a)), LLVMBuildLShr(g->b, a, s, ""), "");
 }
 
-/* fmod, exact: the dividend's multiples of the divisor are taken off bit by bit. One cold function a type and module. */
+/* fmod, exact: the dividend's multiples of the divisor are taken off bit by bit. One cold function a type and module.
+ */
 static LLVMValueRef float_rem(Gen *g, LLVMValueRef a, LLVMValueRef b, DType d) {
   bool wide = d == DT_F64;
   const char *name = wide ? "sinter_rem_f64" : "sinter_rem_f32";
-  LLVMTypeRef ft = wide ? g->t_f64 : g->t_f32, it = wide ? g->t_i64 : g->t_i32, in[] = {ft, ft}, fnt = LLVMFunctionType(ft, in, 2, 0);
+  LLVMTypeRef ft = wide ? g->t_f64 : g->t_f32, it = wide ? g->t_i64 : g->t_i32, in[] = {ft, ft},
+              fnt = LLVMFunctionType(ft, in, 2, 0);
   LLVMValueRef f = LLVMGetNamedFunction(g->mod, name);
   if (!f) {
     LLVMBasicBlockRef here = LLVMGetInsertBlock(g->b);
@@ -148,14 +166,18 @@ static LLVMValueRef float_rem(Gen *g, LLVMValueRef a, LLVMValueRef b, DType d) {
     uint64_t top = wide ? 0x7FFull : 0xFFull, sign = 1ull << (wide ? 63 : 31);
     LLVMBuilderRef B = g->b;
 #define BLOCK(n) LLVMAppendBasicBlockInContext(g->cx, f, n)
-#define INT(c) LLVMConstInt(it, (c), 0)
-    LLVMBasicBlockRef start = BLOCK("start"), plain = BLOCK("plain"), step = BLOCK("step"), done = BLOCK("done"), odd = BLOCK("odd");
+#define INT(c)   LLVMConstInt(it, (c), 0)
+    LLVMBasicBlockRef start = BLOCK("start"), plain = BLOCK("plain"), step = BLOCK("step"), done = BLOCK("done"),
+                      odd = BLOCK("odd");
     LLVMPositionBuilderAtEnd(B, start);
-    LLVMValueRef x = LLVMGetParam(f, 0), y = LLVMGetParam(f, 1), xb = LLVMBuildBitCast(B, x, it, ""), yb = LLVMBuildBitCast(B, y, it, "");
-    LLVMValueRef s = LLVMBuildAnd(B, xb, INT(sign), ""), xa = LLVMBuildAnd(B, xb, INT(sign - 1), ""), ya = LLVMBuildAnd(B, yb, INT(sign - 1), "");
+    LLVMValueRef x = LLVMGetParam(f, 0), y = LLVMGetParam(f, 1), xb = LLVMBuildBitCast(B, x, it, ""),
+                 yb = LLVMBuildBitCast(B, y, it, "");
+    LLVMValueRef s = LLVMBuildAnd(B, xb, INT(sign), ""), xa = LLVMBuildAnd(B, xb, INT(sign - 1), ""),
+                 ya = LLVMBuildAnd(B, yb, INT(sign - 1), "");
     LLVMValueRef inf = INT(top << man);
-    LLVMValueRef special = LLVMBuildOr(B, LLVMBuildOr(B, LLVMBuildICmp(B, LLVMIntUGE, xa, inf, ""), LLVMBuildICmp(B, LLVMIntUGT, ya, inf, ""), ""),
-                                       LLVMBuildICmp(B, LLVMIntEQ, ya, INT(0), ""), "");
+    LLVMValueRef special = LLVMBuildOr(
+        B, LLVMBuildOr(B, LLVMBuildICmp(B, LLVMIntUGE, xa, inf, ""), LLVMBuildICmp(B, LLVMIntUGT, ya, inf, ""), ""),
+        LLVMBuildICmp(B, LLVMIntEQ, ya, INT(0), ""), "");
     LLVMBuildCondBr(B, special, odd, plain);
     LLVMPositionBuilderAtEnd(B, odd); /* inf rem y, x rem 0, NaN */
     LLVMValueRef z = LLVMBuildFMul(B, x, y, "");
@@ -163,7 +185,8 @@ static LLVMValueRef float_rem(Gen *g, LLVMValueRef a, LLVMValueRef b, DType d) {
     LLVMPositionBuilderAtEnd(B, plain);
     LLVMValueRef m[2], e[2], abs[] = {xa, ya};
     for (int i = 0; i < 2; i++) { /* mantissa and exponent; a denormal has exponent 1 and no hidden bit */
-      LLVMValueRef ex = LLVMBuildLShr(B, abs[i], INT(man), ""), fr = LLVMBuildAnd(B, abs[i], INT((1ull << man) - 1), "");
+      LLVMValueRef ex = LLVMBuildLShr(B, abs[i], INT(man), ""),
+                   fr = LLVMBuildAnd(B, abs[i], INT((1ull << man) - 1), "");
       LLVMValueRef normal = LLVMBuildICmp(B, LLVMIntNE, ex, INT(0), "");
       m[i] = LLVMBuildSelect(B, normal, LLVMBuildOr(B, fr, INT(1ull << man), ""), fr, "");
       e[i] = LLVMBuildSelect(B, normal, ex, INT(1), "");
@@ -185,7 +208,8 @@ static LLVMValueRef float_rem(Gen *g, LLVMValueRef a, LLVMValueRef b, DType d) {
     LLVMValueRef room = LLVMBuildSub(B, e[1], INT(1), ""), fits = LLVMBuildICmp(B, LLVMIntULE, up, room, "");
     LLVMValueRef by = LLVMBuildSelect(B, fits, up, room, ""), sh = LLVMBuildShl(B, m1, by, "");
     LLVMValueRef ne = LLVMBuildSelect(B, fits, LLVMBuildSub(B, e[1], by, ""), INT(0), "");
-    LLVMValueRef bits = LLVMBuildOr(B, LLVMBuildShl(B, ne, INT(man), ""), LLVMBuildAnd(B, sh, INT((1ull << man) - 1), ""), "");
+    LLVMValueRef bits =
+        LLVMBuildOr(B, LLVMBuildShl(B, ne, INT(man), ""), LLVMBuildAnd(B, sh, INT((1ull << man) - 1), ""), "");
     LLVMValueRef empty = LLVMBuildICmp(B, LLVMIntEQ, m1, INT(0), "");
     bits = LLVMBuildOr(B, LLVMBuildSelect(B, empty, INT(0), bits, ""), s, "");
     LLVMBuildRet(B, LLVMBuildBitCast(B, bits, ft, ""));
@@ -198,7 +222,8 @@ static LLVMValueRef float_rem(Gen *g, LLVMValueRef a, LLVMValueRef b, DType d) {
   int n = lanes_in(a);
   LLVMValueRef r = LLVMGetPoison(LLVMTypeOf(a));
   for (int i = 0; i < n; i++) {
-    LLVMValueRef args[] = {n > 1 ? lane(g, a, i) : a, n > 1 ? lane(g, b, i) : b}, v = LLVMBuildCall2(g->b, fnt, f, args, 2, "");
+    LLVMValueRef args[] = {n > 1 ? lane(g, a, i) : a, n > 1 ? lane(g, b, i) : b},
+                 v = LLVMBuildCall2(g->b, fnt, f, args, 2, "");
     r = n > 1 ? LLVMBuildInsertElement(g->b, r, v, LLVMConstInt(g->t_i32, (uint64_t)i, 0), "") : v;
   }
   return r;
@@ -215,7 +240,8 @@ static LLVMValueRef convert(Gen *g, LLVMValueRef v, DType from, DType to) {
       v = LLVMBuildBitCast(g->b, v, vector_of(g->t_f32, n), "");
     } else {
       if (g->target->level == LEVEL_V2) gen_refuse(g, "kernel %s: level v2 has no conversion of f16", g->k->name);
-      v = LLVMBuildFPExt(g->b, LLVMBuildBitCast(g->b, v, vector_of(LLVMHalfTypeInContext(g->cx), n), ""), vector_of(g->t_f32, n), "");
+      v = LLVMBuildFPExt(g->b, LLVMBuildBitCast(g->b, v, vector_of(LLVMHalfTypeInContext(g->cx), n), ""),
+                         vector_of(g->t_f32, n), "");
     }
     return convert(g, v, DT_F32, to);
   }
@@ -230,7 +256,8 @@ static LLVMValueRef convert(Gen *g, LLVMValueRef v, DType from, DType to) {
 #define C(c) gen_splat(g, LLVMConstInt(g->t_i32, (c), 0), n)
     LLVMValueRef nan = LLVMBuildFCmp(g->b, LLVMRealUNO, v, v, ""), b = LLVMBuildBitCast(g->b, v, w, "");
     LLVMValueRef odd = LLVMBuildAnd(g->b, LLVMBuildLShr(g->b, b, C(16), ""), C(1), "");
-    LLVMValueRef r = LLVMBuildAdd(g->b, LLVMBuildAdd(g->b, b, C(0x7FFF), ""), odd, ""), quiet = LLVMBuildOr(g->b, b, C(0x400000), "");
+    LLVMValueRef r = LLVMBuildAdd(g->b, LLVMBuildAdd(g->b, b, C(0x7FFF), ""), odd, ""),
+                 quiet = LLVMBuildOr(g->b, b, C(0x400000), "");
     return LLVMBuildTrunc(g->b, LLVMBuildLShr(g->b, LLVMBuildSelect(g->b, nan, quiet, r, ""), C(16), ""), t, "");
 #undef C
   }
@@ -258,10 +285,14 @@ static LLVMValueRef fold(Gen *g, Op op, LLVMValueRef v, DType d) {
     int64_t at[256];
     for (int i = 0; i < n; i++) at[i] = i;
     LLVMValueRef p = LLVMGetPoison(LLVMTypeOf(v)), lo, hi;
-    if (n == 2) lo = lane(g, v, 0), hi = lane(g, v, 1);
-    else lo = shuffle(g, v, p, at, n / 2), hi = shuffle(g, v, p, at + n / 2, n / 2);
-    if (op == OP_HADD) v = dtype_is_float(d) ? LLVMBuildFAdd(g->b, lo, hi, "") : LLVMBuildAdd(g->b, lo, hi, "");
-    else v = extreme(g, op == OP_HMAX, lo, hi, d);
+    if (n == 2)
+      lo = lane(g, v, 0), hi = lane(g, v, 1);
+    else
+      lo = shuffle(g, v, p, at, n / 2), hi = shuffle(g, v, p, at + n / 2, n / 2);
+    if (op == OP_HADD)
+      v = dtype_is_float(d) ? LLVMBuildFAdd(g->b, lo, hi, "") : LLVMBuildAdd(g->b, lo, hi, "");
+    else
+      v = extreme(g, op == OP_HMAX, lo, hi, d);
   }
   return v;
 }
@@ -282,7 +313,8 @@ static LLVMValueRef permute(Gen *g, LLVMValueRef a, LLVMValueRef b, Ex index, DT
   LLVMValueRef i = ti == g->t_i64 ? at : poly_narrow(g, &p, DT_I32, n);
   if (n == m && !b && g->target->level == LEVEL_V4 && n == 16 && dtype_size(d) == 4) {
     LLVMValueRef args[] = {a, i};
-    return gen_call(g, d == DT_F32 ? "llvm.x86.avx512.permvar.sf.512" : "llvm.x86.avx512.permvar.si.512", NULL, 0, args, 2);
+    return gen_call(g, d == DT_F32 ? "llvm.x86.avx512.permvar.sf.512" : "llvm.x86.avx512.permvar.si.512", NULL, 0, args,
+                    2);
   }
   if (n == m && !b && g->target->level == LEVEL_V3 && n == 8 && dtype_size(d) == 4) {
     LLVMValueRef args[] = {a, i};
@@ -301,7 +333,8 @@ static LLVMValueRef dot4(Gen *g, LLVMValueRef acc, LLVMValueRef a, LLVMValueRef 
   int n = lanes_in(acc), w = 4 * n;
   if (w > 512) BUG("dot4 of %d lanes", n);
   LLVMTypeRef t = vector_of(g->t_i32, w);
-  LLVMValueRef p = LLVMBuildMul(g->b, LLVMBuildZExt(g->b, a, t, ""), LLVMBuildSExt(g->b, b, t, ""), ""), none = LLVMGetPoison(t);
+  LLVMValueRef p = LLVMBuildMul(g->b, LLVMBuildZExt(g->b, a, t, ""), LLVMBuildSExt(g->b, b, t, ""), ""),
+               none = LLVMGetPoison(t);
   for (int j = 0; j < 4; j++) {
     int64_t at[128];
     for (int i = 0; i < n; i++) at[i] = 4 * i + j;
@@ -310,7 +343,7 @@ static LLVMValueRef dot4(Gen *g, LLVMValueRef acc, LLVMValueRef a, LLVMValueRef 
   return acc;
 }
 
-/* ---- memory ------------------------------------------------------------------------------------------------------------ */
+/* ---- memory ----------------------------------------------------------------------------------------------------- */
 static void access_flags(Gen *g, LLVMValueRef v, uint32_t buf, bool load) {
   LLVMSetAlignment(v, (unsigned)dtype_size(g->k->bufs.at[buf].dtype));
   if (load && buf < (uint32_t)g->k->nparams && g->shared_in[buf]) LLVMSetMetadata(v, g->md_invariant, g->md_empty);
@@ -321,7 +354,8 @@ static LLVMValueRef from_memory(Gen *g, LLVMValueRef v, DType d) {
 }
 
 /* Lane i of an access, for classes that are no single vector. */
-static LLVMValueRef lane_address(Gen *g, uint32_t buf, const Poly *o, const Poly *stride, bool affine, LLVMValueRef all, int i) {
+static LLVMValueRef lane_address(Gen *g, uint32_t buf, const Poly *o, const Poly *stride, bool affine, LLVMValueRef all,
+                                 int i) {
   if (!affine) return lane(g, all, i);
   Poly base = poly_lane0(o, 1), k = poly_int(i), t = poly_mul(g, stride, &k);
   base = poly_add(g, &base, &t, 1);
@@ -380,7 +414,8 @@ static LLVMValueRef load(Gen *g, const Expr *e) {
   bool whole = g->target->level == LEVEL_V4 && dtype_size(d) >= 4 && d != DT_BOOL;
   LLVMValueRef all = affine && !(whole && mask) ? NULL : gen_addresses(g, buf, &o, w);
   if (whole && all) {
-    LLVMValueRef args[] = {all, LLVMConstInt(g->t_i32, dtype_size(d), 0), mask ? mask : LLVMConstAllOnes(gen_type(g, DT_BOOL, w)), other};
+    LLVMValueRef args[] = {all, LLVMConstInt(g->t_i32, dtype_size(d), 0),
+                           mask ? mask : LLVMConstAllOnes(gen_type(g, DT_BOOL, w)), other};
     LLVMTypeRef types[] = {mt, LLVMTypeOf(all)};
     return gen_call(g, "llvm.masked.gather", types, 2, args, 4);
   }
@@ -430,7 +465,8 @@ void gen_store(Gen *g, uint32_t buf, const Ex *index, int n, LLVMValueRef value,
       LLVMValueRef args[] = {value, p, align, mask};
       LLVMTypeRef types[] = {LLVMTypeOf(value), g->t_ptr};
       gen_call(g, "llvm.masked.store", types, 2, args, 4);
-    } else access_flags(g, LLVMBuildStore(g->b, value, p), buf, false);
+    } else
+      access_flags(g, LLVMBuildStore(g->b, value, p), buf, false);
     return;
   }
   if (mask) {
@@ -446,7 +482,7 @@ void gen_store(Gen *g, uint32_t buf, const Ex *index, int n, LLVMValueRef value,
   }
 }
 
-/* ---- expressions --------------------------------------------------------------------------------------------------------- */
+/* ---- expressions ------------------------------------------------------------------------------------------------ */
 LLVMValueRef gen_value_lanes(Gen *g, Ex e, int lanes) {
   LLVMValueRef v = gen_value(g, e);
   return lanes > 1 && lanes_in(v) == 1 ? gen_splat(g, v, lanes) : v;
@@ -463,12 +499,36 @@ static LLVMValueRef literal(Gen *g, const Expr *e) {
 }
 
 static LLVMValueRef compare(Gen *g, Op op, LLVMValueRef a, LLVMValueRef b, DType d) {
-  static const LLVMRealPredicate real[] = {LLVMRealOEQ, LLVMRealUNE, LLVMRealOLT, LLVMRealOLE, LLVMRealOGT, LLVMRealOGE};
+  static const LLVMRealPredicate real[] = {LLVMRealOEQ, LLVMRealUNE, LLVMRealOLT,
+                                           LLVMRealOLE, LLVMRealOGT, LLVMRealOGE};
   static const LLVMIntPredicate sgn[] = {LLVMIntEQ, LLVMIntNE, LLVMIntSLT, LLVMIntSLE, LLVMIntSGT, LLVMIntSGE};
   static const LLVMIntPredicate uns[] = {LLVMIntEQ, LLVMIntNE, LLVMIntULT, LLVMIntULE, LLVMIntUGT, LLVMIntUGE};
-  int k = op == OP_EQUAL ? 0 : op == OP_NOT_EQUAL ? 1 : op == OP_LESS ? 2 : op == OP_LESS_EQUAL ? 3 : op == OP_GREATER ? 4 : 5;
+  int k = op == OP_EQUAL        ? 0
+          : op == OP_NOT_EQUAL  ? 1
+          : op == OP_LESS       ? 2
+          : op == OP_LESS_EQUAL ? 3
+          : op == OP_GREATER    ? 4
+                                : 5;
   if (dtype_is_float(d)) return LLVMBuildFCmp(g->b, real[k], a, b, "");
   return LLVMBuildICmp(g->b, dtype_is_signed(d) ? sgn[k] : uns[k], a, b, "");
+}
+
+/* How many registers a value takes while it is computed, as for a tree (Sethi and Ullman). */
+static int need(Gen *g, Ex e) {
+  const Expr *x = ex_at(g->k, e);
+  if (x->op == OP_LITERAL || x->op == OP_VAR || x->op == OP_REG || x->op == OP_LANE || x->dtype == DT_IDX) return 0;
+  if (x->op == OP_LOAD) return 1;
+  if (g->ex_need[e]) return g->ex_need[e];
+  int n[3] = {0};
+  for (int i = 0; i < x->nin && i < 3; i++) {
+    int v = need(g, g->k->arg.at[x->in + (uint32_t)i]), j = i;
+    for (; j && n[j - 1] < v; j--) n[j] = n[j - 1];
+    n[j] = v;
+  }
+  int r = 1;
+  for (int i = 0; i < 3; i++)
+    if (n[i] && n[i] + i > r) r = n[i] + i;
+  return g->ex_need[e] = (uint8_t)(r > 255 ? 255 : r);
 }
 
 /* The operations on values; indices come here only where they are no polynomial. */
@@ -500,7 +560,8 @@ static LLVMValueRef operate(Gen *g, Ex id) {
   for (int i = 0; i < e.nin && i < 3; i++) in[i] = g->k->arg.at[e.in + (uint32_t)i];
   DType from = (DType)ex_at(g->k, in[0])->dtype;
   int iw = w; /* lanes of the operands */
-  if (op == OP_HADD || op == OP_HMAX || op == OP_HMIN || op == OP_ANY || op == OP_ALL || op == OP_EXTRACT) iw = ex_at(g->k, in[0])->lanes;
+  if (op == OP_HADD || op == OP_HMAX || op == OP_HMIN || op == OP_ANY || op == OP_ALL || op == OP_EXTRACT)
+    iw = ex_at(g->k, in[0])->lanes;
   if (OP_INFO[op].cls == CLASS_COMPARE && from == DT_IDX) {
     Poly x = poly_ex(g, in[0]), y = poly_ex(g, in[1]);
     return poly_compare(g, op, &x, &y, w);
@@ -511,7 +572,11 @@ static LLVMValueRef operate(Gen *g, Ex id) {
     poly_range(g, &p, &lo, &hi);
     if (dtype_is_float(d)) { /* through 32 bits where it fits: cheaper, and the same number */
       bool fits = lo >= INT32_MIN && hi <= INT32_MAX;
-      return convert(g, fits ? poly_narrow(g, &p, DT_I32, w) : w > 1 ? poly_vector(g, &p, w) : poly_scalar(g, &p), fits ? DT_I32 : DT_I64, d);
+      return convert(g,
+                     fits    ? poly_narrow(g, &p, DT_I32, w)
+                     : w > 1 ? poly_vector(g, &p, w)
+                             : poly_scalar(g, &p),
+                     fits ? DT_I32 : DT_I64, d);
     }
     if (d == DT_BOOL) return convert(g, w > 1 ? poly_vector(g, &p, w) : poly_scalar(g, &p), DT_I64, d);
     return poly_narrow(g, &p, d, w);
@@ -532,10 +597,17 @@ static LLVMValueRef operate(Gen *g, Ex id) {
     for (int i = 0; i < 3; i++) v[i] = gen_value(g, in[i]);
     return dot4(g, v[0], v[1], v[2]);
   }
-  for (int i = 0; i < e.nin && i < 3; i++) v[i] = gen_value_lanes(g, in[i], iw);
+  for (int done = 0; done < e.nin && done < 3; done++) { /* what needs most registers first: the rest waits in fewer */
+    int next = -1;
+    for (int i = 0; i < e.nin && i < 3; i++)
+      if (!v[i] && (next < 0 || need(g, in[i]) > need(g, in[next]))) next = i;
+    v[next] = gen_value_lanes(g, in[next], iw);
+  }
   bool fl = dtype_is_float(from);
   switch (op) {
-  case OP_SPLAT: case OP_LEAF: case OP_STOP_GRADIENT: return v[0];
+  case OP_SPLAT:
+  case OP_LEAF:
+  case OP_STOP_GRADIENT: return v[0];
   case OP_NEG: return fl ? LLVMBuildFNeg(b, v[0], "") : LLVMBuildNeg(b, v[0], "");
   case OP_ABS: {
     if (fl) return call1(g, "llvm.fabs", v, 1);
@@ -559,13 +631,21 @@ static LLVMValueRef operate(Gen *g, Ex id) {
   case OP_MUL: return fl ? LLVMBuildFMul(b, v[0], v[1], "") : LLVMBuildMul(b, v[0], v[1], "");
   case OP_DIV: return fl ? LLVMBuildFDiv(b, v[0], v[1], "") : divide(g, op, v[0], v[1], d);
   case OP_REM: return fl ? float_rem(g, v[0], v[1], d) : divide(g, op, v[0], v[1], d);
-  case OP_FLOOR_DIV: case OP_FLOOR_MOD: return divide(g, op, v[0], v[1], d);
-  case OP_MAXIMUM: case OP_MINIMUM: return extreme(g, op == OP_MAXIMUM, v[0], v[1], d);
+  case OP_FLOOR_DIV:
+  case OP_FLOOR_MOD: return divide(g, op, v[0], v[1], d);
+  case OP_MAXIMUM:
+  case OP_MINIMUM: return extreme(g, op == OP_MAXIMUM, v[0], v[1], d);
   case OP_AND: return LLVMBuildAnd(b, v[0], v[1], "");
   case OP_OR: return LLVMBuildOr(b, v[0], v[1], "");
   case OP_XOR: return LLVMBuildXor(b, v[0], v[1], "");
-  case OP_SHL: case OP_SHR: return shift(g, op, v[0], v[1], d);
-  case OP_EQUAL: case OP_NOT_EQUAL: case OP_LESS: case OP_LESS_EQUAL: case OP_GREATER: case OP_GREATER_EQUAL: return compare(g, op, v[0], v[1], from);
+  case OP_SHL:
+  case OP_SHR: return shift(g, op, v[0], v[1], d);
+  case OP_EQUAL:
+  case OP_NOT_EQUAL:
+  case OP_LESS:
+  case OP_LESS_EQUAL:
+  case OP_GREATER:
+  case OP_GREATER_EQUAL: return compare(g, op, v[0], v[1], from);
   case OP_SELECT: return LLVMBuildSelect(b, v[0], v[1], v[2], "");
   case OP_FMA:
     if (!g->target->has_fma) return LLVMBuildFAdd(b, LLVMBuildFMul(b, v[0], v[1], ""), v[2], "");
@@ -573,13 +653,18 @@ static LLVMValueRef operate(Gen *g, Ex id) {
   case OP_MULHI: {
     LLVMTypeRef wide = vector_of(g->t_i64, w);
     LLVMValueRef p = LLVMBuildMul(b, LLVMBuildZExt(b, v[0], wide, ""), LLVMBuildZExt(b, v[1], wide, ""), "");
-    return LLVMBuildTrunc(b, LLVMBuildLShr(b, p, gen_splat(g, LLVMConstInt(g->t_i64, 32, 0), w), ""), LLVMTypeOf(v[0]), "");
+    return LLVMBuildTrunc(b, LLVMBuildLShr(b, p, gen_splat(g, LLVMConstInt(g->t_i64, 32, 0), w), ""), LLVMTypeOf(v[0]),
+                          "");
   }
-  case OP_HADD: case OP_HMAX: case OP_HMIN: return fold(g, op, v[0], d);
+  case OP_HADD:
+  case OP_HMAX:
+  case OP_HMIN: return fold(g, op, v[0], d);
   case OP_ANY: return gen_any(g, v[0]);
   case OP_ALL: return iw > 1 ? all_of(g, v[0]) : v[0];
   case OP_LANE: return gen_iota(g, g->t_i64, w);
-  case OP_LEN: gen_refuse(g, "kernel %s: lists of tensors come with a later order", g->k->name); return LLVMConstNull(g->t_i64);
+  case OP_LEN:
+    gen_refuse(g, "kernel %s: lists of tensors come with a later order", g->k->name);
+    return LLVMConstNull(g->t_i64);
   default: BUG("kernel %s: %s reached the emitter: expand_math comes first", g->k->name, OP_INFO[op].text);
   }
 }

@@ -1,10 +1,11 @@
 /* Inside of the LLVM emitter: the state of one stage while it is emitted, and what the files share.
  *
  * Indices are polynomials over atoms (dimensions, task axes, loop variables, values that are none of these), so that an
- * address splits by itself into what changes at each depth of the loops: a part is computed at the outermost place where its
- * atoms are known, and only a constant displacement and the innermost variable are left inside. Every integer operation
- * on atoms goes through one table of known results, valid within its scope. Values of other types are emitted where their
- * statement stands. Order of emission, not addresses of LLVM's objects, decides everything: output is reproducible. */
+ * address splits by itself into what changes at each depth of the loops: a part is computed at the outermost place
+ * where its atoms are known, and only a constant displacement and the innermost variable are left inside. Every integer
+ * operation on atoms goes through one table of known results, valid within its scope. Values of other types are emitted
+ * where their statement stands. Order of emission, not addresses of LLVM's objects, decides everything: output is
+ * reproducible. */
 #ifndef SINTER_EMIT_LLVM_GEN_H
 #define SINTER_EMIT_LLVM_GEN_H
 #include "loop.h"
@@ -14,10 +15,10 @@
 typedef uint32_t Atom; /* 0: none */
 
 typedef struct AtomInfo {
-  LLVMValueRef v;      /* i64 or ptr */
-  int depth;           /* of the scope from which on it is known */
-  int64_t lo, hi;      /* bounds; INT64_MIN, INT64_MAX: not known */
-  int64_t multiple;    /* is a multiple of this; 1: nothing known */
+  LLVMValueRef v;   /* i64 or ptr */
+  int depth;        /* of the scope from which on it is known */
+  int64_t lo, hi;   /* bounds; INT64_MIN, INT64_MAX: not known */
+  int64_t multiple; /* is a multiple of this; 1: nothing known */
 } AtomInfo;
 
 enum { POLY_TERMS = 24, POLY_FACTORS = 4 };
@@ -25,16 +26,16 @@ typedef struct Term {
   int64_t c;
   Atom f[POLY_FACTORS]; /* ascending */
   uint8_t nf;
-  bool lane;            /* times the number of the lane */
+  bool lane; /* times the number of the lane */
 } Term;
-typedef struct Poly {   /* an index: sum of terms, and of a vector that is not affine in the lane */
+typedef struct Poly { /* an index: sum of terms, and of a vector that is not affine in the lane */
   int lanes, n;
   int64_t c;
-  LLVMValueRef vec;     /* <lanes x i64> or NULL */
+  LLVMValueRef vec; /* <lanes x i64> or NULL */
   Term t[POLY_TERMS];
 } Poly;
 
-typedef struct Known {  /* results of operations on atoms */
+typedef struct Known { /* results of operations on atoms */
   uint32_t op;
   Atom a, b, r;
   uint32_t next, home; /* home: the scope its code stands in */
@@ -46,7 +47,7 @@ typedef struct Scope {
   uint32_t known;        /* entries of g->known at its start */
 } Scope;
 
-typedef struct Bind {    /* value of a variable */
+typedef struct Bind { /* value of a variable */
   bool index;
   Poly p;
   LLVMValueRef v;
@@ -62,12 +63,11 @@ typedef struct Gen {
   const LoopModule *module;
   Kernel *k;
   Stage *stage;
-  const char *error;     /* the first thing that is not supported */
+  const char *error; /* the first thing that is not supported */
   LLVMTypeRef t_void, t_ptr, t_i1, t_i8, t_i16, t_i32, t_i64, t_f32, t_f64;
-  LLVMValueRef fail_fn;  /* cold function, made when first needed */
-  LLVMValueRef zero;     /* 8 zero bytes: what inactive lanes read */
-  unsigned md_invariant;
-  LLVMValueRef md_empty;
+  LLVMValueRef zero; /* 8 zero bytes: what inactive lanes read */
+  unsigned md_invariant, md_weights;
+  LLVMValueRef md_empty, md_unlikely;
 
   LLVMValueRef fn, call, tid, task;
   LLVMBasicBlockRef entry;
@@ -77,23 +77,25 @@ typedef struct Gen {
   Scope scope[GEN_SCOPES];
   int nscope;
   Atom *dim_atom, *buf_atom;
-  bool *shared_in;       /* an input of whose memory nothing is stored through another name */
+  bool *shared_in; /* an input of whose memory nothing is stored through another name */
   Bind **var;
-  uint32_t *reg_at;      /* first element of each register in reg */
+  uint32_t *reg_at; /* first element of each register in reg */
   LLVMValueRef *reg;
-  int nreg;              /* elements in all */
+  int nreg;               /* elements in all */
   LLVMValueRef *ex_value; /* of the statement being emitted */
   uint32_t *ex_stamp, stamp;
-  Atom *ex_atom;         /* of opaque scalar indices */
-  LLVMValueRef mask;     /* lanes that are active, or NULL */
-  int64_t stack;         /* bytes of allocs */
+  uint8_t *ex_need;  /* registers it takes, 0: not known yet */
+  uint8_t *ex_reads; /* whether it loads a scalar: 1 no, 2 yes, 0: not known yet */
+  Atom *ex_atom;     /* of opaque scalar indices */
+  LLVMValueRef mask; /* lanes that are active, or NULL */
+  int64_t stack;     /* bytes of allocs */
 } Gen;
 
 void gen_refuse(Gen *, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
 /* llvm_index.c */
 Atom atom_new(Gen *, LLVMValueRef, int depth, int64_t lo, int64_t hi, int64_t multiple);
-int gen_depth(const Gen *);                             /* of a value made here */
+int gen_depth(const Gen *); /* of a value made here */
 void scope_push(Gen *, bool loop, LLVMBasicBlockRef pre);
 void scope_pop(Gen *);
 Poly poly_int(int64_t);
@@ -103,28 +105,28 @@ Poly poly_mul(Gen *, const Poly *, const Poly *);
 Poly poly_divide(Gen *, bool mod, const Poly *, const Poly *); /* floor */
 Poly poly_extreme(Gen *, bool max, const Poly *, const Poly *);
 Poly poly_sym(Gen *, Sym);
-Poly poly_ex(Gen *, Ex);                                /* of dtype idx */
+Poly poly_ex(Gen *, Ex); /* of dtype idx */
 bool poly_is_int(const Poly *, int64_t *);
 void poly_range(const Gen *, const Poly *, int64_t *lo, int64_t *hi);
 bool poly_divisible(const Gen *, const Poly *, int64_t);
-Poly poly_lane0(const Poly *, int lanes);               /* the part that is the same in all lanes */
-bool poly_stride(const Poly *, Poly *stride);           /* false if it is not affine in the lane */
-LLVMValueRef poly_scalar(Gen *, const Poly *);          /* i64 */
-LLVMValueRef poly_vector(Gen *, const Poly *, int lanes); /* <lanes x i64> */
+Poly poly_lane0(const Poly *, int lanes);                        /* the part that is the same in all lanes */
+bool poly_stride(const Poly *, Poly *stride);                    /* false if it is not affine in the lane */
+LLVMValueRef poly_scalar(Gen *, const Poly *);                   /* i64 */
+LLVMValueRef poly_vector(Gen *, const Poly *, int lanes);        /* <lanes x i64> */
 LLVMValueRef poly_narrow(Gen *, const Poly *, DType, int lanes); /* as integers of another size, lane by lane */
 LLVMValueRef poly_compare(Gen *, Op, const Poly *, const Poly *, int lanes);
-Poly gen_offset(Gen *, uint32_t buf, const Ex *index, int n);   /* in elements, by the layout */
-LLVMValueRef gen_address(Gen *, uint32_t buf, const Poly *offset); /* of lane 0, or the scalar */
+Poly gen_offset(Gen *, uint32_t buf, const Ex *index, int n);                   /* in elements, by the layout */
+LLVMValueRef gen_address(Gen *, uint32_t buf, const Poly *offset);              /* of lane 0, or the scalar */
 LLVMValueRef gen_addresses(Gen *, uint32_t buf, const Poly *offset, int lanes); /* <lanes x ptr> */
 
 /* llvm_expr.c */
-LLVMTypeRef gen_type(Gen *, DType, int lanes);          /* in registers: bool is i1, f16 and bf16 their bits */
+LLVMTypeRef gen_type(Gen *, DType, int lanes); /* in registers: bool is i1, f16 and bf16 their bits */
 LLVMTypeRef gen_memory_type(Gen *, DType, int lanes);
 LLVMValueRef gen_splat(Gen *, LLVMValueRef, int lanes);
 LLVMValueRef gen_iota(Gen *, LLVMTypeRef element, int lanes);
 LLVMValueRef gen_value(Gen *, Ex);
-LLVMValueRef gen_value_raw(Gen *, Ex);                  /* of an index that is no polynomial, too */
-LLVMValueRef gen_value_lanes(Gen *, Ex, int lanes);     /* splat if it is a scalar */
+LLVMValueRef gen_value_raw(Gen *, Ex);              /* of an index that is no polynomial, too */
+LLVMValueRef gen_value_lanes(Gen *, Ex, int lanes); /* splat if it is a scalar */
 LLVMValueRef gen_call(Gen *, const char *intrinsic, LLVMTypeRef *types, int ntypes, LLVMValueRef *args, int nargs);
 LLVMValueRef gen_any(Gen *, LLVMValueRef mask);
 LLVMValueRef gen_int_vector(LLVMTypeRef element, const int64_t *, int n);
@@ -132,6 +134,6 @@ void gen_store(Gen *, uint32_t buf, const Ex *index, int n, LLVMValueRef value, 
 LLVMValueRef gen_and(Gen *, LLVMValueRef, LLVMValueRef); /* of masks; NULL is all */
 
 /* llvm_stmt.c */
-LLVMValueRef gen_stage(Gen *, const char *symbol);      /* the function; g->k and g->stage are set */
+LLVMValueRef gen_stage(Gen *, const char *symbol); /* the function; g->k and g->stage are set */
 LLVMBasicBlockRef gen_block(Gen *, const char *name);
 #endif

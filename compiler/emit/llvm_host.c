@@ -16,7 +16,9 @@ typedef struct Host {
   LLVMTypeRef ptr, i32, i64;
 } Host;
 
-static LLVMTypeRef type_of(const Host *h, char c) { return c == 'p' ? h->ptr : c == 'i' ? h->i32 : c == 'l' ? h->i64 : LLVMVoidTypeInContext(h->cx); }
+static LLVMTypeRef type_of(const Host *h, char c) {
+  return c == 'p' ? h->ptr : c == 'i' ? h->i32 : c == 'l' ? h->i64 : LLVMVoidTypeInContext(h->cx);
+}
 
 static LLVMValueRef hide(LLVMValueRef v) {
   LLVMSetVisibility(v, LLVMHiddenVisibility);
@@ -32,14 +34,17 @@ static LLVMValueRef constant(Host *h, const char *name, LLVMValueRef value, unsi
 }
 
 static LLVMValueRef bytes(Host *h, const char *name, const uint8_t *at, size_t n) {
-  return constant(h, name, n ? LLVMConstStringInContext2(h->cx, (const char *)at, n, 1) : LLVMConstNull(LLVMInt8TypeInContext(h->cx)), 64);
+  return constant(
+      h, name,
+      n ? LLVMConstStringInContext2(h->cx, (const char *)at, n, 1) : LLVMConstNull(LLVMInt8TypeInContext(h->cx)), 64);
 }
 
 static LLVMValueRef function(Host *h, const char *name, LLVMTypeRef type) {
   LLVMValueRef f = LLVMGetNamedFunction(h->mod, name);
   if (f) return f;
   f = LLVMAddFunction(h->mod, name, type);
-  LLVMAddAttributeAtIndex(f, LLVMAttributeFunctionIndex, LLVMCreateEnumAttribute(h->cx, LLVMGetEnumAttributeKindForName("nounwind", 8), 0));
+  LLVMAddAttributeAtIndex(f, LLVMAttributeFunctionIndex,
+                          LLVMCreateEnumAttribute(h->cx, LLVMGetEnumAttributeKindForName("nounwind", 8), 0));
   return f;
 }
 
@@ -67,8 +72,10 @@ static void stub(Host *h, const HostStub *s) {
   LLVMTypeRef type = LLVMFunctionType(result, theirs, m, 0);
   LLVMValueRef call = LLVMBuildCall2(h->b, type, hide(function(h, s->to, type)), args, m, "");
   LLVMSetTailCall(call, 1);
-  if (*s->signature == 'v') LLVMBuildRetVoid(h->b);
-  else LLVMBuildRet(h->b, call);
+  if (*s->signature == 'v')
+    LLVMBuildRetVoid(h->b);
+  else
+    LLVMBuildRet(h->b, call);
 }
 
 static void fill(Host *h, const HostRequest *q) {
@@ -111,7 +118,8 @@ bool emit_host(const HostRequest *q, EmitResult *out) {
     LLVMDisposeMessage(why);
     return false;
   }
-  LLVMTargetMachineRef tm = LLVMCreateTargetMachine(target, q->target->triple, arm ? "generic" : "x86-64", "", LLVMCodeGenLevelDefault, LLVMRelocPIC, LLVMCodeModelDefault);
+  LLVMTargetMachineRef tm = LLVMCreateTargetMachine(target, q->target->triple, arm ? "generic" : "x86-64", "",
+                                                    LLVMCodeGenLevelDefault, LLVMRelocPIC, LLVMCodeModelDefault);
   Host h = {.cx = LLVMContextCreate()};
   h.mod = LLVMModuleCreateWithNameInContext("sinter", h.cx);
   h.b = LLVMCreateBuilderInContext(h.cx);
@@ -125,7 +133,8 @@ bool emit_host(const HostRequest *q, EmitResult *out) {
   if (LLVMVerifyModule(h.mod, LLVMReturnStatusAction, &why)) BUG("LLVM refuses the host module: %s", why);
   LLVMDisposeMessage(why);
   LLVMMemoryBufferRef obj;
-  if (LLVMTargetMachineEmitToMemoryBuffer(tm, h.mod, LLVMObjectFile, &why, &obj)) BUG("LLVM makes no host object: %s", why);
+  if (LLVMTargetMachineEmitToMemoryBuffer(tm, h.mod, LLVMObjectFile, &why, &obj))
+    BUG("LLVM makes no host object: %s", why);
   out->size = LLVMGetBufferSize(obj);
   out->object = memcpy(arena_alloc(q->arena, out->size), LLVMGetBufferStart(obj), out->size);
   LLVMDisposeMemoryBuffer(obj);

@@ -5,7 +5,7 @@
 
 enum { K_CONST = 1, K_ADD, K_MUL, K_FLOOR_DIV, K_FLOOR_MOD, K_MIN, K_MAX, K_GEP };
 
-/* ---- scopes and known results --------------------------------------------------------------------------------------- */
+/* ---- scopes and known results ----------------------------------------------------------------------------------- */
 int gen_depth(const Gen *g) { return g->nscope - 1; }
 
 void scope_push(Gen *g, bool loop, LLVMBasicBlockRef pre) {
@@ -16,7 +16,9 @@ void scope_push(Gen *g, bool loop, LLVMBasicBlockRef pre) {
   g->scope[g->nscope++] = (Scope){loop, pre, g->known.n};
 }
 
-static uint32_t known_slot(uint32_t op, Atom a, Atom b) { return (op * 0x9E3779B1u ^ a * 0x85EBCA77u ^ b * 0xC2B2AE3Du) >> 7 & (KNOWN_SLOTS - 1); }
+static uint32_t known_slot(uint32_t op, Atom a, Atom b) {
+  return (op * 0x9E3779B1u ^ a * 0x85EBCA77u ^ b * 0xC2B2AE3Du) >> 7 & (KNOWN_SLOTS - 1);
+}
 
 static void known_add(Gen *g, uint32_t op, Atom a, Atom b, Atom r) {
   uint32_t *s = &g->known_slot[known_slot(op, a, b)];
@@ -56,7 +58,8 @@ static int64_t sat_add(int64_t a, int64_t b) {
 static int64_t sat_mul(int64_t a, int64_t b) {
   int64_t r;
   if (!a || !b) return 0;
-  if (a == INT64_MIN || a == INT64_MAX || b == INT64_MIN || b == INT64_MAX || __builtin_mul_overflow(a, b, &r)) return (a > 0) == (b > 0) ? INT64_MAX : INT64_MIN;
+  if (a == INT64_MIN || a == INT64_MAX || b == INT64_MIN || b == INT64_MAX || __builtin_mul_overflow(a, b, &r))
+    return (a > 0) == (b > 0) ? INT64_MAX : INT64_MIN;
   return r;
 }
 static int64_t gcd(int64_t a, int64_t b) {
@@ -108,10 +111,13 @@ static LLVMValueRef int_like(Gen *g, LLVMTypeRef t, uint64_t v) { /* of an integ
 static LLVMValueRef floor_op(Gen *g, bool mod, LLVMValueRef x, LLVMValueRef y, bool positive, int64_t pow2) {
   LLVMBuilderRef b = g->b;
   LLVMTypeRef t = LLVMTypeOf(x);
-  if (pow2) return mod ? LLVMBuildAnd(b, x, LLVMBuildSub(b, y, int_like(g, t, 1), ""), "") : LLVMBuildAShr(b, x, int_like(g, t, (uint64_t)__builtin_ctzll((uint64_t)pow2)), "");
+  if (pow2)
+    return mod ? LLVMBuildAnd(b, x, LLVMBuildSub(b, y, int_like(g, t, 1), ""), "")
+               : LLVMBuildAShr(b, x, int_like(g, t, (uint64_t)__builtin_ctzll((uint64_t)pow2)), "");
   if (positive) return mod ? LLVMBuildURem(b, x, y, "") : LLVMBuildUDiv(b, x, y, "");
   LLVMValueRef zero = LLVMConstNull(t), r = LLVMBuildSRem(b, x, y, "");
-  LLVMValueRef off = LLVMBuildAnd(b, LLVMBuildICmp(b, LLVMIntNE, r, zero, ""), LLVMBuildICmp(b, LLVMIntSLT, LLVMBuildXor(b, r, y, ""), zero, ""), "");
+  LLVMValueRef off = LLVMBuildAnd(b, LLVMBuildICmp(b, LLVMIntNE, r, zero, ""),
+                                  LLVMBuildICmp(b, LLVMIntSLT, LLVMBuildXor(b, r, y, ""), zero, ""), "");
   if (mod) return LLVMBuildSelect(b, off, LLVMBuildAdd(b, r, y, ""), r, "");
   LLVMValueRef q = LLVMBuildSDiv(b, x, y, "");
   return LLVMBuildSelect(b, off, LLVMBuildSub(b, q, int_like(g, t, 1), ""), q, "");
@@ -146,13 +152,16 @@ static Atom atom_op(Gen *g, uint32_t op, Atom a, Atom b) {
   case K_FLOOR_MOD: {
     bool one = y.lo == y.hi && y.lo > 0;
     LLVMValueRef d = y.v;
-    if (y.lo <= 0 && y.hi >= 0) d = LLVMBuildSelect(g->b, LLVMBuildICmp(g->b, LLVMIntEQ, d, LLVMConstNull(g->t_i64), ""), LLVMConstInt(g->t_i64, 1, 0), d, "");
+    if (y.lo <= 0 && y.hi >= 0)
+      d = LLVMBuildSelect(g->b, LLVMBuildICmp(g->b, LLVMIntEQ, d, LLVMConstNull(g->t_i64), ""),
+                          LLVMConstInt(g->t_i64, 1, 0), d, "");
     v = floor_op(g, op == K_FLOOR_MOD, x.v, d, x.lo >= 0 && y.lo >= 0, one && !(y.lo & (y.lo - 1)) ? y.lo : 0);
     if (op == K_FLOOR_MOD) {
       if (y.lo > 0) lo = 0, hi = y.hi == INT64_MAX ? y.hi : y.hi - 1;
     } else if (one) {
       lo = x.lo == INT64_MIN ? x.lo : floor_div(x.lo, y.lo), hi = x.hi == INT64_MAX ? x.hi : floor_div(x.hi, y.lo);
-    } else if (x.lo >= 0 && y.lo >= 0) lo = 0, hi = x.hi;
+    } else if (x.lo >= 0 && y.lo >= 0)
+      lo = 0, hi = x.hi;
     break;
   }
   case K_MIN:
@@ -172,7 +181,7 @@ static Atom atom_op(Gen *g, uint32_t op, Atom a, Atom b) {
   return r;
 }
 
-/* ---- polynomials ---------------------------------------------------------------------------------------------------- */
+/* ---- polynomials ------------------------------------------------------------------------------------------------ */
 Poly poly_int(int64_t c) { return (Poly){.lanes = 1, .c = c}; }
 
 Poly poly_of_atom(Atom a) {
@@ -187,7 +196,9 @@ bool poly_is_int(const Poly *p, int64_t *c) {
   return true;
 }
 
-static bool same_term(const Term *a, const Term *b) { return a->nf == b->nf && a->lane == b->lane && !memcmp(a->f, b->f, a->nf * sizeof(Atom)); }
+static bool same_term(const Term *a, const Term *b) {
+  return a->nf == b->nf && a->lane == b->lane && !memcmp(a->f, b->f, a->nf * sizeof(Atom));
+}
 
 static bool term_add(Poly *p, const Term *t) {
   if (!t->c) return true;
@@ -238,7 +249,8 @@ Poly poly_add(Gen *g, const Poly *a, const Poly *b, int64_t sign) {
   }
   if (b->vec) {
     LLVMValueRef zero = LLVMConstNull(LLVMTypeOf(b->vec));
-    r.vec = sign > 0 ? (r.vec ? LLVMBuildAdd(g->b, r.vec, b->vec, "") : b->vec) : LLVMBuildSub(g->b, r.vec ? r.vec : zero, b->vec, "");
+    r.vec = sign > 0 ? (r.vec ? LLVMBuildAdd(g->b, r.vec, b->vec, "") : b->vec)
+                     : LLVMBuildSub(g->b, r.vec ? r.vec : zero, b->vec, "");
   }
   return r;
 }
@@ -430,7 +442,7 @@ LLVMValueRef poly_narrow(Gen *g, const Poly *p, DType d, int lanes) {
   return lanes_of(g, p, t, lanes);
 }
 
-/* ---- division ------------------------------------------------------------------------------------------------------- */
+/* ---- division --------------------------------------------------------------------------------------------------- */
 /* Floor quotient or remainder. A divisor that divides all terms but a rest known to lie below it leaves nothing to
  * compute; lanes that stay within one multiple of it leave a scalar division. */
 Poly poly_divide(Gen *g, bool mod, const Poly *p, const Poly *d) {
@@ -443,7 +455,8 @@ Poly poly_divide(Gen *g, bool mod, const Poly *p, const Poly *d) {
       if (t.c % m == 0) {
         t.c /= m;
         term_push(g, &q, &t);
-      } else term_push(g, &r, &t);
+      } else
+        term_push(g, &r, &t);
     }
     q.c = floor_div(p->c, m);
     r.c = floor_mod(p->c, m);
@@ -474,7 +487,8 @@ Poly poly_divide(Gen *g, bool mod, const Poly *p, const Poly *d) {
       }
     }
     Poly x = {.lanes = lanes};
-    x.vec = floor_op(g, mod, poly_vector(g, &r, lanes), gen_splat(g, LLVMConstInt(g->t_i64, (uint64_t)m, 0), lanes), false, m & (m - 1) ? 0 : m);
+    x.vec = floor_op(g, mod, poly_vector(g, &r, lanes), gen_splat(g, LLVMConstInt(g->t_i64, (uint64_t)m, 0), lanes),
+                     false, m & (m - 1) ? 0 : m);
     return mod ? x : poly_add(g, &q, &x, 1);
   }
   if (!varies(p) && !varies(d)) {
@@ -483,7 +497,8 @@ Poly poly_divide(Gen *g, bool mod, const Poly *p, const Poly *d) {
     return r;
   }
   LLVMValueRef x = poly_vector(g, p, lanes), y = poly_vector(g, d, lanes), zero = LLVMConstNull(LLVMTypeOf(y));
-  y = LLVMBuildSelect(g->b, LLVMBuildICmp(g->b, LLVMIntEQ, y, zero, ""), gen_splat(g, LLVMConstInt(g->t_i64, 1, 0), lanes), y, "");
+  y = LLVMBuildSelect(g->b, LLVMBuildICmp(g->b, LLVMIntEQ, y, zero, ""),
+                      gen_splat(g, LLVMConstInt(g->t_i64, 1, 0), lanes), y, "");
   return (Poly){.lanes = lanes, .vec = floor_op(g, mod, x, y, false, 0)};
 }
 
@@ -495,9 +510,12 @@ Poly poly_extreme(Gen *g, bool max, const Poly *a, const Poly *b) {
   poly_range(g, b, &blo, &bhi);
   int lanes = a->lanes > b->lanes ? a->lanes : b->lanes;
   Poly r;
-  if (lo >= 0 || alo >= bhi) r = max ? *a : *b;
-  else if (hi <= 0 || ahi <= blo) r = max ? *b : *a;
-  else if (!varies(a) && !varies(b)) r = poly_of_atom(atom_op(g, max ? K_MAX : K_MIN, poly_atom(g, a), poly_atom(g, b)));
+  if (lo >= 0 || alo >= bhi)
+    r = max ? *a : *b;
+  else if (hi <= 0 || ahi <= blo)
+    r = max ? *b : *a;
+  else if (!varies(a) && !varies(b))
+    r = poly_of_atom(atom_op(g, max ? K_MAX : K_MIN, poly_atom(g, a), poly_atom(g, b)));
   else {
     LLVMValueRef x = poly_vector(g, a, lanes), y = poly_vector(g, b, lanes);
     r = (Poly){.vec = LLVMBuildSelect(g->b, LLVMBuildICmp(g->b, max ? LLVMIntSGT : LLVMIntSLT, x, y, ""), x, y, "")};
@@ -506,14 +524,15 @@ Poly poly_extreme(Gen *g, bool max, const Poly *a, const Poly *b) {
   return r;
 }
 
-/* ---- from Syms and expressions --------------------------------------------------------------------------------------- */
+/* ---- from Syms and expressions ---------------------------------------------------------------------------------- */
 static Poly dim_poly(Gen *g, uint32_t i) {
   Dim d = g->k->dims.at[i];
   if (d.lo == d.hi) return poly_int(d.lo);
   if (!g->dim_atom[i]) {
     LLVMBasicBlockRef here = LLVMGetInsertBlock(g->b);
     place(g, 0);
-    LLVMValueRef at = LLVMConstInt(g->t_i64, offsetof(SinterCall, dims), 0), n = LLVMConstInt(g->t_i64, i * sizeof(int64_t), 0);
+    LLVMValueRef at = LLVMConstInt(g->t_i64, offsetof(SinterCall, dims), 0),
+                 n = LLVMConstInt(g->t_i64, i * sizeof(int64_t), 0);
     LLVMValueRef dims = LLVMBuildLoad2(g->b, g->t_ptr, LLVMBuildGEP2(g->b, g->t_i8, g->call, &at, 1, ""), "dims");
     LLVMValueRef v = LLVMBuildLoad2(g->b, g->t_i64, LLVMBuildGEP2(g->b, g->t_i8, dims, &n, 1, ""), d.name);
     LLVMSetMetadata(dims, g->md_invariant, g->md_empty);
@@ -524,7 +543,11 @@ static Poly dim_poly(Gen *g, uint32_t i) {
   return poly_of_atom(g->dim_atom[i]);
 }
 
-typedef struct SymStack { Gen *g; Poly at[32]; int n; } SymStack;
+typedef struct SymStack {
+  Gen *g;
+  Poly at[32];
+  int n;
+} SymStack;
 
 static int64_t dim_index(void *ctx, const char *name) {
   Kernel *k = ((SymStack *)ctx)->g->k;
@@ -617,7 +640,15 @@ Poly poly_ex(Gen *g, Ex e) {
   case OP_CONVERT:
     if (ex_at(g->k, in[0])->dtype == DT_IDX) return poly_ex(g, in[0]);
     return poly_opaque(g, e);
-  case OP_ADD: case OP_SUB: case OP_MUL: case OP_MINIMUM: case OP_MAXIMUM: case OP_FLOOR_DIV: case OP_FLOOR_MOD: case OP_DIV: case OP_REM: {
+  case OP_ADD:
+  case OP_SUB:
+  case OP_MUL:
+  case OP_MINIMUM:
+  case OP_MAXIMUM:
+  case OP_FLOOR_DIV:
+  case OP_FLOOR_MOD:
+  case OP_DIV:
+  case OP_REM: {
     Poly a = poly_ex(g, in[0]), b = poly_ex(g, in[1]);
     if (x.op == OP_ADD || x.op == OP_SUB) return poly_add(g, &a, &b, x.op == OP_ADD ? 1 : -1);
     if (x.op == OP_MUL) return poly_mul(g, &a, &b);
@@ -630,7 +661,8 @@ Poly poly_ex(Gen *g, Ex e) {
     }
     return poly_divide(g, x.op == OP_FLOOR_MOD || x.op == OP_REM, &a, &b);
   }
-  case OP_SHL: case OP_SHR: {
+  case OP_SHL:
+  case OP_SHR: {
     Poly b = poly_ex(g, in[1]);
     if (!poly_is_int(&b, &c) || c < 0 || c > 62) return poly_opaque(g, e);
     Poly a = poly_ex(g, in[0]), k = poly_int(1LL << c);
@@ -640,7 +672,7 @@ Poly poly_ex(Gen *g, Ex e) {
   }
 }
 
-/* ---- comparison ----------------------------------------------------------------------------------------------------- */
+/* ---- comparison ------------------------------------------------------------------------------------------------- */
 static LLVMValueRef bool_lanes(Gen *g, bool v, int lanes) {
   LLVMTypeRef t = gen_type(g, DT_BOOL, lanes);
   return v ? LLVMConstAllOnes(t) : LLVMConstNull(t);
@@ -653,7 +685,11 @@ static LLVMValueRef lanes_below(Gen *g, const Poly *n, int lanes) {
   int64_t c;
   if (poly_is_int(&r, &c) && (c == 0 || c == lanes)) return bool_lanes(g, c != 0, lanes);
   int bytes = g->target->vector_bytes / lanes;
-  LLVMTypeRef t = bytes >= 8 ? g->t_i64 : bytes >= 4 ? g->t_i32 : bytes >= 2 && lanes < 32768 ? g->t_i16 : lanes < 128 ? g->t_i8 : g->t_i16;
+  LLVMTypeRef t = bytes >= 8                    ? g->t_i64
+                  : bytes >= 4                  ? g->t_i32
+                  : bytes >= 2 && lanes < 32768 ? g->t_i16
+                  : lanes < 128                 ? g->t_i8
+                                                : g->t_i16;
   LLVMValueRef s = poly_scalar(g, &r);
   if (t != g->t_i64) s = LLVMBuildTrunc(g->b, s, t, "");
   return LLVMBuildICmp(g->b, LLVMIntSLT, gen_iota(g, t, lanes), gen_splat(g, s, lanes), "");
@@ -667,10 +703,18 @@ LLVMValueRef poly_compare(Gen *g, Op op, const Poly *a, const Poly *b, int lanes
   Poly d = poly_add(g, a, b, -1), stride;
   int64_t lo, hi, c;
   poly_range(g, &d, &lo, &hi);
-  int known = op == OP_LESS            ? (hi < 0 ? 1 : lo >= 0 ? 0 : -1)
-              : op == OP_LESS_EQUAL    ? (hi <= 0 ? 1 : lo > 0 ? 0 : -1)
-              : op == OP_GREATER       ? (lo > 0 ? 1 : hi <= 0 ? 0 : -1)
-              : op == OP_GREATER_EQUAL ? (lo >= 0 ? 1 : hi < 0 ? 0 : -1)
+  int known = op == OP_LESS            ? (hi < 0    ? 1
+                                          : lo >= 0 ? 0
+                                                    : -1)
+              : op == OP_LESS_EQUAL    ? (hi <= 0  ? 1
+                                          : lo > 0 ? 0
+                                                   : -1)
+              : op == OP_GREATER       ? (lo > 0    ? 1
+                                          : hi <= 0 ? 0
+                                                    : -1)
+              : op == OP_GREATER_EQUAL ? (lo >= 0  ? 1
+                                          : hi < 0 ? 0
+                                                   : -1)
               : lo > 0 || hi < 0       ? op == OP_NOT_EQUAL
               : lo == 0 && hi == 0     ? op == OP_EQUAL
                                        : -1;
@@ -684,7 +728,10 @@ LLVMValueRef poly_compare(Gen *g, Op op, const Poly *a, const Poly *b, int lanes
     if (c == -1) { /* d < 0 is -d > 0 */
       Poly z = poly_int(0);
       d = poly_add(g, &z, &d, -1);
-      op = op == OP_LESS ? OP_GREATER : op == OP_LESS_EQUAL ? OP_GREATER_EQUAL : op == OP_GREATER ? OP_LESS : OP_LESS_EQUAL;
+      op = op == OP_LESS         ? OP_GREATER
+           : op == OP_LESS_EQUAL ? OP_GREATER_EQUAL
+           : op == OP_GREATER    ? OP_LESS
+                                 : OP_LESS_EQUAL;
     }
     Poly base = poly_lane0(&d, 1), n = poly_int(op == OP_LESS_EQUAL || op == OP_GREATER); /* lane + base < 0, or <= 0 */
     n = poly_add(g, &n, &base, -1);
@@ -694,7 +741,7 @@ LLVMValueRef poly_compare(Gen *g, Op op, const Poly *a, const Poly *b, int lanes
   return LLVMBuildICmp(g->b, pred[k], poly_vector(g, a, lanes), poly_vector(g, b, lanes), "");
 }
 
-/* ---- addresses ------------------------------------------------------------------------------------------------------- */
+/* ---- addresses -------------------------------------------------------------------------------------------------- */
 Poly gen_offset(Gen *g, uint32_t buf, const Ex *index, int n) {
   LoopBuf b = g->k->bufs.at[buf];
   Poly o = poly_int(0), at[LOOP_RANK], dim[LOOP_RANK];
@@ -719,7 +766,8 @@ Poly gen_offset(Gen *g, uint32_t buf, const Ex *index, int n) {
     }
     return o;
   case LAYOUT_PANEL: {
-    Poly w = poly_int(b.width), q = poly_divide(g, false, &at[b.panel_axis], &w), r = poly_divide(g, true, &at[b.panel_axis], &w);
+    Poly w = poly_int(b.width), q = poly_divide(g, false, &at[b.panel_axis], &w),
+         r = poly_divide(g, true, &at[b.panel_axis], &w);
     o = q;
     for (int i = 0; i < n; i++)
       if (i != b.panel_axis) {
@@ -744,9 +792,11 @@ static Atom buf_atom(Gen *g, uint32_t buf) {
     if (buf >= (uint32_t)g->k->nparams) BUG("%s: %s is used before its alloc", g->k->name, g->k->bufs.at[buf].name);
     LLVMBasicBlockRef here = LLVMGetInsertBlock(g->b);
     place(g, 0);
-    LLVMValueRef at = LLVMConstInt(g->t_i64, offsetof(SinterCall, bufs), 0), n = LLVMConstInt(g->t_i64, buf * sizeof(void *), 0);
+    LLVMValueRef at = LLVMConstInt(g->t_i64, offsetof(SinterCall, bufs), 0),
+                 n = LLVMConstInt(g->t_i64, buf * sizeof(void *), 0);
     LLVMValueRef bufs = LLVMBuildLoad2(g->b, g->t_ptr, LLVMBuildGEP2(g->b, g->t_i8, g->call, &at, 1, ""), "bufs");
-    LLVMValueRef v = LLVMBuildLoad2(g->b, g->t_ptr, LLVMBuildGEP2(g->b, g->t_i8, bufs, &n, 1, ""), g->k->bufs.at[buf].name);
+    LLVMValueRef v =
+        LLVMBuildLoad2(g->b, g->t_ptr, LLVMBuildGEP2(g->b, g->t_i8, bufs, &n, 1, ""), g->k->bufs.at[buf].name);
     LLVMSetMetadata(bufs, g->md_invariant, g->md_empty);
     LLVMSetMetadata(v, g->md_invariant, g->md_empty);
     LLVMPositionBuilderAtEnd(g->b, here);

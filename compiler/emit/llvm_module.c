@@ -17,15 +17,17 @@ void gen_refuse(Gen *g, const char *fmt, ...) {
   va_end(ap);
 }
 
-/* The machine scheduler may lengthen lifetimes until a register tile spills (measured: 14x32 with a symbolic K, 20 instead
- * of 90 % of peak); the order of emission is good already. LLVM has a process-wide option for it and nothing else. */
+/* The machine scheduler may lengthen lifetimes until a register tile spills (measured: 14x32 with a symbolic K, 20
+ * instead of 90 % of peak); the order of emission is good already. LLVM has a process-wide option for it and nothing
+ * else. */
 __attribute__((constructor)) static void set_options(void) {
   const char *const args[] = {"sinter", "-enable-misched=false"};
   LLVMParseCommandLineOptions(2, args, "");
 }
 
 static void text_attr(LLVMContextRef cx, LLVMValueRef f, const char *k, const char *v) {
-  LLVMAddAttributeAtIndex(f, LLVMAttributeFunctionIndex, LLVMCreateStringAttribute(cx, k, (unsigned)strlen(k), v, (unsigned)strlen(v)));
+  LLVMAddAttributeAtIndex(f, LLVMAttributeFunctionIndex,
+                          LLVMCreateStringAttribute(cx, k, (unsigned)strlen(k), v, (unsigned)strlen(v)));
 }
 static void enum_attr(LLVMContextRef cx, LLVMValueRef f, LLVMAttributeIndex at, const char *name) {
   LLVMAddAttributeAtIndex(f, at, LLVMCreateEnumAttribute(cx, LLVMGetEnumAttributeKindForName(name, strlen(name)), 0));
@@ -70,7 +72,8 @@ static bool generate(const EmitRequest *q, EmitResult *out, bool code) {
     LLVMDisposeMessage(why);
     return false;
   }
-  LLVMTargetMachineRef tm = LLVMCreateTargetMachine(target, t->triple, t->cpu, t->features, LLVMCodeGenLevelDefault, LLVMRelocPIC, LLVMCodeModelDefault);
+  LLVMTargetMachineRef tm = LLVMCreateTargetMachine(target, t->triple, t->cpu, t->features, LLVMCodeGenLevelDefault,
+                                                    LLVMRelocPIC, LLVMCodeModelDefault);
   Arena *scratch = arena_new();
   Gen *g = ARENA_NEW(scratch, Gen);
   g->arena = scratch;
@@ -93,6 +96,11 @@ static bool generate(const EmitRequest *q, EmitResult *out, bool code) {
   g->t_f64 = LLVMDoubleTypeInContext(g->cx);
   g->md_invariant = LLVMGetMDKindIDInContext(g->cx, "invariant.load", 14);
   g->md_empty = LLVMMetadataAsValue(g->cx, LLVMMDNodeInContext2(g->cx, NULL, 0));
+  LLVMMetadataRef weights[] = {LLVMMDStringInContext2(g->cx, "branch_weights", 14),
+                               LLVMValueAsMetadata(LLVMConstInt(g->t_i32, 1, 0)),
+                               LLVMValueAsMetadata(LLVMConstInt(g->t_i32, 1000, 0))};
+  g->md_weights = LLVMGetMDKindIDInContext(g->cx, "prof", 4);
+  g->md_unlikely = LLVMMetadataAsValue(g->cx, LLVMMDNodeInContext2(g->cx, weights, 3));
   g->zero = LLVMAddGlobal(g->mod, g->t_i64, "sinter_zero"); /* what inactive lanes read */
   LLVMSetInitializer(g->zero, LLVMConstNull(g->t_i64));
   LLVMSetGlobalConstant(g->zero, 1);
@@ -122,7 +130,8 @@ static bool generate(const EmitRequest *q, EmitResult *out, bool code) {
       LLVMDisposeMessage(text);
     }
     LLVMMemoryBufferRef obj;
-    if (code && LLVMTargetMachineEmitToMemoryBuffer(tm, g->mod, LLVMObjectFile, &why, &obj)) BUG("LLVM makes no code: %s", why);
+    if (code && LLVMTargetMachineEmitToMemoryBuffer(tm, g->mod, LLVMObjectFile, &why, &obj))
+      BUG("LLVM makes no code: %s", why);
     if (code) {
       out->size = LLVMGetBufferSize(obj);
       out->object = memcpy(arena_alloc(q->arena, out->size), LLVMGetBufferStart(obj), out->size);

@@ -8,7 +8,7 @@ static void emit_block(Gen *, const Stmt *);
 LLVMBasicBlockRef gen_block(Gen *g, const char *name) { return LLVMAppendBasicBlockInContext(g->cx, g->fn, name); }
 static LLVMBasicBlockRef here(Gen *g) { return LLVMGetInsertBlock(g->b); }
 
-/* ---- registers ---------------------------------------------------------------------------------------------------------- */
+/* ---- registers -------------------------------------------------------------------------------------------------- */
 static int reg_count(const LoopReg *r) { return (int)((r->rank > 0 ? r->dim[0] : 1) * (r->rank > 1 ? r->dim[1] : 1)); }
 
 /* Marks registers that a block assigns; those it declares itself need no phi. */
@@ -29,7 +29,7 @@ static void declared(Gen *g, const Stmt *s, bool *set) {
 
 typedef struct Carried { /* elements of registers that a piece of code may change */
   int n;
-  int *at;               /* in g->reg */
+  int *at; /* in g->reg */
   LLVMValueRef *before, *phi;
 } Carried;
 
@@ -87,7 +87,7 @@ static void reg_restore(Gen *g, const Carried *c, LLVMValueRef *v) {
   for (int i = 0; i < c->n; i++) g->reg[c->at[i]] = v[i];
 }
 
-/* ---- variables ------------------------------------------------------------------------------------------------------------ */
+/* ---- variables -------------------------------------------------------------------------------------------------- */
 static void bind_index(Gen *g, uint32_t var, const Poly *p) {
   if (!g->var[var]) g->var[var] = ARENA_NEW(g->arena, Bind);
   *g->var[var] = (Bind){.index = true, .p = *p};
@@ -97,9 +97,10 @@ static void bind_value(Gen *g, uint32_t var, LLVMValueRef v) {
   *g->var[var] = (Bind){.v = v};
 }
 
-/* ---- branches ------------------------------------------------------------------------------------------------------------- */
+/* ---- branches --------------------------------------------------------------------------------------------------- */
 /* if (cond) body, as a real branch; cond is an i1. */
-static void emit_branch(Gen *g, LLVMValueRef cond, const Stmt *then, const Stmt *other, LLVMValueRef then_mask, LLVMValueRef other_mask) {
+static void emit_branch(Gen *g, LLVMValueRef cond, const Stmt *then, const Stmt *other, LLVMValueRef then_mask,
+                        LLVMValueRef other_mask) {
   if (LLVMIsConstant(cond)) {
     LLVMValueRef old = g->mask;
     bool taken = !LLVMIsNull(cond);
@@ -110,7 +111,8 @@ static void emit_branch(Gen *g, LLVMValueRef cond, const Stmt *then, const Stmt 
   }
   Carried c = carried(g, then, other);
   LLVMValueRef old = g->mask, *before = reg_values(g, &c);
-  LLVMBasicBlockRef from = here(g), tb = gen_block(g, "then"), ob = other ? gen_block(g, "else") : NULL, end = gen_block(g, "end");
+  LLVMBasicBlockRef from = here(g), tb = gen_block(g, "then"), ob = other ? gen_block(g, "else") : NULL,
+                    end = gen_block(g, "end");
   LLVMBuildCondBr(g->b, cond, tb, other ? ob : end);
   LLVMPositionBuilderAtEnd(g->b, tb);
   scope_push(g, false, NULL);
@@ -138,17 +140,20 @@ static void emit_branch(Gen *g, LLVMValueRef cond, const Stmt *then, const Stmt 
 /* Whether an arm under a mask may only run when a lane is active: it has effects or reads that are not of its lanes. */
 static bool reads_scalar(Gen *g, Ex e) {
   if (!e) return false;
+  if (g->ex_reads[e]) return g->ex_reads[e] == 2;
   const Expr *x = ex_at(g->k, e);
-  if (x->op == OP_LOAD && x->lanes == 1) return true;
-  for (int i = 0; i < x->nin; i++)
-    if (reads_scalar(g, g->k->arg.at[x->in + (uint32_t)i])) return true;
-  return reads_scalar(g, x->mask) || reads_scalar(g, x->other);
+  bool reads = (x->op == OP_LOAD && x->lanes == 1) || reads_scalar(g, x->mask) || reads_scalar(g, x->other);
+  for (int i = 0; i < x->nin && !reads; i++) reads = reads_scalar(g, g->k->arg.at[x->in + (uint32_t)i]);
+  g->ex_reads[e] = reads ? 2 : 1;
+  return reads;
 }
+
 static bool needs_lane(Gen *g, const Stmt *s) {
   for (; s; s = s->next) {
     if (s->kind == STMT_FOR || s->kind == STMT_FAIL) return true;
     if (s->kind == STMT_STORE && ex_at(g->k, s->value)->lanes == 1) return true;
-    if (reads_scalar(g, s->value) || reads_scalar(g, s->mask) || needs_lane(g, s->body) || needs_lane(g, s->other)) return true;
+    if (reads_scalar(g, s->value) || reads_scalar(g, s->mask) || needs_lane(g, s->body) || needs_lane(g, s->other))
+      return true;
     for (int i = 0; i < s->nindex; i++)
       if (reads_scalar(g, s->index[i])) return true;
   }
@@ -176,13 +181,16 @@ static void emit_if(Gen *g, const Stmt *s) {
   }
   LLVMValueRef old = g->mask, no = s->other ? gen_and(g, old, LLVMBuildNot(g->b, c, "")) : NULL;
   LLVMValueRef yes = c == LLVMConstAllOnes(LLVMTypeOf(c)) ? old : gen_and(g, old, c);
-  if (yes) emit_masked(g, yes, s->body);
-  else emit_block(g, s->body);
+  if (yes)
+    emit_masked(g, yes, s->body);
+  else
+    emit_block(g, s->body);
   if (no) emit_masked(g, no, s->other);
 }
 
-/* ---- loops ------------------------------------------------------------------------------------------------------------------ */
-/* for (i = lo; i < hi; i += step), body first: the guard stands in the block before, which is also where invariants go. */
+/* ---- loops ------------------------------------------------------------------------------------------------------ */
+/* for (i = lo; i < hi; i += step), body first: the guard stands in the block before, which is also where invariants go.
+ */
 typedef struct Loop {
   LLVMBasicBlockRef pre, head, exit;
   LLVMValueRef i;
@@ -193,7 +201,8 @@ typedef struct Loop {
   LLVMValueRef *before;
 } Loop;
 
-static Atom loop_begin(Gen *g, Loop *l, const Stmt *body, const Poly *lo, const Poly *hi, int64_t step, const char *name) {
+static Atom loop_begin(Gen *g, Loop *l, const Stmt *body, const Poly *lo, const Poly *hi, int64_t step,
+                       const char *name) {
   int64_t llo, lhi, hlo, hhi, dlo, dhi, c;
   Poly d = poly_add(g, hi, lo, -1);
   poly_range(g, &d, &dlo, &dhi);
@@ -206,16 +215,20 @@ static Atom loop_begin(Gen *g, Loop *l, const Stmt *body, const Poly *lo, const 
   LLVMValueRef first = poly_scalar(g, lo), end = poly_scalar(g, hi);
   l->pre = here(g);
   l->head = gen_block(g, name);
-  l->exit = LLVMCreateBasicBlockInContext(g->cx, "done"); /* appended at the end of the loop: blocks stand in order of emission */
+  l->exit = LLVMCreateBasicBlockInContext(
+      g->cx, "done"); /* appended at the end of the loop: blocks stand in order of emission */
   l->before = reg_values(g, &l->c);
-  if (l->guarded) LLVMBuildCondBr(g->b, LLVMBuildICmp(g->b, LLVMIntSLT, first, end, ""), l->head, l->exit);
-  else LLVMBuildBr(g->b, l->head);
+  if (l->guarded)
+    LLVMBuildCondBr(g->b, LLVMBuildICmp(g->b, LLVMIntSLT, first, end, ""), l->head, l->exit);
+  else
+    LLVMBuildBr(g->b, l->head);
   LLVMPositionBuilderAtEnd(g->b, l->head);
   l->i = LLVMBuildPhi(g->b, g->t_i64, name);
   LLVMAddIncoming(l->i, &first, &l->pre, 1);
   phis_begin(g, &l->c, l->pre);
   scope_push(g, true, l->pre);
-  return atom_new(g, l->i, gen_depth(g), llo, hhi == INT64_MAX ? hhi : hhi - 1, poly_is_int(lo, &c) && c % step == 0 ? step : 1);
+  return atom_new(g, l->i, gen_depth(g), llo, hhi == INT64_MAX ? hhi : hhi - 1,
+                  poly_is_int(lo, &c) && c % step == 0 ? step : 1);
 }
 
 static void loop_finish(Gen *g, Loop *l) {
@@ -238,9 +251,11 @@ static void emit_serial(Gen *g, const Stmt *s) {
   if (dhi <= 0) return;
   if (s->mode == FOR_UNROLL || (poly_is_int(&d, &n) && n <= s->step)) {
     int64_t a = 0;
-    if (s->mode == FOR_UNROLL && (!poly_is_int(&lo, &a) || !poly_is_int(&d, &n))) BUG("%s: an unrolled loop without constant bounds", g->k->name);
+    if (s->mode == FOR_UNROLL && (!poly_is_int(&lo, &a) || !poly_is_int(&d, &n)))
+      BUG("%s: an unrolled loop without constant bounds", g->k->name);
     if (n / s->step > 4096) {
-      gen_refuse(g, "kernel %s: a loop of %lld turns is to be unrolled; at most 4096 are", g->k->name, (long long)(n / s->step));
+      gen_refuse(g, "kernel %s: a loop of %lld turns is to be unrolled; at most 4096 are", g->k->name,
+                 (long long)(n / s->step));
       return;
     }
     for (int64_t i = 0; i < n; i += s->step) {
@@ -275,7 +290,8 @@ static void emit_tail(Gen *g, const Stmt *s, const Poly *base, const Poly *hi) {
 
 static void emit_vector(Gen *g, const Stmt *s) {
   int64_t w = s->width, dlo, dhi, n;
-  Poly lo = poly_ex(g, s->lo), hi = poly_ex(g, s->hi), d = poly_add(g, &hi, &lo, -1), wide = poly_int(w), zero = poly_int(0), up = poly_int(w - 1);
+  Poly lo = poly_ex(g, s->lo), hi = poly_ex(g, s->hi), d = poly_add(g, &hi, &lo, -1), wide = poly_int(w),
+       zero = poly_int(0), up = poly_int(w - 1);
   poly_range(g, &d, &dlo, &dhi);
   if (dhi <= 0) return;
   bool exact = poly_divisible(g, &d, w) || s->tail == TAIL_NONE;
@@ -292,7 +308,8 @@ static void emit_vector(Gen *g, const Stmt *s) {
     emit_block(g, s->body);
   } else if (dhi > 0) {
     Loop l;
-    Poly at = poly_of_atom(loop_begin(g, &l, s->body, &zero, &full, w, g->k->vars.at[s->ref].name)), base = poly_add(g, &lo, &at, 1);
+    Poly at = poly_of_atom(loop_begin(g, &l, s->body, &zero, &full, w, g->k->vars.at[s->ref].name)),
+         base = poly_add(g, &lo, &at, 1);
     bind_lanes(g, s, &base);
     emit_block(g, s->body);
     loop_finish(g, &l);
@@ -321,7 +338,8 @@ static void emit_vector(Gen *g, const Stmt *s) {
   scope_push(g, false, NULL);
   if (s->tail == TAIL_OVERLAP) {
     LLVMBasicBlockRef again = gen_block(g, "again"), few = gen_block(g, "few");
-    LLVMBuildCondBr(g->b, LLVMBuildICmp(g->b, LLVMIntSGT, poly_scalar(g, &full), LLVMConstNull(g->t_i64), ""), again, few);
+    LLVMBuildCondBr(g->b, LLVMBuildICmp(g->b, LLVMIntSGT, poly_scalar(g, &full), LLVMConstNull(g->t_i64), ""), again,
+                    few);
     LLVMPositionBuilderAtEnd(g->b, again);
     scope_push(g, false, NULL);
     Poly last = poly_add(g, &hi, &wide, -1);
@@ -341,57 +359,40 @@ static void emit_vector(Gen *g, const Stmt *s) {
   phis_join(g, &c, after, tend, from);
 }
 
-/* ---- fail --------------------------------------------------------------------------------------------------------------------- */
-/* void fail(SinterFail *, code, task): the smallest (code, task) stays. */
-static LLVMValueRef fail_function(Gen *g) {
-  if (g->fail_fn) return g->fail_fn;
-  LLVMTypeRef in[] = {g->t_ptr, g->t_i64, g->t_i64};
-  LLVMBasicBlockRef back = here(g);
-  LLVMValueRef f = LLVMAddFunction(g->mod, "sinter_fail", LLVMFunctionType(g->t_void, in, 3, 0));
-  LLVMSetLinkage(f, LLVMInternalLinkage);
-  unsigned cold = LLVMGetEnumAttributeKindForName("cold", 4), noinline = LLVMGetEnumAttributeKindForName("noinline", 8);
-  LLVMAddAttributeAtIndex(f, LLVMAttributeFunctionIndex, LLVMCreateEnumAttribute(g->cx, cold, 0));
-  LLVMAddAttributeAtIndex(f, LLVMAttributeFunctionIndex, LLVMCreateEnumAttribute(g->cx, noinline, 0));
-  LLVMBasicBlockRef start = LLVMAppendBasicBlockInContext(g->cx, f, ""), keep = LLVMAppendBasicBlockInContext(g->cx, f, ""), end = LLVMAppendBasicBlockInContext(g->cx, f, "");
-  LLVMBuilderRef b = g->b;
-  LLVMPositionBuilderAtEnd(b, start);
-  LLVMValueRef p = LLVMGetParam(f, 0), code = LLVMGetParam(f, 1), task = LLVMGetParam(f, 2);
-  LLVMValueRef ca = LLVMConstInt(g->t_i64, offsetof(SinterFail, code), 0), ta = LLVMConstInt(g->t_i64, offsetof(SinterFail, task), 0);
-  LLVMValueRef cp = LLVMBuildGEP2(b, g->t_i8, p, &ca, 1, ""), tp = LLVMBuildGEP2(b, g->t_i8, p, &ta, 1, "");
-  LLVMValueRef c = LLVMBuildLoad2(b, g->t_i64, cp, ""), t = LLVMBuildLoad2(b, g->t_i64, tp, "");
-  LLVMValueRef none = LLVMBuildICmp(b, LLVMIntEQ, c, LLVMConstNull(g->t_i64), ""), less = LLVMBuildICmp(b, LLVMIntSLT, code, c, "");
-  LLVMValueRef same = LLVMBuildAnd(b, LLVMBuildICmp(b, LLVMIntEQ, code, c, ""), LLVMBuildICmp(b, LLVMIntSLT, task, t, ""), "");
-  LLVMBuildCondBr(b, LLVMBuildOr(b, LLVMBuildOr(b, none, less, ""), same, ""), keep, end);
-  LLVMPositionBuilderAtEnd(b, keep);
-  LLVMBuildStore(b, code, cp);
-  LLVMBuildStore(b, task, tp);
-  LLVMBuildBr(b, end);
-  LLVMPositionBuilderAtEnd(b, end);
-  LLVMBuildRetVoid(b);
-  LLVMPositionBuilderAtEnd(b, back);
-  return g->fail_fn = f;
-}
-
+/* ---- fail ------------------------------------------------------------------------------------------------------- */
+/* The smallest (code, task) stays. No call: it would cost the vector registers of everything around it. */
 static void emit_fail(Gen *g, const Stmt *s) {
   int lanes = ex_at(g->k, s->value)->lanes;
+  LLVMBuilderRef b = g->b;
   LLVMValueRef c = gen_value(g, s->value), m = g->mask;
-  if (lanes > 1) c = gen_any(g, gen_and(g, c, m));
-  else if (m) c = LLVMBuildAnd(g->b, c, gen_any(g, m), "");
+  if (lanes > 1)
+    c = gen_any(g, gen_and(g, c, m));
+  else if (m)
+    c = LLVMBuildAnd(b, c, gen_any(g, m), "");
   if (LLVMIsConstant(c) && LLVMIsNull(c)) return;
-  LLVMValueRef f = fail_function(g);
   LLVMBasicBlockRef bad = gen_block(g, "fail"), end = gen_block(g, "passed");
-  LLVMBuildCondBr(g->b, c, bad, end);
-  LLVMPositionBuilderAtEnd(g->b, bad);
-  LLVMValueRef at = LLVMConstInt(g->t_i64, offsetof(SinterCall, fail), 0), base = LLVMBuildLoad2(g->b, g->t_ptr, LLVMBuildGEP2(g->b, g->t_i8, g->call, &at, 1, ""), "");
-  LLVMValueRef mine = LLVMBuildMul(g->b, LLVMBuildSExt(g->b, g->tid, g->t_i64, ""), LLVMConstInt(g->t_i64, sizeof(SinterFail), 0), "");
-  LLVMValueRef args[] = {LLVMBuildGEP2(g->b, g->t_i8, base, &mine, 1, ""), LLVMConstInt(g->t_i64, (uint64_t)s->code, 1), g->task};
-  LLVMTypeRef in[] = {g->t_ptr, g->t_i64, g->t_i64};
-  LLVMBuildCall2(g->b, LLVMFunctionType(g->t_void, in, 3, 0), f, args, 3, "");
-  LLVMBuildBr(g->b, end);
-  LLVMPositionBuilderAtEnd(g->b, end);
+  LLVMSetMetadata(LLVMBuildCondBr(b, c, bad, end), g->md_weights, g->md_unlikely);
+  LLVMPositionBuilderAtEnd(b, bad);
+  LLVMValueRef at = LLVMConstInt(g->t_i64, offsetof(SinterCall, fail), 0);
+  LLVMValueRef base = LLVMBuildLoad2(b, g->t_ptr, LLVMBuildGEP2(b, g->t_i8, g->call, &at, 1, ""), "");
+  LLVMValueRef mine =
+      LLVMBuildMul(b, LLVMBuildSExt(b, g->tid, g->t_i64, ""), LLVMConstInt(g->t_i64, sizeof(SinterFail), 0), "");
+  LLVMValueRef p = LLVMBuildGEP2(b, g->t_i8, base, &mine, 1, ""), code = LLVMConstInt(g->t_i64, (uint64_t)s->code, 1);
+  LLVMValueRef ca = LLVMConstInt(g->t_i64, offsetof(SinterFail, code), 0),
+               ta = LLVMConstInt(g->t_i64, offsetof(SinterFail, task), 0);
+  LLVMValueRef cp = LLVMBuildGEP2(b, g->t_i8, p, &ca, 1, ""), tp = LLVMBuildGEP2(b, g->t_i8, p, &ta, 1, "");
+  LLVMValueRef old = LLVMBuildLoad2(b, g->t_i64, cp, ""), t = LLVMBuildLoad2(b, g->t_i64, tp, "");
+  LLVMValueRef none = LLVMBuildICmp(b, LLVMIntEQ, old, LLVMConstNull(g->t_i64), "");
+  LLVMValueRef less = LLVMBuildICmp(b, LLVMIntSLT, code, old, ""), same = LLVMBuildICmp(b, LLVMIntEQ, code, old, "");
+  same = LLVMBuildAnd(b, same, LLVMBuildICmp(b, LLVMIntSLT, g->task, t, ""), "");
+  LLVMValueRef first = LLVMBuildOr(b, LLVMBuildOr(b, none, less, ""), same, "");
+  LLVMBuildStore(b, LLVMBuildSelect(b, first, code, old, ""), cp);
+  LLVMBuildStore(b, LLVMBuildSelect(b, first, g->task, t, ""), tp);
+  LLVMBuildBr(b, end);
+  LLVMPositionBuilderAtEnd(b, end);
 }
 
-/* ---- statements ------------------------------------------------------------------------------------------------------------------ */
+/* ---- statements ------------------------------------------------------------------------------------------------- */
 static void emit_alloc(Gen *g, const Stmt *s) {
   LoopBuf b = g->k->bufs.at[s->ref];
   int64_t n = 1, lo, hi;
@@ -410,13 +411,18 @@ static void emit_alloc(Gen *g, const Stmt *s) {
   n *= (int64_t)dtype_size(b.dtype);
   g->stack += (n + 63) / 64 * 64;
   if (g->stack > 3072) { /* of the 4 KB a kernel may use, the rest is for what registers do not hold */
-    gen_refuse(g, "kernel %s: the scratch of a task (%s) is larger than the 3072 bytes a task may have; give it a buffer of the plan", g->k->name, b.name);
+    gen_refuse(g,
+               "kernel %s: the scratch of a task (%s) is larger than the 3072 bytes a task may have; give it a buffer "
+               "of the plan",
+               g->k->name, b.name);
     return;
   }
   LLVMBasicBlockRef at = here(g);
   LLVMValueRef first = LLVMGetFirstInstruction(g->entry);
-  if (first) LLVMPositionBuilderBefore(g->b, first);
-  else LLVMPositionBuilderAtEnd(g->b, g->entry);
+  if (first)
+    LLVMPositionBuilderBefore(g->b, first);
+  else
+    LLVMPositionBuilderAtEnd(g->b, g->entry);
   LLVMValueRef p = LLVMBuildAlloca(g->b, LLVMArrayType2(g->t_i8, (uint64_t)n), b.name);
   LLVMSetAlignment(p, n >= 64 ? 64 : 16);
   LLVMPositionBuilderAtEnd(g->b, at);
@@ -432,7 +438,8 @@ static void emit_stmt(Gen *g, const Stmt *s) {
       Poly p = poly_ex(g, s->value);
       if (x->lanes > p.lanes) p.lanes = x->lanes;
       bind_index(g, s->ref, &p);
-    } else bind_value(g, s->ref, gen_value(g, s->value));
+    } else
+      bind_value(g, s->ref, gen_value(g, s->value));
     break;
   }
   case STMT_REG: {
@@ -471,14 +478,18 @@ static void emit_stmt(Gen *g, const Stmt *s) {
   case STMT_PREFETCH: {
     Poly o = gen_offset(g, s->ref, s->index, s->nindex);
     if (g->error) break;
-    LLVMValueRef args[] = {gen_address(g, s->ref, &o), LLVMConstInt(g->t_i32, 0, 0), LLVMConstInt(g->t_i32, 3, 0), LLVMConstInt(g->t_i32, 1, 0)};
+    LLVMValueRef args[] = {gen_address(g, s->ref, &o), LLVMConstInt(g->t_i32, 0, 0), LLVMConstInt(g->t_i32, 3, 0),
+                           LLVMConstInt(g->t_i32, 1, 0)};
     gen_call(g, "llvm.prefetch", &g->t_ptr, 1, args, 4);
     break;
   }
   case STMT_FOR:
-    if (s->mode == FOR_THREAD) gen_refuse(g, "kernel %s: a loop over threads is for GPUs", g->k->name);
-    else if (s->mode == FOR_VECTOR) emit_vector(g, s);
-    else emit_serial(g, s);
+    if (s->mode == FOR_THREAD)
+      gen_refuse(g, "kernel %s: a loop over threads is for GPUs", g->k->name);
+    else if (s->mode == FOR_VECTOR)
+      emit_vector(g, s);
+    else
+      emit_serial(g, s);
     break;
   default: gen_refuse(g, "kernel %s: a statement for GPUs reached a processor's code", g->k->name);
   }
@@ -488,7 +499,7 @@ static void emit_block(Gen *g, const Stmt *s) {
   for (; s && !g->error; s = s->next) emit_stmt(g, s);
 }
 
-/* ---- stages ------------------------------------------------------------------------------------------------------------------------ */
+/* ---- stages ----------------------------------------------------------------------------------------------------- */
 /* lo..hi number the tasks; the axes of the first are found by division, then counted up, the last axis fastest. */
 LLVMValueRef gen_stage(Gen *g, const char *symbol) {
   Kernel *k = g->k;
@@ -517,6 +528,8 @@ LLVMValueRef gen_stage(Gen *g, const char *symbol) {
   g->reg_at = ARENA_ARRAY(g->arena, uint32_t, k->regs.n + 1);
   g->ex_value = ARENA_ARRAY(g->arena, LLVMValueRef, k->ex.n + 1);
   g->ex_stamp = ARENA_ARRAY(g->arena, uint32_t, k->ex.n + 1);
+  g->ex_need = ARENA_ARRAY(g->arena, uint8_t, k->ex.n + 1);
+  g->ex_reads = ARENA_ARRAY(g->arena, uint8_t, k->ex.n + 1);
   g->ex_atom = ARENA_ARRAY(g->arena, Atom, k->ex.n + 1);
   g->stamp = 1;
   for (int i = 0; i < k->nparams; i++) g->shared_in[i] = k->bufs.at[i].kind == BUF_IN;
@@ -529,7 +542,8 @@ LLVMValueRef gen_stage(Gen *g, const char *symbol) {
   }
   g->reg = ARENA_ARRAY(g->arena, LLVMValueRef, g->nreg + 1);
   for (uint32_t i = 0; i < k->regs.n; i++)
-    for (int j = 0; j < reg_count(&k->regs.at[i]); j++) g->reg[g->reg_at[i] + (uint32_t)j] = LLVMGetPoison(gen_type(g, k->regs.at[i].dtype, k->regs.at[i].lanes));
+    for (int j = 0; j < reg_count(&k->regs.at[i]); j++)
+      g->reg[g->reg_at[i] + (uint32_t)j] = LLVMGetPoison(gen_type(g, k->regs.at[i].dtype, k->regs.at[i].lanes));
 
   g->entry = gen_block(g, "entry");
   LLVMBasicBlockRef head = gen_block(g, "task"), done = LLVMCreateBasicBlockInContext(g->cx, "return");
@@ -544,7 +558,8 @@ LLVMValueRef gen_stage(Gen *g, const char *symbol) {
   for (int i = 0; i < st->naxes; i++) ext[i] = poly_sym(g, st->extent[i]);
   for (int i = st->naxes - 1; i > 0; i--) {
     LLVMValueRef n = poly_scalar(g, &ext[i]);
-    n = LLVMBuildSelect(b, LLVMBuildICmp(b, LLVMIntSGT, n, LLVMConstNull(g->t_i64), ""), n, LLVMConstInt(g->t_i64, 1, 0), ""); /* no task then */
+    n = LLVMBuildSelect(b, LLVMBuildICmp(b, LLVMIntSGT, n, LLVMConstNull(g->t_i64), ""), n,
+                        LLVMConstInt(g->t_i64, 1, 0), ""); /* no task then */
     first[i] = LLVMBuildURem(b, rest, n, "");
     rest = LLVMBuildUDiv(b, rest, n, "");
   }
@@ -573,7 +588,8 @@ LLVMValueRef gen_stage(Gen *g, const char *symbol) {
       LLVMValueRef over = LLVMBuildICmp(b, LLVMIntEQ, n, poly_scalar(g, &ext[i]), "");
       up[i] = LLVMBuildSelect(b, over, LLVMConstNull(g->t_i64), n, "");
       carry = over;
-    } else up[i] = n;
+    } else
+      up[i] = n;
   }
   LLVMBasicBlockRef latch = here(g);
   LLVMBuildCondBr(b, LLVMBuildICmp(b, LLVMIntSLT, next, hi, ""), head, done);

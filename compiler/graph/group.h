@@ -11,7 +11,7 @@ typedef enum {
   GROUP_ROW,    /* rows of the space's last axis: reductions over it and what is made of them, whole row by whole row */
   GROUP_REDUCE, /* one reduction over other axes than just the last, with its prologue and epilogue */
   GROUP_GEMM,   /* one dot_general with its epilogue */
-  GROUP_NEST    /* one node by its plain loop nest: arg over other axes, scatter_add, dynamic_update, concat */
+  GROUP_NEST    /* one node by its plain loop nest: arg over other axes, scatter_add, dynamic_update, concat, windows */
 } GroupKind;
 
 enum { AXIS_ZERO = -1, AXIS_OTHER = -2 };
@@ -21,10 +21,12 @@ typedef struct Map {
   int8_t axis[MAX_RANK];
 } Map;
 
+typedef Vec(Id) Ids;
+
 typedef struct Group {
   GroupKind kind;
-  Vec(Id) members;          /* in node order */
-  Vec(Id) outputs;          /* members that are stored, in node order */
+  Ids members;              /* in node order */
+  Ids outputs;              /* members that are stored, in node order */
   Id anchor;                /* the reduction, product or nest node; 0 */
   int rank;
   Sym space[MAX_RANK];
@@ -34,6 +36,7 @@ typedef struct Group {
 typedef struct FuseNote {   /* for `sinter explain`: why a value goes through memory, or why two groups are one */
   Id producer, consumer;
   bool fused;
+  bool sibling;             /* neither feeds the other: both read the same */
   const char *why;
 } FuseNote;
 
@@ -49,6 +52,9 @@ typedef struct Groups {
 const char *group_kind_name(GroupKind);
 bool group_leaf(const Graph *, Id); /* inputs, cells, constants that are tables: they lie in memory from the start */
 bool group_free(const Graph *, Id); /* worked out anew by each reader: movement, iota, numbers, dims */
+/* A scatter_add whose indices but the last are its own places: each element gets its update or nothing, so that it is
+ * worked out like an element-wise node (the gradient of picking one element a row). */
+bool group_one_hot(const Graph *, Id);
 
 /* Calls fn for every node that c reads through free nodes (members, leaves), with the map from the axes of c (of its
  * operand, for a reduction) to the axes of what is read. */

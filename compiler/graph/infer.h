@@ -5,7 +5,7 @@
 #define SINTER_GRAPH_INFER_H
 #include "graph.h"
 
-enum { MAX_ATTRS = 6 };
+enum { MAX_ATTRS = 8 };
 
 typedef struct Infer {
   Graph *g;

@@ -238,7 +238,7 @@ static bool map_float(Op op, DType d, int64_t n, const Scalar *const *in, const 
   case OP_SIN: FLOAT_EACH(sin(A.f));
   case OP_COS: FLOAT_EACH(cos(A.f));
   case OP_TANH: FLOAT_EACH(tanh(A.f));
-  case OP_SIGMOID: FLOAT_EACH(1.0 / (1.0 + exp(-A.f)));
+  case OP_SIGMOID: FLOAT_EACH(A.f < -40 ? exp(A.f) : 1.0 / (1.0 + exp(-A.f))); /* the second overflows */
   case OP_ERF: FLOAT_EACH(erf(A.f));
   case OP_FLOOR: EACH(f, floor(A.f));
   case OP_CEIL: EACH(f, ceil(A.f));

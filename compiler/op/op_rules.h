@@ -19,4 +19,7 @@ bool infer_size(const Infer *, Sym);                  /* not overflowed, not kno
 /* infer_move.c */
 InferRule infer_same, infer_broadcast, infer_reshape, infer_transpose, infer_slice, infer_pad, infer_concat;
 InferRule infer_gather, infer_scatter, infer_dynamic_slice, infer_dynamic_update;
+
+/* infer_window.c */
+InferRule infer_conv, infer_window, infer_select_scatter, infer_select_gather;
 #endif

@@ -8,6 +8,12 @@
 #define EPILOGUE_COST 40
 /* Up to so many operations an element a prologue is worked out anew for every panel of columns rather than stored. */
 #define PROLOGUE_COST 4
+/* So many reductions of rows are one kernel: each keeps a register, and every pass reads the row again. */
+#define ROW_REDUCTIONS 8
+/* So many nodes are enough for one kernel: the strategies walk them recursively. */
+#define GROUP_NODES 256
+/* A value made of numbers, iota and sizes by at most so many nodes is worked out anew by each reader. */
+#define GENERATED_NODES 8
 
 const char *group_kind_name(GroupKind k) {
   static const char *const name[] = {"elementwise", "row", "reduce", "gemm", "nest"};
@@ -16,16 +22,55 @@ const char *group_kind_name(GroupKind k) {
 
 static bool is_move(Op o) { return OP_INFO[o].cls == CLASS_MOVE && o != OP_CONCAT; }
 
+static double node_cost(const Graph *g, Id v) {
+  switch (graph_op(g, v)) {
+  case OP_RANDOM: return 120;
+  case OP_EXP: case OP_LOG: case OP_TANH: case OP_SIGMOID: case OP_EXPM1: case OP_LOG1P: return 14;
+  case OP_ERF: case OP_SIN: case OP_COS: return 24;
+  case OP_POW: return 40;
+  case OP_GATHER: case OP_SCATTER_ADD: return 8;
+  case OP_DIV: case OP_SQRT: case OP_RSQRT: case OP_REM: return 4;
+  default: return 1;
+  }
+}
+
+/* Whether v comes from numbers, iota and sizes alone, by a few cheap operations: a mask, a position, 1 / B. */
+static bool generated(const Graph *g, Id v, int *budget) {
+  Op o = graph_op(g, v);
+  if (--*budget < 0) return false;
+  if (o == OP_CONSTANT) return !graph_rank(g, v);
+  if (o == OP_IOTA || o == OP_DIM) return true;
+  if (!is_move(o) && !(op_elementwise(o) && node_cost(g, v) <= (graph_rank(g, v) ? 1 : 4))) return false;
+  for (uint32_t i = 0; i < graph_at(g, v)->nin; i++)
+    if (!generated(g, graph_in(g, v)[i], budget)) return false;
+  return true;
+}
+
 bool group_free(const Graph *g, Id v) {
   Op o = graph_op(g, v);
-  if (o == OP_CONSTANT) return !graph_rank(g, v);
-  if (o == OP_IOTA || o == OP_DIM || is_move(o) || o == OP_DYNAMIC_SLICE) return true;
-  return op_elementwise(o) && graph_at(g, v)->nin == 1 && group_free(g, *graph_in(g, v)) && !graph_rank(g, v) && graph_op(g, *graph_in(g, v)) == OP_DIM;
+  int budget = GENERATED_NODES;
+  if (is_move(o) || o == OP_DYNAMIC_SLICE) return true;
+  return generated(g, v, &budget);
 }
 
 bool group_leaf(const Graph *g, Id v) {
   Op o = graph_op(g, v);
   return o == OP_INPUT || o == OP_CELL || o == OP_DATA || (o == OP_CONSTANT && graph_rank(g, v));
+}
+
+static bool is_one(const Graph *g, Sym s) {
+  int64_t k;
+  return sym_is_int(g->ctx->syms, s, &k) && k == 1;
+}
+
+bool group_one_hot(const Graph *g, Id v) {
+  if (graph_op(g, v) != OP_SCATTER_ADD) return false;
+  const Id *in = graph_in(g, v);
+  int m = (int)graph_at(g, v)->nin - 2, axis = (int)graph_attr_int(g, v, "axis"), ri = graph_rank(g, in[1]);
+  if (ri != m - 1 && !(ri == m && is_one(g, graph_shape(g, in[1])[m - 1]))) return false;
+  for (int j = 0; j < m - 1; j++)
+    if (graph_op(g, in[1 + j]) != OP_IOTA || graph_attr_int(g, in[1 + j], "axis") != j || graph_shape(g, in[1])[j] != graph_shape(g, v)[axis + j]) return false;
+  return true;
 }
 
 /* ---- reads ---------------------------------------------------------------------------------------------------------- */
@@ -41,11 +86,6 @@ static Map map_other(void) {
   Map m;
   memset(m.axis, AXIS_OTHER, sizeof m.axis);
   return m;
-}
-
-static bool is_one(const Graph *g, Sym s) {
-  int64_t k;
-  return sym_is_int(g->ctx->syms, s, &k) && k == 1;
 }
 
 /* A reshape that only adds or drops axes of size 1: operand axis -> result axis. Others are read through a view of memory. */
@@ -124,6 +164,16 @@ static void read_operands(Reads *r, Id v, const Map *m) {
     read_at(r, in[0], q);
     break;
   }
+  case OP_SCATTER_ADD: { /* group_one_hot */
+    int axis = (int)graph_attr_int(g, v, "axis"), k = nin - 2, ri = graph_rank(g, in[1]);
+    Map t = map_identity(0);
+    for (int i = 0; i < k - 1; i++) t.axis[i] = m->axis[axis + i];
+    for (int i = 0; i < graph_rank(g, in[k + 1]); i++) q.axis[i] = i < axis ? m->axis[i] : i < axis + ri ? t.axis[i - axis] : m->axis[i - ri + k];
+    read_at(r, in[0], *m);
+    read_at(r, in[k], t);
+    read_at(r, in[k + 1], q);
+    break;
+  }
   case OP_PAD:
   case OP_REVERSE: read_at(r, in[0], q); break;
   default:
@@ -146,15 +196,13 @@ void group_reads(const Graph *g, Id c, ReadVisit *fn, void *ctx) {
   OpClass cls = OP_INFO[graph_op(g, c)].cls;
   Map m = map_identity(cls == CLASS_REDUCE || cls == CLASS_ARG ? graph_rank(g, *graph_in(g, c)) : graph_rank(g, c));
   if (cls == CLASS_REDUCE || cls == CLASS_ARG) read_at(&r, *graph_in(g, c), m);
-  else if (op_elementwise(graph_op(g, c)) || graph_op(g, c) == OP_GATHER || group_free(g, c)) read_operands(&r, c, &m);
+  else if (op_elementwise(graph_op(g, c)) || graph_op(g, c) == OP_GATHER || group_one_hot(g, c) || group_free(g, c)) read_operands(&r, c, &m);
   else {
     for (uint32_t i = 0; i < graph_at(g, c)->nin; i++) read_at(&r, graph_in(g, c)[i], map_other());
   }
 }
 
 /* ---- merging -------------------------------------------------------------------------------------------------------- */
-
-typedef Vec(Id) Ids;
 
 typedef struct Fuse {
   const Graph *g;
@@ -164,22 +212,11 @@ typedef struct Fuse {
   int *of;
   Map *pos;
   uint8_t *wanted;    /* outputs of the entry */
-  Ids *users;     /* groupable readers of a node */
+  Ids *users;         /* groupable readers of a node */
   uint32_t *seen, turn;
-  const char *why;
+  const char *why;    /* of the last trial; NULL: they were merged */
+  Arena *scratch;
 } Fuse;
-
-static double node_cost(const Graph *g, Id v) {
-  switch (graph_op(g, v)) {
-  case OP_RANDOM: return 120;
-  case OP_EXP: case OP_LOG: case OP_TANH: case OP_SIGMOID: case OP_EXPM1: case OP_LOG1P: return 14;
-  case OP_ERF: case OP_SIN: case OP_COS: return 24;
-  case OP_POW: return 40;
-  case OP_GATHER: return 8;
-  case OP_DIV: case OP_SQRT: case OP_RSQRT: case OP_REM: return 4;
-  default: return 1;
-  }
-}
 
 static bool same_shape(const Sym *a, int ra, const Sym *b, int rb) { return ra == rb && !memcmp(a, b, (size_t)ra * sizeof *a); }
 
@@ -250,17 +287,24 @@ static void check_read(void *ctx, Id p, const Map *m) {
   }
 }
 
-/* Whether group `to` is reached from group `from` through at least one other group: then they cannot become one. */
-static bool reaches(Fuse *f, int from, int to, bool direct) {
-  for (uint32_t i = 0; i < f->group.at[from].members.n; i++) {
-    Id v = f->group.at[from].members.at[i];
-    for (uint32_t k = 0; k < f->users[v].n; k++) {
-      int u = f->of[f->users[v].at[k]];
-      if (u == from || (u == to && direct)) continue;
-      if (u == to) return true;
-      if (f->seen[u] == f->turn) continue;
-      f->seen[u] = f->turn;
-      if (reaches(f, u, to, false)) return true;
+/* Whether group `to` is reached from group `from` through another group: then they cannot become one. */
+static bool reaches(Fuse *f, int from, int to) {
+  Id last = vec_last(&f->group.at[to].members);
+  Vec(int) todo = {0};
+  f->turn++;
+  vec_push(f->scratch, &todo, from);
+  while (todo.n) {
+    int x = todo.at[--todo.n];
+    for (uint32_t i = 0; i < f->group.at[x].members.n; i++) {
+      const Ids *users = &f->users[f->group.at[x].members.at[i]];
+      for (uint32_t k = 0; k < users->n; k++) {
+        int u = f->of[users->at[k]];
+        if (users->at[k] > last || u == x || (u == to && x == from)) continue; /* operands come before their users */
+        if (u == to) return true;
+        if (f->seen[u] == f->turn) continue;
+        f->seen[u] = f->turn;
+        vec_push(f->scratch, &todo, u);
+      }
     }
   }
   return false;
@@ -268,110 +312,141 @@ static bool reaches(Fuse *f, int from, int to, bool direct) {
 
 /* Whether p is what the left side of the product c reads, through free nodes. */
 static bool feeds_left(const Graph *g, Id v, Id p) {
-  if (v == p) return true;
-  return group_free(g, v) && OP_INFO[graph_op(g, v)].cls == CLASS_MOVE && feeds_left(g, *graph_in(g, v), p);
+  while (v != p && group_free(g, v) && OP_INFO[graph_op(g, v)].cls == CLASS_MOVE) v = *graph_in(g, v);
+  return v == p;
 }
 
-/* Cheap element-wise values that only the left side of a product needs ride along as its prologue. */
-static bool prologue(Fuse *f, const Group *p, const Group *c) {
-  if (p->kind != GROUP_ELEM || p->cost > PROLOGUE_COST || !feeds_left(f->g, graph_in(f->g, c->anchor)[0], vec_last(&p->members))) return false;
-  for (uint32_t i = 0; i < p->members.n; i++)
-    if (f->users[p->members.at[i]].n != 1 || f->wanted[p->members.at[i]]) return false;
+/* Whether nothing but groups a and b needs the members of a. */
+static bool feeds_only(const Fuse *f, int a, int b) {
+  const Group *x = &f->group.at[a];
+  for (uint32_t i = 0; i < x->members.n; i++) {
+    Id v = x->members.at[i];
+    if (f->wanted[v]) return false;
+    for (uint32_t k = 0; k < f->users[v].n; k++)
+      if (f->of[f->users[v].at[k]] != a && f->of[f->users[v].at[k]] != b) return false;
+  }
   return true;
 }
 
-/* The group that both would be, or false with f->why. `a` feeds `b`. */
-static bool joined(Fuse *f, int a, int b, Group *out) {
-  const Graph *g = f->g;
-  const Group *p = &f->group.at[a], *c = &f->group.at[b];
-  f->why = NULL;
-  *out = p->kind == GROUP_GEMM || p->kind == GROUP_REDUCE ? *p : c->kind == GROUP_REDUCE ? *c
-         : p->kind == GROUP_ROW && (c->kind != GROUP_ROW || p->rank >= c->rank) ? *p
-         : c->kind == GROUP_ROW ? *c : p->rank >= c->rank ? *p : *c;
-  if (p->kind == GROUP_NEST || c->kind == GROUP_NEST) f->why = "a plain loop nest stands alone";
-  else if (c->kind == GROUP_GEMM) {
-    *out = *c;
-    if (!prologue(f, p, c)) f->why = "an operand of a product is read many times: it is stored once";
-    return !f->why;
-  }
-  else if (p->kind == GROUP_GEMM && c->kind != GROUP_ELEM) f->why = "a reduction does not ride on a product's tile";
-  else if (p->kind == GROUP_GEMM && p->cost + c->cost > EPILOGUE_COST) f->why = "the epilogue would be too long for a register tile";
-  else if (p->kind == GROUP_REDUCE && c->kind != GROUP_ELEM) f->why = "a reduction over these axes ends its loop nest";
-  else if (c->kind == GROUP_REDUCE && p->kind != GROUP_ELEM) f->why = "the loop nests differ";
-  else if (c->kind == GROUP_REDUCE) {
-    for (uint32_t i = 0; i < p->members.n; i++)
-      if (f->users[p->members.at[i]].n != 1 || f->wanted[p->members.at[i]]) f->why = "the value is needed elsewhere too: it is stored once";
-    if (!same_shape(p->space, p->rank, c->space, c->rank)) f->why = "the shapes differ";
-  } else if (p->kind == GROUP_REDUCE) {
-    if (!same_shape(c->space, c->rank, graph_shape(g, p->anchor), graph_rank(g, p->anchor))) f->why = "the shapes differ";
-  } else
-    for (int s = 0; s < 2; s++) {
-      const Group *x = s ? c : p;
-      Map pos;
-      for (uint32_t i = 0; !f->why && i < x->members.n; i++) {
-        Id v = x->members.at[i];
-        if (x->kind == GROUP_GEMM && !is_epilogue(f, x, v)) continue;
-        bool fits = place(g, v, out->space, out->rank, &pos);
-        if (!fits || (out->kind != GROUP_ROW && !full(g, v, out)) || (row_op(g, v) && !same_shape(x->space, x->rank, out->space, out->rank))) f->why = "the shapes differ";
-      }
-    }
-  out->cost = p->cost + c->cost;
-  return !f->why;
+static int row_reductions(const Fuse *f, const Group *x) {
+  int n = 0;
+  for (uint32_t i = 0; i < x->members.n; i++) n += row_op(f->g, x->members.at[i]);
+  return n;
 }
 
-static void try_merge(Fuse *f, int a, int b, bool sibling) {
-  Group to;
-  Id producer = vec_last(&f->group.at[a].members), consumer = f->group.at[b].members.at[0];
-  bool ok = joined(f, a, b, &to);
-  f->turn++;
-  if (ok && (reaches(f, a, b, true) || (f->turn++, reaches(f, b, a, true)))) {
-    ok = false;
-    f->why = "a kernel between them needs the one and feeds the other";
+/* Whether all members of x can sit in the space of `to`. */
+static bool places_fit(const Fuse *f, const Group *x, const Group *to) {
+  const Graph *g = f->g;
+  bool same = same_shape(x->space, x->rank, to->space, to->rank);
+  Map pos;
+  for (uint32_t i = 0; i < x->members.n; i++) {
+    Id v = x->members.at[i];
+    if (x->kind == GROUP_GEMM && !is_epilogue(f, x, v)) continue;
+    if (!place(g, v, to->space, to->rank, &pos) || (to->kind != GROUP_ROW && !full(g, v, to)) || (row_op(g, v) && !same)) return false;
   }
-  uint32_t n = 0, all = f->group.at[a].members.n + f->group.at[b].members.n;
-  Id *member = ARENA_ARRAY(f->arena, Id, all);
-  Map *saved = ARENA_ARRAY(f->arena, Map, all);
-  for (int s = 0; s < 2; s++)
-    for (uint32_t i = 0; i < f->group.at[s ? b : a].members.n; i++) member[n++] = f->group.at[s ? b : a].members.at[i];
-  for (uint32_t i = 0; ok && i < all; i++) {
-    saved[i] = f->pos[member[i]];
-    if (to.kind != GROUP_GEMM || is_epilogue(f, &to, member[i])) place(f->g, member[i], to.space, to.rank, &f->pos[member[i]]);
+  return true;
+}
+
+/* Whose loop nest both would share: the product's, else the reduction's, else the rows', else the larger space's. */
+static Group host(const Group *p, const Group *c) {
+  if (c->kind == GROUP_GEMM) return *c;
+  if (p->kind == GROUP_GEMM || p->kind == GROUP_REDUCE) return *p;
+  if (c->kind == GROUP_REDUCE) return *c;
+  if ((p->kind == GROUP_ROW) != (c->kind == GROUP_ROW)) return p->kind == GROUP_ROW ? *p : *c;
+  return p->rank >= c->rank ? *p : *c;
+}
+
+/* What speaks against making groups a and b, a feeding b, one group with the nest of `to`; NULL: nothing. */
+static const char *why_not(Fuse *f, int a, int b, const Group *to) {
+  const Group *p = &f->group.at[a], *c = &f->group.at[b];
+  if (p->kind == GROUP_NEST || c->kind == GROUP_NEST) return "a plain loop nest stands alone";
+  if (p->members.n + c->members.n > GROUP_NODES) return "the kernel would be too long";
+  if (to->kind == GROUP_ROW && row_reductions(f, p) + row_reductions(f, c) > ROW_REDUCTIONS) return "the row would need too many passes";
+  if (c->kind == GROUP_GEMM) { /* cheap element-wise values that only the left side needs ride along as its prologue */
+    bool cheap = p->kind == GROUP_ELEM && p->cost <= PROLOGUE_COST && feeds_only(f, a, b);
+    if (!cheap || !feeds_left(f->g, graph_in(f->g, c->anchor)[0], vec_last(&p->members))) return "an operand of a product is read many times: it is stored once";
+    return NULL;
   }
-  bool fits = ok;
-  for (uint32_t i = 0; fits && i < all; i++) {
-    CheckRead c = {f, &to, member[i], a, b, true};
-    group_reads(f->g, member[i], check_read, &c);
+  if (p->kind == GROUP_GEMM && c->kind != GROUP_ELEM) return "a reduction does not ride on a product's tile";
+  if (p->kind == GROUP_GEMM && p->cost + c->cost > EPILOGUE_COST) return "the epilogue would be too long for a register tile";
+  if (p->kind == GROUP_REDUCE && c->kind != GROUP_ELEM) return "a reduction over these axes ends its loop nest";
+  if (c->kind == GROUP_REDUCE && p->kind != GROUP_ELEM) return "the loop nests differ";
+  if (c->kind == GROUP_REDUCE && !feeds_only(f, a, b)) return "the value is needed elsewhere too: it is stored once";
+  bool fit;
+  if (c->kind == GROUP_REDUCE) fit = same_shape(p->space, p->rank, c->space, c->rank);
+  else if (p->kind == GROUP_REDUCE) fit = same_shape(c->space, c->rank, graph_shape(f->g, p->anchor), graph_rank(f->g, p->anchor));
+  else fit = places_fit(f, p, to) && places_fit(f, c, to);
+  return fit ? NULL : "the shapes differ";
+}
+
+static void add_note(Fuse *f, FuseNote x) {
+  for (uint32_t i = 0; i < f->out->notes.n; i++) { /* a node may read another in several ways */
+    const FuseNote *n = &f->out->notes.at[i];
+    if (n->producer == x.producer && n->consumer == x.consumer && n->why == x.why) return;
+  }
+  vec_push(f->arena, &f->out->notes, x);
+}
+
+/* Merges two lists of members, both in node order. */
+static Ids merged(Fuse *f, const Group *a, const Group *b) {
+  Ids out = {0};
+  for (uint32_t i = 0, j = 0; i < a->members.n || j < b->members.n;) {
+    bool left = j == b->members.n || (i < a->members.n && a->members.at[i] < b->members.at[j]);
+    vec_push(f->arena, &out, left ? a->members.at[i++] : b->members.at[j++]);
+  }
+  return out;
+}
+
+/* Whether each read inside of the merged group finds the value where it is made; else f->why, and places as they were. */
+static bool reads_fit(Fuse *f, const Group *to, int a, int b) {
+  uint32_t n = to->members.n;
+  Map *saved = ARENA_ARRAY(f->scratch, Map, n);
+  bool fits = true;
+  for (uint32_t i = 0; i < n; i++) {
+    Id v = to->members.at[i];
+    saved[i] = f->pos[v];
+    if (to->kind != GROUP_GEMM || is_epilogue(f, to, v)) place(f->g, v, to->space, to->rank, &f->pos[v]);
+  }
+  for (uint32_t i = 0; fits && i < n; i++) {
+    CheckRead c = {f, to, to->members.at[i], a, b, true};
+    group_reads(f->g, to->members.at[i], check_read, &c);
     fits = c.ok;
   }
-  vec_push(f->arena, &f->out->notes, (FuseNote){producer, consumer, fits, !fits ? f->why : sibling ? "both read the same values: one loop nest" : "read where it is made: one loop nest"});
-  if (!fits) {
-    for (uint32_t i = 0; ok && i < all; i++) f->pos[member[i]] = saved[i];
-    return;
+  for (uint32_t i = 0; !fits && i < n; i++) f->pos[to->members.at[i]] = saved[i];
+  return fits;
+}
+
+/* Makes groups a and b one if they can be, and notes why or why not: for `consumer`, which reads `producer`, or of
+ * siblings reads what it reads. */
+static void try_merge(Fuse *f, int a, int b, Id producer, Id consumer, bool sibling) {
+  Group to = host(&f->group.at[a], &f->group.at[b]);
+  f->why = why_not(f, a, b, &to);
+  if (!f->why && (reaches(f, a, b) || reaches(f, b, a))) f->why = "a kernel between them needs the one and feeds the other";
+  if (!f->why) {
+    to.cost = f->group.at[a].cost + f->group.at[b].cost;
+    to.members = merged(f, &f->group.at[a], &f->group.at[b]);
+    reads_fit(f, &to, a, b);
   }
-  for (uint32_t i = 1; i < all; i++) /* back into node order */
-    for (uint32_t j = i; j && member[j] < member[j - 1]; j--) {
-      Id t = member[j];
-      member[j] = member[j - 1];
-      member[j - 1] = t;
-    }
-  memset(&to.members, 0, sizeof to.members);
-  for (uint32_t i = 0; i < all; i++) {
-    vec_push(f->arena, &to.members, member[i]);
-    f->of[member[i]] = a;
-  }
+  const char *yes = sibling ? "both read the same values: one loop nest" : "read where it is made: one loop nest";
+  add_note(f, (FuseNote){producer, consumer, !f->why, sibling, f->why ? f->why : yes});
+  if (f->why) return;
+  for (uint32_t i = 0; i < to.members.n; i++) f->of[to.members.at[i]] = a;
   f->group.at[a] = to;
   f->group.at[b].members.n = 0;
 }
 
 /* ---- the pass -------------------------------------------------------------------------------------------------------- */
 
+typedef struct Reader {
+  Fuse *f;
+  Id reader;
+} Reader;
+
 static void add_user(void *ctx, Id p, const Map *m) {
-  Fuse *f = ((void **)ctx)[0];
-  Id c = *(Id *)((void **)ctx)[1];
+  Reader *x = ctx;
+  Ids *users = &x->f->users[p];
   (void)m;
-  for (uint32_t i = 0; i < f->users[p].n; i++)
-    if (f->users[p].at[i] == c) return;
-  vec_push(f->arena, &f->users[p], c);
+  if (!users->n || vec_last(users) != x->reader) vec_push(x->f->scratch, users, x->reader); /* readers come in order */
 }
 
 static void start_group(Fuse *f, Id v) {
@@ -382,7 +457,7 @@ static void start_group(Fuse *f, Id v) {
   Group x = {.rank = graph_rank(g, shaped), .cost = node_cost(g, v)};
   if (x.rank) memcpy(x.space, graph_shape(g, shaped), (size_t)x.rank * sizeof(Sym));
   x.kind = row_op(g, v) ? GROUP_ROW : cls == CLASS_REDUCE ? GROUP_REDUCE : cls == CLASS_DOT ? GROUP_GEMM
-           : op_elementwise(graph_op(g, v)) || graph_op(g, v) == OP_RANDOM || graph_op(g, v) == OP_GATHER || group_free(g, v) ? GROUP_ELEM : GROUP_NEST;
+           : op_elementwise(graph_op(g, v)) || graph_op(g, v) == OP_RANDOM || graph_op(g, v) == OP_GATHER || group_one_hot(g, v) || group_free(g, v) ? GROUP_ELEM : GROUP_NEST;
   x.anchor = x.kind == GROUP_ELEM || x.kind == GROUP_ROW ? 0 : v;
   vec_push(f->arena, &x.members, v);
   f->of[v] = (int)f->group.n;
@@ -390,83 +465,104 @@ static void start_group(Fuse *f, Id v) {
   vec_push(f->arena, &f->group, x);
 }
 
-typedef struct Merge {
-  Fuse *f;
-  Id reader;
-} Merge;
-
 static void merge_read(void *ctx, Id p, const Map *m) {
-  Merge *x = ctx;
+  Reader *x = ctx;
+  int a = x->f->of[p], b = x->f->of[x->reader];
   (void)m;
-  if (x->f->of[p] >= 0 && x->f->of[p] != x->f->of[x->reader]) try_merge(x->f, x->f->of[p], x->f->of[x->reader], false);
+  if (a >= 0 && a != b) try_merge(x->f, a, b, p, x->reader, false);
 }
 
 /* Groups over the same rows that read the same stored value, and do not feed each other, read it once together. */
 static void merge_siblings(Fuse *f, Id read) {
   for (uint32_t i = 0; i < f->users[read].n; i++)
     for (uint32_t j = i + 1; j < f->users[read].n; j++) {
-      int a = f->of[f->users[read].at[i]], b = f->of[f->users[read].at[j]];
+      Id first = f->users[read].at[i], second = f->users[read].at[j];
+      int a = f->of[first], b = f->of[second];
       if (a == b) continue;
       const Group *x = &f->group.at[a], *y = &f->group.at[b];
       if (x->kind == GROUP_ROW && y->kind == GROUP_ROW && same_shape(x->space, x->rank, y->space, y->rank) &&
           same_shape(x->space, x->rank, graph_shape(f->g, read), graph_rank(f->g, read)))
-        try_merge(f, a < b ? a : b, a < b ? b : a, true);
+        try_merge(f, a < b ? a : b, a < b ? b : a, first, second, true);
     }
 }
 
-/* Appends group k after the groups that it reads from. */
-static void launch_order(Fuse *f, int k, int *number, const Ids *reads) {
-  if (number[k] >= 0) return;
-  number[k] = INT32_MAX; /* on the way: a cycle would be a mistake of reaches() */
-  for (uint32_t i = 0; i < f->group.at[k].members.n; i++)
-    for (uint32_t j = 0; j < reads[f->group.at[k].members.at[i]].n; j++) {
-      int p = f->of[reads[f->group.at[k].members.at[i]].at[j]];
-      if (p < 0 || p == k) continue;
-      if (number[p] == INT32_MAX) BUG("a cycle of groups");
-      launch_order(f, p, number, reads);
+enum { ORDER_NEW = -1, ORDER_OPEN = -2 }; /* of a group's number until it has its place */
+typedef Vec(int) Ints;
+
+/* Appends group k after the groups that it reads from, depth first. */
+static void launch_order(Fuse *f, int k, int *number, const Ints *feeds) {
+  typedef struct Place {
+    int group;
+    uint32_t next; /* of its feeds */
+  } Place;
+  Vec(Place) path = {0};
+  vec_push(f->scratch, &path, (Place){k, 0});
+  number[k] = ORDER_OPEN;
+  while (path.n) {
+    Place *at = &vec_last(&path);
+    if (at->next == feeds[at->group].n) {
+      number[at->group] = (int)f->out->at.n;
+      vec_push(f->arena, &f->out->at, f->group.at[at->group]);
+      path.n--;
+      continue;
     }
-  number[k] = (int)f->out->at.n;
-  vec_push(f->arena, &f->out->at, f->group.at[k]);
+    int p = feeds[at->group].at[at->next++];
+    if (number[p] == ORDER_OPEN) BUG("a cycle of groups");
+    if (number[p] != ORDER_NEW) continue;
+    number[p] = ORDER_OPEN;
+    vec_push(f->scratch, &path, (Place){p, 0});
+  }
+}
+
+/* Groups into launch order; members get the numbers of their groups. */
+static void number_groups(Fuse *f) {
+  uint32_t n = f->group.n, count = f->g->node.n;
+  Ints *feeds = arena_alloc(f->scratch, (n + 1) * sizeof *feeds);
+  int *number = ARENA_ARRAY(f->scratch, int, n + 1);
+  for (uint32_t p = 0; p < count; p++)
+    for (uint32_t k = 0; k < f->users[p].n; k++) {
+      int to = f->of[f->users[p].at[k]];
+      if (f->of[p] >= 0 && f->of[p] != to) vec_push(f->scratch, &feeds[to], f->of[p]);
+    }
+  for (uint32_t k = 0; k < n; k++) number[k] = ORDER_NEW;
+  for (uint32_t k = 0; k < n; k++)
+    if (f->group.at[k].members.n && number[k] == ORDER_NEW) launch_order(f, (int)k, number, feeds);
+  for (uint32_t v = 0; v < count; v++)
+    if (f->of[v] >= 0) f->of[v] = number[f->of[v]];
+}
+
+/* What another group or the entry needs is stored. */
+static void find_outputs(Fuse *f) {
+  const Graph *g = f->g;
+  Groups *out = f->out;
+  out->stored = ARENA_ARRAY(f->arena, uint8_t, g->node.n);
+  for (uint32_t v = 0; v < g->node.n; v++) {
+    out->stored[v] = group_leaf(g, v) || (f->of[v] >= 0 && f->wanted[v]);
+    for (uint32_t k = 0; k < f->users[v].n; k++) out->stored[v] |= f->of[f->users[v].at[k]] != f->of[v];
+    if (f->of[v] >= 0 && out->stored[v]) vec_push(f->arena, &out->at.at[f->of[v]].outputs, v);
+  }
 }
 
 Groups *pass_fuse(const Graph *g, const Id *outputs, int n) {
-  Arena *arena = g->ctx->arena;
+  Arena *arena = g->ctx->arena, *scratch = arena_new();
   Groups *out = ARENA_NEW(arena, Groups);
   uint32_t count = g->node.n;
-  Fuse f = {.g = g, .arena = arena, .out = out, .of = ARENA_ARRAY(arena, int, count), .pos = ARENA_ARRAY(arena, Map, count),
-            .wanted = ARENA_ARRAY(arena, uint8_t, count), .users = arena_alloc(arena, count * sizeof(*f.users)), .seen = ARENA_ARRAY(arena, uint32_t, count)};
-  Id *order = ARENA_ARRAY(arena, Id, count);
+  Fuse f = {.g = g, .arena = arena, .scratch = scratch, .out = out, .of = ARENA_ARRAY(arena, int, count), .pos = ARENA_ARRAY(arena, Map, count),
+            .wanted = ARENA_ARRAY(scratch, uint8_t, count), .users = ARENA_ARRAY(scratch, Ids, count), .seen = ARENA_ARRAY(scratch, uint32_t, count)};
+  *out = (Groups){.graph = g, .of = f.of, .pos = f.pos};
+  Id *order = ARENA_ARRAY(scratch, Id, count);
   int reached = graph_reach(g, outputs, n, order);
   for (uint32_t i = 0; i < count; i++) f.of[i] = -1;
   for (int i = 0; i < n; i++) f.wanted[outputs[i]] = 1;
   for (int i = 0; i < reached; i++)
     if (!group_leaf(g, order[i]) && (f.wanted[order[i]] || !group_free(g, order[i]))) start_group(&f, order[i]);
   for (int i = 0; i < reached; i++)
-    if (f.of[order[i]] >= 0) group_reads(g, order[i], add_user, (void *[]){&f, &order[i]});
+    if (f.of[order[i]] >= 0) group_reads(g, order[i], add_user, &(Reader){&f, order[i]});
   for (int i = 0; i < reached; i++)
-    if (f.of[order[i]] >= 0) group_reads(g, order[i], merge_read, &(Merge){&f, order[i]});
-
+    if (f.of[order[i]] >= 0) group_reads(g, order[i], merge_read, &(Reader){&f, order[i]});
   for (int i = 0; i < reached; i++) merge_siblings(&f, order[i]);
-
-  Ids *reads = arena_alloc(arena, count * sizeof(Ids));
-  for (uint32_t p = 0; p < count; p++)
-    for (uint32_t k = 0; k < f.users[p].n; k++) vec_push(arena, &reads[f.users[p].at[k]], (Id)p);
-  int *number = ARENA_ARRAY(arena, int, f.group.n);
-  for (uint32_t k = 0; k < f.group.n; k++) number[k] = -1;
-  for (uint32_t k = 0; k < f.group.n; k++)
-    if (f.group.at[k].members.n) launch_order(&f, (int)k, number, reads);
-  out->graph = g;
-  out->pos = f.pos;
-  out->of = f.of;
-  out->stored = ARENA_ARRAY(arena, uint8_t, count);
-  for (uint32_t v = 0; v < count; v++) {
-    out->stored[v] = group_leaf(g, v) || (f.of[v] >= 0 && f.wanted[v]);
-    for (uint32_t k = 0; k < f.users[v].n; k++) out->stored[v] |= f.of[f.users[v].at[k]] != f.of[v];
-  }
-  for (uint32_t v = 0; v < count; v++)
-    if (f.of[v] >= 0) {
-      f.of[v] = number[f.of[v]];
-      if (out->stored[v]) vec_push(arena, &out->at.at[f.of[v]].outputs, v);
-    }
+  number_groups(&f);
+  find_outputs(&f);
+  arena_free(scratch);
   return out;
 }

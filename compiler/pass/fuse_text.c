@@ -39,6 +39,6 @@ void group_print(const Groups *all, uint32_t number, Buf *b) {
     if (all->of[n->consumer] != (int)number) continue;
     buf_put(b, n->fused ? "    fused with " : "    not fused with ");
     put_node(g, n->producer, b);
-    buf_printf(b, ", which %s reads: %s\n", OP_INFO[graph_op(g, n->consumer)].text, n->why);
+    buf_printf(b, n->sibling ? ", a sibling of %s: %s\n" : ", which %s reads: %s\n", OP_INFO[graph_op(g, n->consumer)].text, n->why);
   }
 }

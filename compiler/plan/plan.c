@@ -1,11 +1,17 @@
-/* Plans: fuse, lower group by group, give every stored value its memory, put barriers where launches meet in memory, and
- * commit updates last. */
+/* Plans: fuse, lower group by group, give every stored value its buffer, write the steps with commits last; then give the
+ * buffers of the arena their slots, and put barriers where steps meet in memory. */
 #include "plan.h"
 #include <string.h>
 
-typedef struct Slot { /* a piece of the arena, for values whose lives are disjoint */
-  Sym size;
-  int free_from;
+typedef struct Life { /* of a buffer of the arena: from the position of the launch that makes it to that of its last reader */
+  int from, to;
+  int slot;           /* -1: not in the arena */
+  Sym at, end;        /* where in its slot */
+} Life;
+
+typedef struct Slot { /* a piece of the arena, as large as its largest buffer, for buffers whose lives or places are disjoint */
+  Sym bytes;
+  int64_t sample;     /* bytes at typical dimensions */
 } Slot;
 
 typedef struct Planner {
@@ -22,34 +28,9 @@ typedef struct Planner {
   int *home;         /* node -> the buffer of the plan that holds it, -1: none yet */
   int *last_use;     /* node -> last launch position that reads it */
   uint8_t *updated;  /* node -> a CELL (or the input of an inout) that this entry writes */
+  Vec(Life) life;    /* of each buffer of the plan */
   Vec(Slot) slots;
-  Vec(int) slot_of;  /* plan buffer -> slot, -1 */
-  Vec(int) touched;  /* plan buffers accessed since the last barrier: index * 2 + stored */
 } Planner;
-
-/* ---- what a stage uses -------------------------------------------------------------------------------------------------- */
-
-static void uses_ex(const Kernel *k, Ex e, bool *read) {
-  if (!e) return;
-  const Expr *x = ex_at(k, e);
-  if (x->op == OP_LOAD && (int)x->ref < k->nparams) read[x->ref] = true;
-  for (int i = 0; i < x->nin; i++) uses_ex(k, k->arg.at[x->in + (uint32_t)i], read);
-  uses_ex(k, x->mask, read);
-  uses_ex(k, x->other, read);
-}
-
-static void uses_block(const Kernel *k, const Stmt *s, bool *read, bool *write) {
-  for (; s; s = s->next) {
-    uses_ex(k, s->value, read);
-    uses_ex(k, s->mask, read);
-    uses_ex(k, s->lo, read);
-    uses_ex(k, s->hi, read);
-    for (int i = 0; i < s->nindex; i++) uses_ex(k, s->index[i], read);
-    if (s->kind == STMT_STORE && (int)s->ref < k->nparams) write[s->ref] = true;
-    uses_block(k, s->body, read, write);
-    uses_block(k, s->other, read, write);
-  }
-}
 
 /* ---- buffers ------------------------------------------------------------------------------------------------------------ */
 
@@ -58,46 +39,38 @@ static int add_buffer(Planner *p, const char *name, BufKind kind, DType d, const
   if (rank) memcpy(b.dim, shape, (size_t)rank * sizeof *shape);
   vec_push(p->arena, &p->plan->bufs, b);
   vec_push(p->arena, &p->out->binds, (PlanBind){bind, index});
-  vec_push(p->arena, &p->slot_of, -1);
+  vec_push(p->arena, &p->life, (Life){.slot = -1});
   return (int)p->plan->bufs.n - 1;
 }
 
-static Sym bytes_of(const Planner *p, DType d, const Sym *shape, int rank) {
-  return sym_mul(p->syms, sym_product(p->syms, shape, rank), sym_int(p->syms, (int64_t)dtype_size(d)));
+/* The plan's buffer with this binding, -1 if there is none yet. */
+static int bound_buffer(const Planner *p, BindKind kind, int index) {
+  for (uint32_t i = 0; i < p->out->binds.n; i++)
+    if (p->out->binds.at[i].kind == kind && p->out->binds.at[i].index == index) return (int)i;
+  return -1;
 }
 
-/* A slot for a value that lives from `from` to `to`: one of its size that is free, else a free one (it grows), else new. */
-static int take_slot(Planner *p, Sym bytes, int from, int to) {
-  Sym size = sym_round_up(p->syms, bytes, sym_int(p->syms, 64));
-  int best = -1;
-  for (uint32_t i = 0; i < p->slots.n; i++) {
-    if (p->slots.at[i].free_from > from) continue;
-    if (sym_same(p->facts, p->slots.at[i].size, size)) {
-      best = (int)i;
-      break;
-    }
-    if (sym_decide(p->facts, SYM_LE, size, p->slots.at[i].size) == 1 || (best < 0 && sym_decide(p->facts, SYM_LE, p->slots.at[i].size, size) == 1)) best = (int)i;
+static void copy_layout(LoopBuf *to, const LoopBuf *from) {
+  to->layout = from->layout;
+  to->panel_axis = from->panel_axis;
+  to->width = from->width;
+  to->align = from->align;
+}
+
+/* What a buffer takes in memory: a panel's axis is padded to its width. */
+static Sym buffer_bytes(const Planner *p, const LoopBuf *b) {
+  Sym n = sym_int(p->syms, (int64_t)dtype_size(b->dtype));
+  for (int i = 0; i < b->rank; i++) {
+    bool panels = b->layout == LAYOUT_PANEL && i == b->panel_axis;
+    n = sym_mul(p->syms, n, panels ? sym_round_up(p->syms, b->dim[i], sym_int(p->syms, b->width)) : b->dim[i]);
   }
-  if (best < 0) {
-    vec_push(p->arena, &p->slots, (Slot){size, 0});
-    best = (int)p->slots.n - 1;
-  }
-  Slot *s = &p->slots.at[best];
-  if (sym_decide(p->facts, SYM_LE, size, s->size) != 1) s->size = size;
-  s->free_from = to + 1;
-  return best;
+  return n;
 }
 
 static int arena_buffer(Planner *p, const char *name, DType d, const Sym *shape, int rank, int from, int to) {
-  int slot = take_slot(p, bytes_of(p, d, shape, rank), from, to);
   int b = add_buffer(p, name, BUF_INOUT, d, shape, rank, BIND_ARENA, -1);
-  p->slot_of.at[b] = slot;
+  p->life.at[b] = (Life){.from = from, .to = to, .slot = -1};
   return b;
-}
-
-static void scratch_bytes(const LoopBuf *b, Sym *shape, SymTab *t) { /* a panel's axis is padded to its width */
-  memcpy(shape, b->dim, sizeof b->dim);
-  if (b->layout == LAYOUT_PANEL) shape[b->panel_axis] = sym_round_up(t, shape[b->panel_axis], sym_int(t, b->width));
 }
 
 static int constant(Planner *p, Id v) {
@@ -197,28 +170,7 @@ static Step *add_step(Planner *p, StepKind kind) {
   return s;
 }
 
-/* The same memory: one slot, one binding, or one buffer. */
-static bool same_memory(const Planner *p, int a, int b) {
-  if (a == b) return true;
-  if (p->slot_of.at[a] >= 0 || p->slot_of.at[b] >= 0) return p->slot_of.at[a] == p->slot_of.at[b];
-  PlanBind x = p->out->binds.at[a], y = p->out->binds.at[b];
-  return x.kind == y.kind && x.index == y.index;
-}
-
-static void touch(Planner *p, const int *bufs, const bool *stored, int n) {
-  bool clash = false;
-  for (int i = 0; i < n; i++)
-    for (uint32_t j = 0; j < p->touched.n; j++)
-      clash |= (stored[i] || (p->touched.at[j] & 1)) && same_memory(p, bufs[i], p->touched.at[j] / 2);
-  if (clash) {
-    add_step(p, STEP_BARRIER);
-    p->touched.n = 0;
-  }
-  for (int i = 0; i < n; i++) vec_push(p->arena, &p->touched, bufs[i] * 2 + stored[i]);
-}
-
 static void add_copy(Planner *p, int to, int from, bool commit) {
-  touch(p, (int[]){to, from}, (bool[]){true, false}, 2);
   Step *s = add_step(p, STEP_COPY);
   s->commit = commit;
   s->nviews = 2;
@@ -229,13 +181,8 @@ static void add_copy(Planner *p, int to, int from, bool commit) {
 
 static void add_launch(Planner *p, const Lowered *low, const LowStage *stage, const int *bufs, bool commit) {
   const Kernel *k = p->level->module->kernels.at[low->kernel];
-  bool *read = ARENA_ARRAY(p->arena, bool, k->nparams), *write = ARENA_ARRAY(p->arena, bool, k->nparams);
-  uses_block(k, k->stages.at[stage->stage]->body, read, write);
-  int *used = ARENA_ARRAY(p->arena, int, k->nparams), n = 0;
-  bool *stored = ARENA_ARRAY(p->arena, bool, k->nparams);
-  for (int i = 0; i < k->nparams; i++)
-    if (read[i] || write[i]) used[n] = bufs[i], stored[n++] = write[i];
-  touch(p, used, stored, n);
+  bool *read = ARENA_ARRAY(p->arena, bool, k->bufs.n), *write = ARENA_ARRAY(p->arena, bool, k->bufs.n);
+  loop_uses(k, k->stages.at[stage->stage], read, write);
   Step *s = add_step(p, STEP_LAUNCH);
   s->kernel = low->kernel;
   s->stage = stage->stage;
@@ -265,10 +212,8 @@ static int derived(Planner *p, const Lowered *low, uint32_t arg) {
   const Kernel *k = lv->module->kernels.at[low->kernel];
   const Cell *c = &p->unit->program->cells.at[cell];
   Derived d = {.name = c->name, .kind = a->layout, .cell = cell};
-  Sym shape[LOOP_RANK];
   int64_t bytes;
-  scratch_bytes(&k->bufs.at[arg], shape, p->syms);
-  if (!sym_is_int(p->syms, bytes_of(p, k->bufs.at[arg].dtype, shape, k->bufs.at[arg].rank), &bytes)) BUG("a packed parameter of unknown size");
+  if (!sym_is_int(p->syms, buffer_bytes(p, &k->bufs.at[arg]), &bytes)) BUG("a packed parameter of unknown size");
   d.bytes = (uint64_t)bytes;
   vec_push(p->arena, &lv->derived, d);
   int index = (int)lv->derived.n - 1;
@@ -280,19 +225,14 @@ static int derived(Planner *p, const Lowered *low, uint32_t arg) {
   q.tail = &plan->steps;
   EntryPlan made = {.plan = plan, .arena = sym_int(p->syms, 0), .lower_bound = sym_int(p->syms, 0)};
   q.out = &made;
-  memset(&q.slot_of, 0, sizeof q.slot_of);
-  memset(&q.touched, 0, sizeof q.touched);
+  memset(&q.life, 0, sizeof q.life);
   int *bufs = ARENA_ARRAY(p->arena, int, k->nparams);
   for (int i = 0; i < k->nparams; i++) {
     bufs[i] = -1;
     if (low->args.at[i].kind == ARG_NODE && low->args.at[i].node == a->node && !low->args.at[i].out) bufs[i] = add_buffer(&q, "w", BUF_IN, c->dtype, k->bufs.at[i].dim, k->bufs.at[i].rank, BIND_CELL, cell);
     if (i == (int)arg) {
       bufs[i] = add_buffer(&q, "panels", BUF_OUT, k->bufs.at[i].dtype, k->bufs.at[i].dim, k->bufs.at[i].rank, BIND_DERIVED, index);
-      LoopBuf *b = &plan->bufs.at[bufs[i]];
-      b->layout = k->bufs.at[i].layout;
-      b->panel_axis = k->bufs.at[i].panel_axis;
-      b->width = k->bufs.at[i].width;
-      b->align = k->bufs.at[i].align;
+      copy_layout(&plan->bufs.at[bufs[i]], &k->bufs.at[i]);
     }
   }
   plan->nparams = (int)plan->bufs.n;
@@ -317,44 +257,296 @@ static Id cell_node(const Graph *g, int cell) {
 }
 
 static int store_buffer(Planner *p, const Store *s) {
-  if (s->input >= 0) return leaf_buffer(p, s->old);
   if (s->old) return leaf_buffer(p, s->old);
   const Cell *c = &p->unit->program->cells.at[s->cell];
-  for (uint32_t i = 0; i < p->out->binds.n; i++)
-    if (p->out->binds.at[i].kind == BIND_CELL && p->out->binds.at[i].index == s->cell) return (int)i;
-  return add_buffer(p, arena_printf(p->arena, "c%d", s->cell), BUF_INOUT, c->dtype, c->shape, c->rank, BIND_CELL, s->cell);
+  int b = bound_buffer(p, BIND_CELL, s->cell);
+  return b >= 0 ? b : add_buffer(p, arena_printf(p->arena, "c%d", s->cell), BUF_INOUT, c->dtype, c->shape, c->rank, BIND_CELL, s->cell);
 }
 
+/* ---- memory --------------------------------------------------------------------------------------------------------------- */
+
+/* Dimensions at which sizes are compared where they cannot be decided: the bound, where it is small, else 64 or the least. */
+static bool typical(void *ctx, const char *name, int64_t *value) {
+  const Plan *plan = ctx;
+  for (uint32_t i = 0; i < plan->dims.n; i++) {
+    const Dim *d = &plan->dims.at[i];
+    if (strcmp(d->name, name)) continue;
+    *value = d->hi <= 65536 ? d->hi : d->lo > 64 ? d->lo : 64;
+    return true;
+  }
+  return false;
+}
+
+static bool at_most(const Planner *p, Sym a, Sym b) { return sym_decide(p->facts, SYM_LE, a, b) == 1; }
+static bool meet(const Life *x, const Life *y) { return x->from <= y->to && y->from <= x->to; }
+
+/* Where in a slot a buffer of so many bytes fits: at its start or behind a buffer that is alive at the same time. 0 is
+ * nowhere. *grows: the slot is free, but may have to grow. */
+static Sym room_in(const Planner *p, int slot, const Life *x, Sym bytes, bool *grows) {
+  bool alone = true;
+  Sym start = sym_int(p->syms, 0);
+  for (int c = -1; c < (int)p->life.n; c++) {
+    if (c >= 0 && (p->life.at[c].slot != slot || !meet(x, &p->life.at[c]))) continue;
+    Sym at = c < 0 ? start : p->life.at[c].end, end = sym_add(p->syms, at, bytes);
+    bool fits = at_most(p, end, p->slots.at[slot].bytes);
+    for (uint32_t i = 0; i < p->life.n && (fits || alone); i++) {
+      const Life *y = &p->life.at[i];
+      if (y->slot != slot || !meet(x, y)) continue;
+      alone = false;
+      fits = fits && (at_most(p, end, y->at) || at_most(p, y->end, at));
+    }
+    if (fits) return at;
+  }
+  *grows = alone;
+  return alone ? start : 0;
+}
+
+static void take_slot(Planner *p, int b, int64_t sample) {
+  Sym bytes = buffer_bytes(p, &p->plan->bufs.at[b]), at = 0;
+  Life *life = &p->life.at[b];
+  int best = -1;
+  bool best_grows = false;
+  for (uint32_t i = 0; i < p->slots.n; i++) { /* the smallest that is large enough, before one that may grow */
+    bool grows = false;
+    Sym here = room_in(p, (int)i, life, bytes, &grows);
+    if (!here || (best >= 0 && (grows > best_grows || (grows == best_grows && p->slots.at[i].sample >= p->slots.at[best].sample)))) continue;
+    best = (int)i;
+    best_grows = grows;
+    at = here;
+  }
+  if (best < 0) {
+    vec_push(p->arena, &p->slots, (Slot){bytes, sample});
+    best = (int)p->slots.n - 1;
+    at = sym_int(p->syms, 0);
+  }
+  Slot *s = &p->slots.at[best];
+  if (best_grows) s->bytes = at_most(p, s->bytes, bytes) ? bytes : sym_op(p->syms, SYM_MAX, s->bytes, bytes);
+  life->slot = best;
+  life->at = at;
+  life->end = sym_add(p->syms, at, sym_round_up(p->syms, bytes, sym_int(p->syms, 64)));
+}
+
+/* Buffers from the largest to the smallest take slots; then slots lie one behind the other, each a multiple of 64 bytes. */
 static void plan_offsets(Planner *p) {
+  uint32_t n = p->plan->bufs.n;
+  int64_t *sample = ARENA_ARRAY(p->arena, int64_t, n + 1);
+  bool *placed = ARENA_ARRAY(p->arena, bool, n + 1);
+  for (uint32_t i = 0; i < n; i++) {
+    placed[i] = p->out->binds.at[i].kind != BIND_ARENA;
+    if (!placed[i] && !sym_eval(p->syms, buffer_bytes(p, &p->plan->bufs.at[i]), typical, p->plan, &sample[i])) sample[i] = INT64_MAX;
+  }
+  for (;;) {
+    int most = -1;
+    for (uint32_t i = 0; i < n; i++)
+      if (!placed[i] && (most < 0 || sample[i] > sample[most])) most = (int)i;
+    if (most < 0) break;
+    placed[most] = true;
+    take_slot(p, most, sample[most]);
+  }
   Sym at = sym_int(p->syms, 0);
   Sym *offset = ARENA_ARRAY(p->arena, Sym, p->slots.n + 1);
   for (uint32_t i = 0; i < p->slots.n; i++) {
     offset[i] = at;
-    at = sym_add(p->syms, at, p->slots.at[i].size);
+    at = sym_add(p->syms, at, sym_round_up(p->syms, p->slots.at[i].bytes, sym_int(p->syms, 64)));
   }
-  for (uint32_t i = 0; i < p->plan->bufs.n; i++)
-    if (p->slot_of.at[i] >= 0) p->plan->bufs.at[i].at = offset[p->slot_of.at[i]];
+  for (uint32_t i = 0; i < n; i++)
+    if (p->life.at[i].slot >= 0) p->plan->bufs.at[i].at = sym_add(p->syms, offset[p->life.at[i].slot], p->life.at[i].at);
   p->out->arena = at;
 }
 
-/* Parameters come first in a plan: the buffers in the arena move behind them. */
-static void params_first(Planner *p) {
-  uint32_t n = p->plan->bufs.n, k = 0;
-  int *to = ARENA_ARRAY(p->arena, int, n + 1);
+/* The most bytes alive at one launch, scratch too: no plan with these kernels in this order can use less. */
+static Sym lower_bound(const Planner *p) {
+  Vec(Sym) most = {0}; /* none known to be at most another */
+  for (int k = 0; k <= (int)p->out->groups->at.n; k++) {
+    Sym sum = sym_int(p->syms, 0);
+    for (uint32_t i = 0; i < p->life.n; i++)
+      if (p->life.at[i].slot >= 0 && p->life.at[i].from <= k && k <= p->life.at[i].to) sum = sym_add(p->syms, sum, buffer_bytes(p, &p->plan->bufs.at[i]));
+    bool less = false;
+    for (uint32_t i = 0; i < most.n && !less; i++) less = at_most(p, sum, most.at[i]);
+    if (less) continue;
+    uint32_t kept = 0;
+    for (uint32_t i = 0; i < most.n; i++)
+      if (!at_most(p, most.at[i], sum)) most.at[kept++] = most.at[i];
+    most.n = kept;
+    vec_push(p->arena, &most, sum);
+  }
+  Sym bound = most.at[0];
+  for (uint32_t i = 1; i < most.n; i++) bound = sym_op(p->syms, SYM_MAX, bound, most.at[i]);
+  return bound;
+}
+
+/* ---- what steps use ------------------------------------------------------------------------------------------------------- */
+
+/* Which views of a launch or copy are read and written. */
+static void step_uses(const Planner *p, const Step *s, bool **read, bool **write) {
+  const Kernel *k = s->kind == STEP_LAUNCH ? p->level->module->kernels.at[s->kernel] : NULL;
+  uint32_t n = k ? k->bufs.n : 2;
+  *read = ARENA_ARRAY(p->arena, bool, n);
+  *write = ARENA_ARRAY(p->arena, bool, n);
+  if (k) loop_uses(k, k->stages.at[s->stage], *read, *write);
+  else if (s->kind == STEP_COPY) (*write)[0] = (*read)[1] = true;
+}
+
+/* ---- barriers ------------------------------------------------------------------------------------------------------------- */
+
+typedef struct Touch { /* of a buffer of the plan by a step */
+  int buf;
+  bool stored;
+  const Step *step;
+  int view;
+} Touch;
+
+/* Whether two buffers may share memory: places of one slot that are not known to be apart, or one binding. */
+static bool same_memory(const Planner *p, int a, int b) {
+  PlanBind x = p->out->binds.at[a], y = p->out->binds.at[b];
+  if (x.kind != y.kind || x.kind != BIND_ARENA) return x.kind == y.kind && x.index == y.index;
+  const Life *s = &p->life.at[a], *t = &p->life.at[b];
+  return s->slot == t->slot && !at_most(p, s->end, t->at) && !at_most(p, t->end, s->at);
+}
+
+typedef struct Own { /* whether all accesses to buffer `buf` are at the task's own leading index */
+  const Kernel *k;
+  const Stage *st;
+  SymTab *syms;
+  uint32_t buf;
+  bool own;
+} Own;
+
+static bool is_one(SymTab *t, Sym s) {
+  int64_t k;
+  return sym_is_int(t, s, &k) && k == 1;
+}
+
+/* The axes of the stage (but those of size 1) are the first indices of the place, in order. */
+static void own_place(Own *o, const Ex *index, int n) {
+  const LoopBuf *b = &o->k->bufs.at[o->buf];
+  int d = 0;
+  for (int a = 0; a < o->st->naxes; a++) {
+    if (is_one(o->syms, o->st->extent[a])) continue;
+    while (d < n && is_one(o->syms, b->dim[d])) d++;
+    const Expr *x = d < n ? ex_at(o->k, index[d]) : NULL;
+    o->own &= x && x->op == OP_VAR && x->ref == o->st->axis[a];
+    d++;
+  }
+}
+
+static void own_ex(Own *o, Ex e) {
+  if (!e) return;
+  const Expr *x = ex_at(o->k, e);
+  if (x->op == OP_LOAD && x->ref == o->buf) own_place(o, &o->k->arg.at[x->in], x->nin);
+  for (int i = 0; i < x->nin; i++) own_ex(o, o->k->arg.at[x->in + (uint32_t)i]);
+  own_ex(o, x->mask);
+  own_ex(o, x->other);
+}
+
+static void own_block(Own *o, const Stmt *s) {
+  for (; s && o->own; s = s->next) {
+    own_ex(o, s->value);
+    own_ex(o, s->mask);
+    own_ex(o, s->lo);
+    own_ex(o, s->hi);
+    for (int i = 0; i < s->nindex; i++) own_ex(o, s->index[i]);
+    if (s->kind == STMT_STORE && s->ref == o->buf) own_place(o, s->index, s->nindex);
+    own_block(o, s->body);
+    own_block(o, s->other);
+  }
+}
+
+/* Whether task number i of both steps touches part i of this buffer and no other. A thread takes the same numbers of both
+ * (design: equal numbers of tasks are one partition), so that no barrier is needed between them. */
+static bool same_tasks(const Planner *p, const Touch *x, const Touch *y) {
+  const Touch *both[2] = {x, y};
+  const Stage *st[2];
+  const LoopBuf *b[2];
+  if (x->buf != y->buf) return false;
+  for (int i = 0; i < 2; i++) {
+    const Step *s = both[i]->step;
+    if (s->kind != STEP_LAUNCH || s->serial) return false;
+    const Kernel *k = p->level->module->kernels.at[s->kernel];
+    st[i] = k->stages.at[s->stage];
+    b[i] = &k->bufs.at[both[i]->view];
+    Own o = {k, st[i], p->syms, (uint32_t)both[i]->view, b[i]->layout == LAYOUT_ROWS};
+    own_block(&o, st[i]->body);
+    if (!o.own) return false;
+  }
+  if (b[0]->rank != b[1]->rank || memcmp(b[0]->dim, b[1]->dim, (size_t)b[0]->rank * sizeof(Sym))) return false;
+  int i = 0, j = 0;
+  for (;; i++, j++) { /* the same axes, but for those of size 1 */
+    while (i < st[0]->naxes && is_one(p->syms, st[0]->extent[i])) i++;
+    while (j < st[1]->naxes && is_one(p->syms, st[1]->extent[j])) j++;
+    if (i == st[0]->naxes || j == st[1]->naxes) return i == st[0]->naxes && j == st[1]->naxes;
+    if (st[0]->extent[i] != st[1]->extent[j]) return false;
+  }
+}
+
+/* A launch that reads what only a commit has stored is skipped with it: after a failure nothing would be there. */
+static void spread_commits(Planner *p) {
+  bool *skipped = ARENA_ARRAY(p->arena, bool, p->plan->bufs.n + 1);
+  for (Step *s = p->plan->steps; s; s = s->next) {
+    bool *read, *write;
+    step_uses(p, s, &read, &write);
+    for (int i = 0; i < s->nviews; i++) s->commit |= s->views[i].buf >= 0 && read[i] && skipped[s->views[i].buf];
+    for (int i = 0; i < s->nviews; i++) {
+      int b = s->views[i].buf;
+      if (b < 0 || !write[i]) continue;
+      BindKind kind = p->out->binds.at[b].kind;
+      skipped[b] = s->commit && (kind == BIND_ARENA || kind == BIND_OUTPUT);
+    }
+  }
+}
+
+/* A barrier before each step that meets an earlier one in memory, one of them storing, in another task. */
+static void put_barriers(Planner *p) {
+  Vec(Touch) since = {0}; /* the last barrier */
+  for (Step **at = &p->plan->steps; *at; at = &(*at)->next) {
+    Step *s = *at;
+    bool clash = false;
+    uint32_t before = since.n;
+    bool *read, *write;
+    step_uses(p, s, &read, &write);
+    for (int i = 0; i < s->nviews; i++)
+      if (s->views[i].buf >= 0) vec_push(p->arena, &since, (Touch){s->views[i].buf, write[i], s, i});
+    for (uint32_t i = before; i < since.n; i++)
+      for (uint32_t j = 0; j < before; j++) {
+        const Touch *x = &since.at[i], *y = &since.at[j];
+        clash |= (x->stored || y->stored) && same_memory(p, x->buf, y->buf) && !same_tasks(p, x, y);
+      }
+    if (!clash) continue;
+    Step *b = ARENA_NEW(p->arena, Step);
+    b->kind = STEP_BARRIER;
+    b->next = s;
+    *at = b;
+    at = &b->next;
+    memmove(since.at, since.at + before, (since.n - before) * sizeof *since.at);
+    since.n -= before;
+  }
+}
+
+/* ---- the entry ------------------------------------------------------------------------------------------------------------ */
+
+static int64_t buffer_order(PlanBind b) { return ((int64_t)(b.kind == BIND_ARENA ? 1000 : b.kind) << 32) + b.index; }
+
+/* Buffers by kind and number, so that plans read alike: parameters first, those of the arena last, as they came. */
+static void sort_buffers(Planner *p) {
+  uint32_t n = p->plan->bufs.n;
+  int *order = ARENA_ARRAY(p->arena, int, n + 1), *to = ARENA_ARRAY(p->arena, int, n + 1);
   LoopBuf *bufs = ARENA_ARRAY(p->arena, LoopBuf, n + 1);
   PlanBind *binds = ARENA_ARRAY(p->arena, PlanBind, n + 1);
-  for (int arena = 0; arena < 2; arena++)
-    for (uint32_t i = 0; i < n; i++)
-      if ((p->out->binds.at[i].kind == BIND_ARENA) == arena) {
-        bufs[k] = p->plan->bufs.at[i];
-        binds[k] = p->out->binds.at[i];
-        to[i] = (int)k++;
-      }
-  p->plan->nparams = 0;
   for (uint32_t i = 0; i < n; i++) {
-    p->plan->bufs.at[i] = bufs[i];
-    p->out->binds.at[i] = binds[i];
-    p->plan->nparams += binds[i].kind != BIND_ARENA;
+    uint32_t k = i;
+    for (; k && buffer_order(p->out->binds.at[order[k - 1]]) > buffer_order(p->out->binds.at[i]); k--) order[k] = order[k - 1];
+    order[k] = (int)i;
+  }
+  for (uint32_t k = 0; k < n; k++) {
+    bufs[k] = p->plan->bufs.at[order[k]];
+    binds[k] = p->out->binds.at[order[k]];
+    to[order[k]] = (int)k;
+  }
+  p->plan->nparams = 0;
+  for (uint32_t k = 0; k < n; k++) {
+    p->plan->bufs.at[k] = bufs[k];
+    p->out->binds.at[k] = binds[k];
+    p->plan->nparams += binds[k].kind != BIND_ARENA;
   }
   for (Step *s = p->plan->steps; s; s = s->next)
     for (int i = 0; i < s->nviews; i++)
@@ -391,54 +583,71 @@ static int choose_home(Planner *p, int k, Id v, const Stores *stores, bool *comm
   return arena_buffer(p, arena_printf(p->arena, "t%u", v), graph_dtype(g, v), graph_shape(g, v), graph_rank(g, v), k, p->last_use[v]);
 }
 
+static int random_buffer(Planner *p) {
+  Sym four = sym_int(p->syms, 4);
+  int b = bound_buffer(p, BIND_RANDOM, 0);
+  p->out->random = true;
+  return b >= 0 ? b : add_buffer(p, "rng", BUF_IN, DT_U32, &four, 1, BIND_RANDOM, 0);
+}
+
+/* Memory that only kernels know, laid out as parameter `arg` of the kernel says: scratch, or panels made by `prepare`. */
+static int private_buffer(Planner *p, int k, const Lowered *low, uint32_t arg) {
+  const LoopBuf *b = &p->level->module->kernels.at[low->kernel]->bufs.at[arg];
+  int to;
+  if (low->args.at[arg].kind == ARG_SCRATCH)
+    to = arena_buffer(p, arena_printf(p->arena, "s%d_%u", k, arg), b->dtype, b->dim, b->rank, k, k);
+  else {
+    int index = derived(p, low, arg);
+    to = bound_buffer(p, BIND_DERIVED, index);
+    if (to < 0) to = add_buffer(p, arena_printf(p->arena, "d%d", index), BUF_IN, b->dtype, b->dim, b->rank, BIND_DERIVED, index);
+  }
+  copy_layout(&p->plan->bufs.at[to], b);
+  return to;
+}
+
+static int arg_buffer(Planner *p, int k, const Lowered *low, uint32_t arg) {
+  const LowArg *a = &low->args.at[arg];
+  switch (a->kind) {
+  case ARG_NODE: return !a->out && group_leaf(p->g, a->node) ? leaf_buffer(p, a->node) : p->home[a->node];
+  case ARG_RANDOM: return random_buffer(p);
+  default: return private_buffer(p, k, low, arg);
+  }
+}
+
+/* Whether group k is an update at a place known at run time that stores over the old value. */
+static bool updates_in_place(const Planner *p, int k) {
+  Id v = p->out->groups->at.at[k].anchor;
+  if (!v || graph_op(p->g, v) != OP_DYNAMIC_UPDATE) return false;
+  Id old = graph_in(p->g, v)[0];
+  return group_leaf(p->g, old) && p->home[v] == p->home[old];
+}
+
 static void plan_group(Planner *p, int k, const Stores *stores) {
-  const Graph *g = p->g;
   Lowered *low = &p->out->kernels.at[k];
   Kernel *kernel = p->level->module->kernels.at[low->kernel];
-  int *bufs = ARENA_ARRAY(p->arena, int, low->args.n);
-  bool commit = false, dynamic_in_place = false;
-  for (uint32_t i = 0; i < low->args.n; i++) {
+  uint32_t n = low->args.n;
+  int *bufs = ARENA_ARRAY(p->arena, int, n);
+  bool *read = ARENA_ARRAY(p->arena, bool, kernel->bufs.n), *write = ARENA_ARRAY(p->arena, bool, kernel->bufs.n);
+  bool *used = ARENA_ARRAY(p->arena, bool, n + 1), *skipped = ARENA_ARRAY(p->arena, bool, low->stages.n + 1), commit = false;
+  for (uint32_t i = 0; i < n; i++) {
     const LowArg *a = &low->args.at[i];
-    const LoopBuf *b = &kernel->bufs.at[i];
-    if (a->kind == ARG_NODE && !a->out) bufs[i] = group_leaf(g, a->node) ? leaf_buffer(p, a->node) : p->home[a->node];
-    else if (a->kind == ARG_NODE) {
-      if (p->home[a->node] < 0) p->home[a->node] = choose_home(p, k, a->node, stores, &commit);
-      bufs[i] = p->home[a->node];
-    } else if (a->kind == ARG_RANDOM) {
-      Sym four = sym_int(p->syms, 4);
-      bufs[i] = -1;
-      for (uint32_t j = 0; j < p->out->binds.n; j++)
-        if (p->out->binds.at[j].kind == BIND_RANDOM) bufs[i] = (int)j;
-      if (bufs[i] < 0) bufs[i] = add_buffer(p, "rng", BUF_IN, DT_U32, &four, 1, BIND_RANDOM, 0);
-      p->out->random = true;
-    } else {
-      Sym shape[LOOP_RANK];
-      scratch_bytes(b, shape, p->syms);
-      if (a->kind == ARG_SCRATCH) bufs[i] = arena_buffer(p, arena_printf(p->arena, "s%d_%u", k, i), b->dtype, shape, b->rank, k, k);
-      else {
-        int index = derived(p, low, i);
-        bufs[i] = add_buffer(p, arena_printf(p->arena, "d%d_%u", k, i), BUF_IN, b->dtype, shape, b->rank, BIND_DERIVED, index);
-      }
-      LoopBuf *to = &p->plan->bufs.at[bufs[i]];
-      memcpy(to->dim, b->dim, sizeof to->dim);
-      to->layout = b->layout;
-      to->panel_axis = b->panel_axis;
-      to->width = b->width;
-      to->align = b->align;
-    }
-  }
-  for (uint32_t i = 0; i < low->args.n; i++)  /* one memory under two names: said in the kernel */
-    for (uint32_t j = 0; j < low->args.n; j++)
-      if (low->args.at[i].kind == ARG_NODE && low->args.at[i].out && !low->args.at[j].out && bufs[i] == bufs[j]) kernel->bufs.at[i].inplace = (int)j;
-  if (p->out->groups->at.at[k].kind == GROUP_NEST && graph_op(g, p->out->groups->at.at[k].anchor) == OP_DYNAMIC_UPDATE) {
-    Id v = p->out->groups->at.at[k].anchor, x = graph_in(g, v)[0];
-    dynamic_in_place = group_leaf(g, x) && p->home[v] == p->home[x];
+    if (a->kind == ARG_NODE && a->out && p->home[a->node] < 0) p->home[a->node] = choose_home(p, k, a->node, stores, &commit);
   }
   for (uint32_t i = 0; i < low->stages.n; i++) {
     const LowStage *s = &low->stages.at[i];
-    if (s->prepares || (s->copies && dynamic_in_place)) continue;
-    add_launch(p, low, s, bufs, commit);
+    skipped[i] = s->prepares || (s->copies && updates_in_place(p, k));
+    if (skipped[i]) continue;
+    loop_uses(kernel, kernel->stages.at[s->stage], read, write);
+    for (uint32_t j = 0; j < n; j++) used[j] |= read[j] || write[j];
   }
+  for (uint32_t i = 0; i < n; i++) bufs[i] = used[i] || low->args.at[i].kind == ARG_PACKED ? arg_buffer(p, k, low, i) : -1;
+  for (uint32_t i = 0; i < n; i++) /* one memory under two names: said in the kernel */
+    for (uint32_t j = 0; j < n; j++) {
+      const LowArg *a = &low->args.at[i];
+      if (a->kind == ARG_NODE && a->out && !low->args.at[j].out && bufs[i] >= 0 && bufs[i] == bufs[j]) kernel->bufs.at[i].inplace = (int)j;
+    }
+  for (uint32_t i = 0; i < low->stages.n; i++)
+    if (!skipped[i]) add_launch(p, low, &low->stages.at[i], bufs, commit);
   p->out->fails |= low->fails;
 }
 
@@ -465,25 +674,8 @@ static void plan_copies(Planner *p, const Stores *stores) {
   for (uint32_t i = 0; i < stores->n; i++) {
     if (stores->at[i].value == stores->at[i].old) continue;
     int to = store_buffer(p, &stores->at[i]);
-    if (!same_memory(p, to, from[i])) add_copy(p, to, from[i], true);
+    if (to != from[i]) add_copy(p, to, from[i], true);
   }
-}
-
-/* The most bytes of values (not scratch) alive at one launch: no plan can use less. */
-static Sym lower_bound(const Planner *p) {
-  const Groups *gs = p->out->groups;
-  Sym most = sym_int(p->syms, 0);
-  for (uint32_t k = 0; k < gs->at.n; k++) {
-    Sym sum = sym_int(p->syms, 0);
-    for (uint32_t i = 0; i <= k; i++)
-      for (uint32_t j = 0; j < gs->at.at[i].outputs.n; j++) {
-        Id v = gs->at.at[i].outputs.at[j];
-        if (p->out->binds.at[p->home[v]].kind != BIND_ARENA || p->last_use[v] < (int)k) continue;
-        sum = sym_add(p->syms, sum, bytes_of(p, graph_dtype(p->g, v), graph_shape(p->g, v), graph_rank(p->g, v)));
-      }
-    if (sym_decide(p->facts, SYM_LE, sum, most) != 1) most = sym_decide(p->facts, SYM_LE, most, sum) == 1 ? sum : sym_op(p->syms, SYM_MAX, most, sum);
-  }
-  return most;
 }
 
 static bool output_read(const Planner *p, int buf) {
@@ -532,7 +724,9 @@ static bool plan_entry(Unit *unit, LevelUnit *lv, const Entry *e, EntryPlan *out
     if (out->binds.at[i].kind == BIND_OUTPUT && !output_read(&p, (int)i)) p.plan->bufs.at[i].kind = BUF_OUT;
   plan_offsets(&p);
   out->lower_bound = lower_bound(&p);
-  params_first(&p);
+  spread_commits(&p);
+  put_barriers(&p);
+  sort_buffers(&p);
   vec_push(p.arena, &lv->module->plans, p.plan);
   PlanEntry *pe = ARENA_NEW(p.arena, PlanEntry);
   pe->name = e->name;

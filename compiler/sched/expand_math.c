@@ -2,37 +2,64 @@
 #include <math.h>
 
 /* Coefficients: own fits (weighted least squares on Chebyshev nodes in 60 digits), ascending powers. */
-static const double EXP32[] = {0x1.fffffcp-2, 0x1.555490p-3, 0x1.5558fep-5, 0x1.123b0ep-7, 0x1.6a1d9cp-10}; /* (e^r - 1 - r) / r^2 */
-static const double EXP64[] = {0x1p-1, 0x1.555555555555bp-3, 0x1.5555555555501p-5, 0x1.111111110ebc4p-7, 0x1.6c16c16c30b15p-10, 0x1.a01a01b3ba430p-13,
-                               0x1.a01a01354cea5p-16, 0x1.71ddef892c853p-19, 0x1.27e5b5bf2fa67p-22, 0x1.af6cf31b25019p-26, 0x1.1e3c73b73b92ap-29};
-static const double LOG32[] = {0x1.555548p-2, -0x1.000006p-2, 0x1.99a4dcp-3, -0x1.555cccp-3, 0x1.233502p-3, -0x1.fc1098p-4, 0x1.e7019cp-4,
-                               -0x1.de9eb2p-4, 0x1.14a180p-4}; /* (log(1 + f) - f + f^2 / 2) / f^3 */
-static const double LOG64[] = {0x1.5555555555555p-1, 0x1.9999999999e01p-2, 0x1.249249242b0f3p-2, 0x1.c71c725939825p-3, 0x1.745cde22aaa65p-3,
-                               0x1.3b20aed5e19e3p-3, 0x1.0f5c7e6d202c4p-3, 0x1.0f65be7792679p-3}; /* (log((1 + s) / (1 - s)) - 2 s) / s^3 in s^2 */
-static const double TANH32[] = {-0x1.55552ep-2, 0x1.110642p-3, -0x1.b81d5ep-5, 0x1.5155c6p-6, -0x1.722236p-8}; /* (tanh(x) - x) / x^3 in x^2 */
-static const double ERF32[] = {0x1.06eba8p-3, -0x1.812742p-2, 0x1.ce2de2p-4, -0x1.b80b0cp-6, 0x1.54a480p-8, -0x1.a8fbe2p-11, 0x1.5892d8p-14}; /* erf(x) / x - 1 in x^2 */
-static const double LOGERFC32[] = {0x1.7bea94p-13, -0x1.2129eep+0, -0x1.443dd0p-1, -0x1.bbcc6cp-4, 0x1.9c4a34p-6, -0x1.12783cp-8, 0x1.cb4118p-12, -0x1.67076ep-16};
-static const double ERF64[] = {0x1.06eba8214db69p-3, -0x1.812746b0379e7p-2, 0x1.ce2f21a042bdep-4, -0x1.b82ce312889bep-6, 0x1.565bcd0e650c1p-8,
-                               -0x1.c02db3feed242p-11, 0x1.f9a326c26c1b2p-14, -0x1.f4d2561f99d64p-17, 0x1.b9e650de20161p-20, -0x1.5f6d94d88ffb1p-23,
-                               0x1.fc4375f026b28p-27, -0x1.4e60f92a3ea4dp-30, 0x1.7f0951605694bp-34, -0x1.29bdf99d48031p-38};
-static const double ERFC64[] = {0x1.afbb3f3b7343bp-3, -0x1.7ca88dec217a6p-2, 0x1.01c11a735cd98p-2, -0x1.0011543716c60p-3, 0x1.470ba1f67f3c8p-5, -0x1.05bb2fe5d0759p-8,
-                                -0x1.5a5716d3b9a0ap-9, 0x1.cb3b613d8a99bp-11, 0x1.def2cee0ab498p-13, -0x1.0e4606b18771bp-13, -0x1.1eb7d932bd759p-15, 0x1.38505c6ce3b67p-16,
-                                0x1.f841bebcb6e5dp-18, -0x1.4d5b4fe9ba07ap-19, -0x1.2c2426d8d13d0p-19, -0x1.fd5f344a2edb2p-22}; /* e^(x^2) erfc(x) in (x - 2.5) / (x + 2.5) */
-static const double SIN32[] = {-0x1.5555554c9859fp-3, 0x1.1111087de2a5ap-7, -0x1.a00f89d6db56cp-13, 0x1.6cd393737e7c4p-19}; /* (sin(r) - r) / r^3 in r^2 */
-static const double COS32[] = {0x1.5555554f34a6ap-5, -0x1.6c16b87d0236dp-10, 0x1.a0110dbe2b734p-16, -0x1.2427048b6a000p-22}; /* (cos(r) - 1 + r^2 / 2) / r^4 */
-static const double SIN64[] = {-0x1.5555555555555p-3, 0x1.111111111110bp-7, -0x1.a01a01a018a78p-13, 0x1.71de3a53309f6p-19, -0x1.ae64528c9a7b5p-26,
-                               0x1.61208b2855401p-33, -0x1.aaa179c5dd3edp-41};
-static const double COS64[] = {0x1.5555555555555p-5, -0x1.6c16c16c16c10p-10, 0x1.a01a01a018d89p-16, -0x1.27e4fb75f6f30p-22, 0x1.1eed8c9c4aab4p-29,
-                               -0x1.93932fd84a010p-37, 0x1.aac1dc279eb03p-45};
+static const double EXP32[] = {0x1.fffffcp-2, 0x1.555490p-3, 0x1.5558fep-5, 0x1.123b0ep-7,
+                               0x1.6a1d9cp-10}; /* (e^r - 1 - r) / r^2 */
+static const double EXP64[] = {0x1p-1,
+                               0x1.555555555555bp-3,
+                               0x1.5555555555501p-5,
+                               0x1.111111110ebc4p-7,
+                               0x1.6c16c16c30b15p-10,
+                               0x1.a01a01b3ba430p-13,
+                               0x1.a01a01354cea5p-16,
+                               0x1.71ddef892c853p-19,
+                               0x1.27e5b5bf2fa67p-22,
+                               0x1.af6cf31b25019p-26,
+                               0x1.1e3c73b73b92ap-29};
+static const double LOG32[] = {
+    0x1.555548p-2,  -0x1.000006p-2, 0x1.99a4dcp-3,  -0x1.555cccp-3, 0x1.233502p-3,
+    -0x1.fc1098p-4, 0x1.e7019cp-4,  -0x1.de9eb2p-4, 0x1.14a180p-4}; /* (log(1 + f) - f + f^2 / 2) / f^3 */
+static const double LOG64[] = {
+    0x1.5555555555555p-1, 0x1.9999999999e01p-2, 0x1.249249242b0f3p-2, 0x1.c71c725939825p-3, 0x1.745cde22aaa65p-3,
+    0x1.3b20aed5e19e3p-3, 0x1.0f5c7e6d202c4p-3, 0x1.0f65be7792679p-3}; /* (log((1 + s) / (1 - s)) - 2 s) / s^3 in s^2 */
+static const double TANH32[] = {-0x1.55552ep-2, 0x1.110642p-3, -0x1.b81d5ep-5, 0x1.5155c6p-6,
+                                -0x1.722236p-8}; /* (tanh(x) - x) / x^3 in x^2 */
+static const double ERF32[] = {0x1.06eba8p-3, -0x1.812742p-2,  0x1.ce2de2p-4, -0x1.b80b0cp-6,
+                               0x1.54a480p-8, -0x1.a8fbe2p-11, 0x1.5892d8p-14}; /* erf(x) / x - 1 in x^2 */
+static const double LOGERFC32[] = {0x1.7bea94p-13, -0x1.2129eep+0, -0x1.443dd0p-1, -0x1.bbcc6cp-4,
+                                   0x1.9c4a34p-6,  -0x1.12783cp-8, 0x1.cb4118p-12, -0x1.67076ep-16};
+static const double ERF64[] = {0x1.06eba8214db69p-3,   -0x1.812746b0379e7p-2,  0x1.ce2f21a042bdep-4,
+                               -0x1.b82ce312889bep-6,  0x1.565bcd0e650c1p-8,   -0x1.c02db3feed242p-11,
+                               0x1.f9a326c26c1b2p-14,  -0x1.f4d2561f99d64p-17, 0x1.b9e650de20161p-20,
+                               -0x1.5f6d94d88ffb1p-23, 0x1.fc4375f026b28p-27,  -0x1.4e60f92a3ea4dp-30,
+                               0x1.7f0951605694bp-34,  -0x1.29bdf99d48031p-38};
+static const double ERFC64[] = {0x1.afbb3f3b7343bp-3,   -0x1.7ca88dec217a6p-2,  0x1.01c11a735cd98p-2,
+                                -0x1.0011543716c60p-3,  0x1.470ba1f67f3c8p-5,   -0x1.05bb2fe5d0759p-8,
+                                -0x1.5a5716d3b9a0ap-9,  0x1.cb3b613d8a99bp-11,  0x1.def2cee0ab498p-13,
+                                -0x1.0e4606b18771bp-13, -0x1.1eb7d932bd759p-15, 0x1.38505c6ce3b67p-16,
+                                0x1.f841bebcb6e5dp-18,  -0x1.4d5b4fe9ba07ap-19, -0x1.2c2426d8d13d0p-19,
+                                -0x1.fd5f344a2edb2p-22}; /* e^(x^2) erfc(x) in (x - 2.5) / (x + 2.5) */
+static const double SIN32[] = {-0x1.5555554c9859fp-3, 0x1.1111087de2a5ap-7, -0x1.a00f89d6db56cp-13,
+                               0x1.6cd393737e7c4p-19}; /* (sin(r) - r) / r^3 in r^2 */
+static const double COS32[] = {0x1.5555554f34a6ap-5, -0x1.6c16b87d0236dp-10, 0x1.a0110dbe2b734p-16,
+                               -0x1.2427048b6a000p-22}; /* (cos(r) - 1 + r^2 / 2) / r^4 */
+static const double SIN64[] = {-0x1.5555555555555p-3, 0x1.111111111110bp-7,   -0x1.a01a01a018a78p-13,
+                               0x1.71de3a53309f6p-19, -0x1.ae64528c9a7b5p-26, 0x1.61208b2855401p-33,
+                               -0x1.aaa179c5dd3edp-41};
+static const double COS64[] = {0x1.5555555555555p-5,   -0x1.6c16c16c16c10p-10, 0x1.a01a01a018d89p-16,
+                               -0x1.27e4fb75f6f30p-22, 0x1.1eed8c9c4aab4p-29,  -0x1.93932fd84a010p-37,
+                               0x1.aac1dc279eb03p-45};
 /* 2/pi in pieces of 28 and of 26 bits, the first just below the point. */
-static const int32_t TWO_OVER_PI_28[] = {170891318, 240010261, 44024437, 131200308, 232525238, 43358524, 70845471, 240214955};
-static const int32_t TWO_OVER_PI_26[] = {42722829, 48555073, 21659401, 56087029, 13858563, 28715353, 38736100, 4324945, 26128250, 62674459, 29957006, 37899730,
-                                         58726692, 49193117, 6588223, 35515164, 46442140, 65964067, 24988590, 54822121, 41009306, 54917092, 5137525, 37323603,
-                                         15192690, 4585659, 58608142, 52426903, 67074070, 25231090, 63202006, 34237727, 28629499, 15891632, 40752081, 37709470,
-                                         25143477, 55737260, 33225084, 24853767, 15195689, 19476134, 50255852, 18845021, 2185228, 50622407};
+static const int32_t TWO_OVER_PI_28[] = {170891318, 240010261, 44024437, 131200308,
+                                         232525238, 43358524,  70845471, 240214955};
+static const int32_t TWO_OVER_PI_26[] = {42722829, 48555073, 21659401, 56087029, 13858563, 28715353, 38736100, 4324945,
+                                         26128250, 62674459, 29957006, 37899730, 58726692, 49193117, 6588223,  35515164,
+                                         46442140, 65964067, 24988590, 54822121, 41009306, 54917092, 5137525,  37323603,
+                                         15192690, 4585659,  58608142, 52426903, 67074070, 25231090, 63202006, 34237727,
+                                         28629499, 15891632, 40752081, 37709470, 25143477, 55737260, 33225084, 24853767,
+                                         15195689, 19476134, 50255852, 18845021, 2185228,  50622407};
 #define COUNT(a) ((int)(sizeof(a) / sizeof *(a)))
 
-/* ---- short words for building ------------------------------------------------------------------------------------------ */
+/* ---- short words for building ----------------------------------------------------------------------------------- */
 typedef struct Math {
   Kernel *k;
   DType d, i; /* the float type, the integer type of its size */
@@ -66,17 +93,20 @@ static Ex horner(Math m, Ex x, const double *c, int n) {
   for (int i = n - 2; i >= 0; i--) r = fma_(m, r, x, num(m, c[i]));
   return r;
 }
-static Ex power_of_two(Math m, Ex i, int plus) { return from_bits(m, shl(m, add(m, i, whole(m, bias(m) + plus)), mantissa(m))); } /* 2^(i + plus), normal */
+static Ex power_of_two(Math m, Ex i, int plus) {
+  return from_bits(m, shl(m, add(m, i, whole(m, bias(m) + plus)), mantissa(m)));
+} /* 2^(i + plus), normal */
 static Ex copysign_(Math m, Ex mag, Ex x) { /* mag >= 0 */
   Ex sign = ex_op2(m.k, OP_AND, to_bits(m, x), whole(m, wide(m) ? INT64_MIN : INT32_MIN));
   return from_bits(m, ex_op2(m.k, OP_OR, to_bits(m, mag), sign));
 }
 
-/* ---- exp ------------------------------------------------------------------------------------------------------------------ */
+/* ---- exp -------------------------------------------------------------------------------------------------------- */
 /* x = n ln 2 + r; n as a float is rounded by adding and taking off a number whose unit is 1. */
 static void reduce_exp(Math m, Ex x, Ex *n, Ex *r) {
   double magic = wide(m) ? 0x1.8p52 : 0x1.8p23;
-  Ex t = fma_(m, x, num(m, wide(m) ? 0x1.71547652b82fep+0 : 0x1.715476p+0), num(m, magic)), f = sub(m, t, num(m, magic));
+  Ex t = fma_(m, x, num(m, wide(m) ? 0x1.71547652b82fep+0 : 0x1.715476p+0), num(m, magic)),
+     f = sub(m, t, num(m, magic));
   *n = sub(m, to_bits(m, t), to_bits(m, num(m, magic)));
   *r = fma_(m, f, num(m, wide(m) ? -0x1.62e42fefp-1 : -0x1.62e4p-1), x);
   *r = fma_(m, f, num(m, wide(m) ? -0x1.473de6af278edp-34 : -0x1.7f7d1cp-20), *r);
@@ -106,7 +136,7 @@ static Ex expm1_(Math m, Ex x) {
   return choose(m, less(m, abs_(m, x), num(m, 0x1p-60)), x, y); /* keeps -0 and denormals */
 }
 
-/* ---- log ------------------------------------------------------------------------------------------------------------------- */
+/* ---- log -------------------------------------------------------------------------------------------------------- */
 /* x = 2^e m with sqrt(1/2) <= m < sqrt(2), x normal. */
 static void reduce_log(Math m, Ex x, Ex *e, Ex *f) {
   int64_t from = wide(m) ? 0x3fe6a09e667f3bcd : 0x3f3504f3;
@@ -116,7 +146,8 @@ static void reduce_log(Math m, Ex x, Ex *e, Ex *f) {
 }
 /* log(1 + f) + e ln 2 + c */
 static Ex log_sum(Math m, Ex e, Ex f, Ex c) {
-  Ex hi = num(m, wide(m) ? 0x1.62e42fefp-1 : 0x1.62e4p-1), lo = num(m, wide(m) ? 0x1.473de6af278edp-34 : 0x1.7f7d1cp-20);
+  Ex hi = num(m, wide(m) ? 0x1.62e42fefp-1 : 0x1.62e4p-1),
+     lo = num(m, wide(m) ? 0x1.473de6af278edp-34 : 0x1.7f7d1cp-20);
   if (wide(m)) {
     Ex s = quo(m, f, add(m, f, num(m, 2))), z = mul(m, s, s), half = mul(m, mul(m, f, num(m, 0.5)), f);
     Ex r = mul(m, z, horner(m, z, LOG64, COUNT(LOG64))), low = mul(m, e, lo);
@@ -139,7 +170,8 @@ static Ex log_(Math m, Ex x) {
   return choose(m, less(m, num(m, 0), x), choose(m, equal(m, x, num(m, INFINITY)), x, r), bad);
 }
 static Ex log1p_(Math m, Ex x) { /* near 0 f is x itself; else 1 + x, with what its rounding lost */
-  Ex near = both(m, less(m, num(m, -0.29), x), less(m, x, num(m, 0.41))), u = add(m, x, num(m, 1)), e, f, zero = num(m, 0);
+  Ex near = both(m, less(m, num(m, -0.29), x), less(m, x, num(m, 0.41))), u = add(m, x, num(m, 1)), e, f,
+     zero = num(m, 0);
   reduce_log(m, u, &e, &f);
   Ex lost = choose(m, less(m, num(m, 1), x), sub(m, num(m, 1), sub(m, u, x)), sub(m, x, sub(m, u, num(m, 1))));
   Ex c = choose(m, near, zero, quo(m, lost, u));
@@ -149,7 +181,7 @@ static Ex log1p_(Math m, Ex x) { /* near 0 f is x itself; else 1 + x, with what 
   return choose(m, less(m, abs_(m, x), num(m, 0x1p-60)), x, r);
 }
 
-/* ---- tanh, sigmoid, erf ------------------------------------------------------------------------------------------------------ */
+/* ---- tanh, sigmoid, erf ----------------------------------------------------------------------------------------- */
 static Ex tanh_(Math m, Ex x) {
   Ex a = abs_(m, x), r;
   if (wide(m)) {
@@ -179,10 +211,10 @@ static Ex erf_(Math m, Ex x) {
   return choose(m, less(m, a, num(m, wide(m) ? 1 : 0.94)), small, copysign_(m, r, x));
 }
 
-/* ---- sin, cos ------------------------------------------------------------------------------------------------------------------ */
+/* ---- sin, cos --------------------------------------------------------------------------------------------------- */
 /* In f64 on every level, without fused operations. Each product of a piece of x and a piece of 2/pi is exact; whole
- * turns (multiples of 4) are taken off it exactly; the rests are added up with their rounding errors. So every finite x is
- * reduced to its quadrant and a rest right to far below an ulp. */
+ * turns (multiples of 4) are taken off it exactly; the rests are added up with their rounding errors. So every finite x
+ * is reduced to its quadrant and a rest right to far below an ulp. */
 static Ex sin_cos(Kernel *k, Ex x, DType d, bool cosine) {
   Math m = {k, DT_F64, DT_I64};
   Ex v = ex_convert(k, DT_F64, x), part[2] = {v, 0}, sum = 0, low = num(m, 0);
@@ -212,7 +244,8 @@ static Ex sin_cos(Kernel *k, Ex x, DType d, bool cosine) {
   r = mul(m, sub(m, r, again), num(m, 0x1.921fb54442d18p+0));
   Ex z = mul(m, r, r);
   Ex s = fma_(m, mul(m, horner(m, z, big ? SIN64 : SIN32, big ? COUNT(SIN64) : COUNT(SIN32)), z), r, r);
-  Ex c = fma_(m, mul(m, z, z), horner(m, z, big ? COS64 : COS32, big ? COUNT(COS64) : COUNT(COS32)), fma_(m, z, num(m, -0.5), num(m, 1)));
+  Ex c = fma_(m, mul(m, z, z), horner(m, z, big ? COS64 : COS32, big ? COUNT(COS64) : COUNT(COS32)),
+              fma_(m, z, num(m, -0.5), num(m, 1)));
   /* quadrant: n mod 4 from the sum's lowest bits */
   Ex q = to_bits(m, add(m, n, num(m, 0x1.8p52)));
   if (cosine) q = add(m, q, whole(m, 1));
@@ -225,8 +258,10 @@ static Ex sin_cos(Kernel *k, Ex x, DType d, bool cosine) {
   return choose(f, less(f, abs_(f, x), num(f, big ? 0x1p-27 : 0x1p-12)), x, y);
 }
 
-/* ---- pow ------------------------------------------------------------------------------------------------------------------------- */
-typedef struct Two { Ex hi, lo; } Two; /* an unevaluated sum */
+/* ---- pow -------------------------------------------------------------------------------------------------------- */
+typedef struct Two {
+  Ex hi, lo;
+} Two; /* an unevaluated sum */
 
 static Two two_sum(Math m, Ex a, Ex b) {
   Ex s = add(m, a, b), t = sub(m, s, a);
@@ -255,7 +290,8 @@ static Two log_two(Math m, Ex x) {
   s.hi = quo(m, f, d.hi);
   Two back = two_product(m, s.hi, d.hi);
   s.lo = quo(m, sub(m, sub(m, sub(m, f, back.hi), back.lo), mul(m, s.hi, d.lo)), d.hi);
-  Two z = two_mul(m, s, s), s3 = two_mul(m, s, z), third = two_mul(m, s3, (Two){num(m, 0x1.5555555555555p-1), num(m, 0x1.5555555555555p-55)});
+  Two z = two_mul(m, s, s), s3 = two_mul(m, s, z),
+      third = two_mul(m, s3, (Two){num(m, 0x1.5555555555555p-1), num(m, 0x1.5555555555555p-55)});
   Ex rest = mul(m, mul(m, mul(m, z.hi, z.hi), s.hi), horner(m, z.hi, LOG64 + 1, COUNT(LOG64) - 1));
   Two sum = two_sum(m, mul(m, s.hi, num(m, 2)), third.hi);
   Ex low = add(m, add(m, sum.lo, mul(m, s.lo, num(m, 2))), add(m, third.lo, rest));
@@ -277,7 +313,8 @@ static Ex pow_float(Kernel *k, Ex x0, Ex y0, DType d) {
     Ex edge = ex_op2(k, OP_OR, equal(m, a, zero), equal(m, a, inf)); /* log is infinite */
     Ex up = ex_op2(k, OP_XOR, equal(m, a, zero), less(m, zero, y));
     r = choose(m, edge, choose(m, up, inf, zero), r);
-  } else r = exp_(m, mul(m, log_(m, a), y));
+  } else
+    r = exp_(m, mul(m, log_(m, a), y));
   r = choose(m, equal(m, a, one), one, r); /* 1^inf */
   Ex half = mul(m, y, num(m, 0.5)), is_whole = equal(m, ex_op1(k, OP_FLOOR, y), y);
   Ex odd = both(m, is_whole, ex_op1(k, OP_NOT, equal(m, ex_op1(k, OP_FLOOR, half), half)));
@@ -302,7 +339,7 @@ static Ex pow_int(Kernel *k, Ex x, Ex y, DType d) {
   return dtype_is_signed(d) ? ex_op3(k, OP_SELECT, ex_op2(k, OP_LESS, y, zero), zero, r) : r;
 }
 
-/* ---- the rewrite -------------------------------------------------------------------------------------------------------------- */
+/* ---- the rewrite ------------------------------------------------------------------------------------------------ */
 static Ex expand(void *ctx, Kernel *k, Ex e) {
   (void)ctx;
   Expr x = *ex_at(k, e);

@@ -151,8 +151,8 @@ static Ex linear_index(Lower *l, const Sym *shape, int rank, const Ex *index) {
   return x;
 }
 
-static bool stored_elsewhere(const Lower *l, Id v) {
-  return group_leaf(l->g, v) || (l->all->groups->stored[v] && l->all->groups->of[v] != l->number);
+bool lower_in_memory(const Lower *l, Id v) { /* a free node that is an output is stored, but nothing waits for it */
+  return group_leaf(l->g, v) || (!group_free(l->g, v) && l->all->groups->stored[v] && l->all->groups->of[v] != l->number);
 }
 
 static Ex pull_reshape(Lower *l, Id v, const Ex *index, int n) {
@@ -170,7 +170,7 @@ static Ex pull_reshape(Lower *l, Id v, const Ex *index, int n) {
     else simple = false;
   }
   if (simple) return lower_pull(l, x, at, rank);
-  if (stored_elsewhere(l, x)) return lower_load(l, x, to, n, index, 0); /* the same memory, seen with the other shape */
+  if (lower_in_memory(l, x)) return lower_load(l, x, to, n, index, 0); /* the same memory, seen with the other shape */
   Ex e = linear_index(l, to, n, index);
   for (i = rank - 1; i >= 0; i--) {
     at[i] = i ? ex_op2(l->k, OP_FLOOR_MOD, e, lower_dim(l, from[i])) : e;
@@ -234,6 +234,20 @@ static Ex pull_gather(Lower *l, Id v, const Ex *index, int n) {
   return lower_pull(l, in[0], at, graph_rank(g, in[0]));
 }
 
+static Ex pull_one_hot(Lower *l, Id v, const Ex *index, int n) {
+  const Graph *g = l->g;
+  Kernel *k = l->k;
+  const Id *in = graph_in(g, v);
+  int axis = (int)graph_attr_int(g, v, "axis"), m = (int)graph_at(g, v)->nin - 2, ri = graph_rank(g, in[1]);
+  Ex where[MAX_RANK], at[MAX_RANK], size = lower_dim(l, graph_shape(g, v)[axis + m - 1]);
+  for (int i = 0; i < ri; i++) where[i] = i < m - 1 ? index[axis + i] : ex_idx(k, 0);
+  for (int i = 0; i < n - m + ri; i++) at[i] = i < axis ? index[i] : i < axis + ri ? where[i - axis] : index[i - ri + m];
+  Ex place = loop_let(k, "i", ex_convert(k, DT_IDX, lower_pull(l, in[m], where, ri)));
+  lower_fail(l, v, ex_op1(k, OP_NOT, in_range(l, place, ex_idx(k, 0), size)));
+  Ex update = lower_pull(l, in[m + 1], at, n - m + ri), hit = ex_op2(k, OP_EQUAL, place, index[axis + m - 1]);
+  return ex_add(k, lower_pull(l, in[0], index, n), ex_op3(k, OP_SELECT, hit, update, lower_zero(l, graph_dtype(g, v))));
+}
+
 static Ex pull_fresh(Lower *l, Id v, const Ex *index, int n) {
   const Graph *g = l->g;
   Kernel *k = l->k;
@@ -283,6 +297,7 @@ static Ex pull_fresh(Lower *l, Id v, const Ex *index, int n) {
     return lower_pull(l, in[0], at, n);
   }
   case OP_GATHER: return pull_gather(l, v, index, n);
+  case OP_SCATTER_ADD: return pull_one_hot(l, v, index, n);
   case OP_LEAF:
   case OP_STOP_GRADIENT: return lower_pull(l, in[0], index, n);
   case OP_CONVERT: return ex_convert(k, d, lower_pull(l, in[0], index, n));
@@ -298,7 +313,7 @@ Ex lower_pull(Lower *l, Id v, const Ex *given, int n) {
   plain_index(l, v, given, n, index);
   Ex x = recall(l, v, index, n);
   if (x) return x;
-  bool memory = stored_elsewhere(l, v);
+  bool memory = lower_in_memory(l, v);
   x = memory ? lower_load(l, v, graph_shape(l->g, v), n, index, 0) : pull_fresh(l, v, index, n);
   if (memory || l->all->groups->of[v] == l->number) x = loop_let(l->k, arena_printf(l->all->ctx->arena, "v%u", v), x);
   lower_remember(l, v, index, n, x);
@@ -346,6 +361,23 @@ void lower_stage(Lower *l, const char *name, Sym elements, double cost, bool ser
   vec_push(l->all->ctx->arena, &l->out->stages, (LowStage){.stage = (int)l->k->stages.n - 1, .work = work, .serial = serial});
 }
 
+/* Operations by the formula: what padding, tails and later passes over a row add is not counted. */
+static Sym group_flops(const Lower *l) {
+  const Group *grp = l->grp;
+  SymTab *t = l->all->ctx->syms;
+  Id v = grp->anchor, x = v && graph_at(l->g, v)->nin ? *graph_in(l->g, v) : 0;
+  Sym cost = sym_int(t, (int64_t)ceil(grp->cost)), sum;
+  if (grp->kind == GROUP_NEST) return sym_int(t, 0);
+  if (grp->kind == GROUP_REDUCE) return sym_mul(t, sym_product(t, graph_shape(l->g, x), graph_rank(l->g, x)), cost);
+  if (grp->kind != GROUP_GEMM) return sym_mul(t, sym_product(t, grp->space, grp->rank), cost);
+  Sym elements = sym_product(t, graph_shape(l->g, v), graph_rank(l->g, v));
+  int n;
+  const int64_t *c = graph_attr(l->g, v, "contract", &n);
+  sum = sym_mul(t, sym_int(t, 2), elements);
+  for (int i = 0; i < n / 2; i++) sum = sym_mul(t, sum, graph_shape(l->g, x)[c[i]]);
+  return sym_add(t, sum, sym_mul(t, elements, sym_sub(t, cost, sym_int(t, 1)))); /* the product itself costs 1 */
+}
+
 bool lower_group(Lowering *all, int group, const char *name, Lowered *out) {
   memset(out, 0, sizeof *out);
   const Group *grp = &all->groups->at.at[group];
@@ -360,5 +392,6 @@ bool lower_group(Lowering *all, int group, const char *name, Lowered *out) {
   case GROUP_GEMM: strat_gemm(&l); break;
   case GROUP_NEST: strat_nest(&l); break;
   }
+  vec_last(&out->stages).flops = group_flops(&l);
   return true;
 }

@@ -24,6 +24,7 @@ typedef struct LowArg { /* what a parameter of the kernel stands for, in its ord
 typedef struct LowStage {
   int stage;            /* in the kernel */
   Sym work;             /* rough nanoseconds of all its tasks on one thread */
+  Sym flops;            /* operations of all its tasks, for reports; 0: it only moves data */
   bool serial;
   bool prepares;        /* packs a parameter: belongs into `prepare` where the parameter is not updated */
   bool copies;          /* copies the old value of a dynamic update: left out where it is done in place */
@@ -81,6 +82,7 @@ typedef struct Lower {
 
 int lower_lanes(const Lower *);         /* lanes that suit the widest type of the group */
 Tail lower_tail(const Lower *);         /* mask where every type of the group can be masked, else peel */
+bool lower_in_memory(const Lower *, Id v); /* another group or the caller has stored it: it is loaded */
 Ex lower_pull(Lower *, Id v, const Ex *index, int n);
 void lower_remember(Lower *, Id v, const Ex *index, int n, Ex value);
 Ex lower_load(Lower *, Id v, const Sym *shape, int rank, const Ex *index, Ex mask);
@@ -100,4 +102,6 @@ void strat_row(Lower *);
 void strat_reduce(Lower *);
 void strat_nest(Lower *);
 void strat_gemm(Lower *);
+void strat_conv(Lower *);   /* these two of nodes that stand alone */
+void strat_window(Lower *);
 #endif

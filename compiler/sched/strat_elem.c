@@ -11,13 +11,13 @@ static bool flat_ok(Lower *l, Id v, bool root) {
   int n;
   Op o = graph_op(g, v);
   bool filled = graph_rank(g, v) == l->grp->rank && !memcmp(graph_shape(g, v), l->grp->space, (size_t)l->grp->rank * sizeof(Sym));
-  if (!graph_rank(g, v)) return true;
-  if (!filled) return false;
-  if (!root && (group_leaf(g, v) || (l->all->groups->stored[v] && l->all->groups->of[v] != l->number))) return true;
-  if (o == OP_RANDOM) return true;
+  if (!filled && graph_rank(g, v)) return false;
+  if (!root && (lower_in_memory(l, v) || (l->all->groups->of[v] == l->number && filled))) return true; /* members are asked themselves */
+  if (o == OP_RANDOM) return graph_rank(g, v) > 0;
+  if (!graph_rank(g, v) && (o == OP_CONSTANT || o == OP_DIM)) return true;
   if (o == OP_BROADCAST) {
     graph_attr(g, v, "axes", &n);
-    return !n;
+    return !n && flat_ok(l, *graph_in(g, v), false);
   }
   if (!op_elementwise(o)) return false;
   for (uint32_t i = 0; i < graph_at(g, v)->nin; i++)
@@ -36,16 +36,14 @@ static void store_outputs(Lower *l) {
 }
 
 /* Scalars that the body reads are loaded before its loop. */
-static void pull_scalars(Lower *l, Id v, int depth) {
+static void pull_scalars(Lower *l, Id v) {
   const Graph *g = l->g;
-  if (depth > 64) return;
   if (!graph_rank(g, v)) {
     if (l->all->groups->of[v] != l->number) lower_pull(l, v, NULL, 0);
     return;
   }
-  if (group_leaf(g, v) || (l->all->groups->of[v] != l->number && !group_free(g, v))) return;
-  if (graph_op(g, v) == OP_DYNAMIC_SLICE || graph_op(g, v) == OP_GATHER) return;
-  for (uint32_t i = 0; i < graph_at(g, v)->nin; i++) pull_scalars(l, graph_in(g, v)[i], depth + 1);
+  if (!group_free(g, v) || graph_op(g, v) == OP_DYNAMIC_SLICE) return;
+  for (uint32_t i = 0; i < graph_at(g, v)->nin; i++) pull_scalars(l, graph_in(g, v)[i]);
 }
 
 void strat_elem(Lower *l) {
@@ -82,7 +80,8 @@ void strat_elem(Lower *l) {
     for (int i = 0; i < first; i++) loop_for(l->k, name[i], lo, lower_dim(l, grp->space[i]), FOR_SERIAL, 0, TAIL_NONE, &l->at[i]);
     hi = lower_dim(l, grp->space[last]);
   }
-  for (uint32_t i = 0; i < grp->members.n; i++) pull_scalars(l, grp->members.at[i], 0);
+  for (uint32_t i = 0; i < grp->members.n; i++)
+    for (uint32_t k = 0; k < graph_at(l->g, grp->members.at[i])->nin; k++) pull_scalars(l, graph_in(l->g, grp->members.at[i])[k]);
   int64_t one;
   Ex j = lo;
   bool single = !flat && sym_is_int(t, grp->space[last], &one) && one == 1;

@@ -99,6 +99,29 @@ static void open_sum(Gemm *g) {
     loop_for(l->k, name[i], ex_idx(l->k, 0), lower_dim(l, graph_shape(l->g, g->x)[g->cx[i]]), FOR_SERIAL, 0, TAIL_NONE, &g->k[i]);
 }
 
+/* Batch axes and all free axes but the last of each side: axes of the stage, as far as it has room, else loops inside. */
+typedef struct Outer {
+  Sym extent[2 * MAX_RANK];
+  Ex *to[2 * MAX_RANK]; /* where the value goes */
+  int n, loops;         /* the first `loops` are loops */
+} Outer;
+
+static const char *const OUTER[] = {"b0", "b1", "b2", "b3", "b4", "b5", "b6", "b7", "b8", "b9", "b10", "b11", "b12", "b13", "b14", "b15"};
+
+static void outer_axis(Outer *o, Sym extent, Ex *to) {
+  o->extent[o->n] = extent;
+  o->to[o->n++] = to;
+}
+
+static void outer_axes(Lower *l, Outer *o, int reserved) {
+  o->loops = o->n > LOOP_AXES - reserved ? o->n - (LOOP_AXES - reserved) : 0;
+  for (int i = o->loops; i < o->n; i++) *o->to[i] = loop_axis(l->k, OUTER[i], o->extent[i]);
+}
+
+static void outer_loops(Lower *l, const Outer *o) { /* when all axes are there */
+  for (int i = 0; i < o->loops; i++) loop_for(l->k, OUTER[i], ex_idx(l->k, 0), lower_dim(l, o->extent[i]), FOR_SERIAL, 0, TAIL_NONE, o->to[i]);
+}
+
 /* ---- panels ----------------------------------------------------------------------------------------------------------- */
 
 /* The parameter behind a chain of transposes, if the entry does not update it. */
@@ -108,7 +131,6 @@ static Id parameter(const Lower *l, Id v) {
 }
 
 static void pack_stage(Gemm *g) {
-  static const char *const name[] = {"b0", "b1", "b2", "b3", "b4", "b5", "b6", "b7"};
   Lower *l = g->l;
   Kernel *k = l->k;
   SymTab *t = l->all->ctx->syms;
@@ -140,9 +162,13 @@ static void pack_stage(Gemm *g) {
   }
   lower_stage(l, "pack", sym_product(t, shape, r), 12, false);
   vec_last(&l->out->stages).prepares = cell != 0;
-  for (int i = 0; i < g->nb; i++) g->batch[i] = loop_axis(k, name[i], shape[i]);
-  for (int i = 0; i < g->nfy - 1; i++) g->ys[i] = loop_axis(k, name[g->nb + i], shape[g->nb + i]);
-  Ex n = loop_axis(k, "n", shape[r - 1]), size = lower_dim(l, g->n), index[MAX_RANK], at[MAX_RANK];
+  Outer outer = {0};
+  for (int i = 0; i < g->nb; i++) outer_axis(&outer, shape[i], &g->batch[i]);
+  for (int i = 0; i < g->nfy - 1; i++) outer_axis(&outer, shape[g->nb + i], &g->ys[i]);
+  outer_axes(l, &outer, 1);
+  Ex n = loop_axis(k, "n", shape[r - 1]);
+  outer_loops(l, &outer);
+  Ex size = lower_dim(l, g->n), index[MAX_RANK], at[MAX_RANK];
   open_sum(g);
   operand_index(g, true, ex_op2(k, OP_MINIMUM, n, ex_op2(k, OP_SUB, size, ex_idx(k, 1))), index);
   Ex e = lower_pull(l, g->y, index, graph_rank(l->g, g->y));
@@ -188,7 +214,7 @@ static void tile(Gemm *g, int mr, int nv, int lanes, Ex row, Ex col, bool masked
     }
   } else {
     operand_index(g, true, n, at);
-    bool memory = group_leaf(l->g, g->y) || (l->all->groups->stored[g->y] && l->all->groups->of[g->y] != l->number);
+    bool memory = lower_in_memory(l, g->y);
     if (masked && memory) loop_assign(k, b, &v, 1, lower_load(l, g->y, graph_shape(l->g, g->y), graph_rank(l->g, g->y), at, ex_op2(k, OP_LESS, n, size)), 0);
     else {
       if (masked) operand_index(g, true, ex_op2(k, OP_MINIMUM, n, ex_op2(k, OP_SUB, size, ex_idx(k, 1))), at);
@@ -233,12 +259,15 @@ static void panel_rows(Gemm *g, int nv, int lanes, Ex col, bool masked, Ex lo, E
   loop_for(k, "it", ex_idx(k, 0), ex_op2(k, OP_FLOOR_DIV, count, mr), FOR_SERIAL, 0, TAIL_NONE, &it);
   tile(g, g->mr, nv, lanes, loop_let(k, "row", ex_add(k, lo, ex_mul(k, it, mr))), col, masked);
   loop_end(k);
-  if (g->mr == 1) return;
+  int64_t left = constant >= 0 ? constant % g->mr : -1; /* -1: not known */
+  if (g->mr == 1 || !left) return;
   Ex row = loop_let(k, "rest", ex_op2(k, OP_SUB, hi, ex_op2(k, OP_FLOOR_MOD, count, mr)));
   for (int s = 8; s; s /= 2) {
-    if (s >= g->mr || (constant >= 0 && !(constant % g->mr & s))) continue;
+    if (s >= g->mr || (constant >= 0 && !(left & s))) continue;
     if (constant >= 0) {
       tile(g, s, nv, lanes, row, col, masked);
+      left -= s;
+      if (!left) return;
       row = loop_let(k, "rest", ex_add(k, row, ex_idx(k, s)));
       continue;
     }
@@ -265,7 +294,6 @@ static void unmasked_rest(Gemm *g, Ex lo, Ex hi, int64_t constant) {
 }
 
 void strat_gemm(Lower *l) {
-  static const char *const name[] = {"b0", "b1", "b2", "b3", "b4", "b5", "b6", "b7"};
   Kernel *k = l->k;
   SymTab *t = l->all->ctx->syms;
   Gemm g = {.l = l, .v = l->grp->anchor, .x = graph_in(l->g, l->grp->anchor)[0], .y = graph_in(l->g, l->grp->anchor)[1]};
@@ -275,10 +303,11 @@ void strat_gemm(Lower *l) {
   g.m = g.nfx ? graph_shape(l->g, g.x)[g.fx[g.nfx - 1]] : sym_int(t, 1);
   g.n = g.nfy ? graph_shape(l->g, g.y)[g.fy[g.nfy - 1]] : sym_int(t, 1);
   choose_tile(&g);
-  if (!g.nfy) g.nv = g.lanes = 1; /* a column alone: a row is a sum of its own */
+  int64_t columns = -1;
+  if (sym_is_int(t, g.n, &columns) && columns == 1) g.nv = g.lanes = 1; /* a column alone: a row is a sum of its own */
   int nr = g.nv * g.lanes, yr = graph_rank(l->g, g.y);
   bool along = g.nfy && g.fy[g.nfy - 1] == yr - 1; /* columns lie one after the other */
-  g.packed = g.nfy && (!along || parameter(l, g.y));
+  g.packed = columns != 1 && (!along || parameter(l, g.y));
   if (g.packed) pack_stage(&g);
   bool full = sym_divides(l->all->facts, nr, g.n), mask = target_mask(l->all->target, g.dtype);
   for (uint32_t i = 0; i < l->grp->outputs.n; i++) mask &= target_mask(l->all->target, graph_dtype(l->g, l->grp->outputs.at[i]));
@@ -287,23 +316,26 @@ void strat_gemm(Lower *l) {
   Sym cost = sym_product(t, graph_shape(l->g, g.v), graph_rank(l->g, g.v));
   for (int i = 0; i < g.nc; i++) cost = sym_mul(t, cost, graph_shape(l->g, g.x)[g.cx[i]]);
   lower_stage(l, "main", cost, 1, false);
-  int axes = 0;
-  for (int i = 0; i < g.nb; i++) g.batch[i] = loop_axis(k, name[axes++], graph_shape(l->g, g.x)[g.bx[i]]);
-  for (int i = 0; i < g.nfx - 1; i++) g.xs[i] = loop_axis(k, name[axes++], graph_shape(l->g, g.x)[g.fx[i]]);
-  for (int i = 0; i < g.nfy - 1; i++) g.ys[i] = loop_axis(k, name[axes++], graph_shape(l->g, g.y)[g.fy[i]]);
+  Outer outer = {0};
+  for (int i = 0; i < g.nb; i++) outer_axis(&outer, graph_shape(l->g, g.x)[g.bx[i]], &g.batch[i]);
+  for (int i = 0; i < g.nfx - 1; i++) outer_axis(&outer, graph_shape(l->g, g.x)[g.fx[i]], &g.xs[i]);
+  for (int i = 0; i < g.nfy - 1; i++) outer_axis(&outer, graph_shape(l->g, g.y)[g.fy[i]], &g.ys[i]);
+  outer_axes(l, &outer, 2);
   int64_t rows = -1;
   sym_is_int(t, g.m, &rows);
   Sym panels = rest ? sym_op(t, SYM_FLOORDIV, g.n, sym_int(t, nr)) : sym_div_up(t, g.n, sym_int(t, nr));
-  Ex jp = loop_axis(k, "jp", rest ? sym_add(t, panels, sym_int(t, 1)) : panels), lo = ex_idx(k, 0), hi = lower_dim(l, g.m);
-  if (rows < 0 || rows > g.rows) {
-    Ex ib = loop_axis(k, "ib", sym_div_up(t, g.m, sym_int(t, g.rows)));
+  Ex jp = loop_axis(k, "jp", rest ? sym_add(t, panels, sym_int(t, 1)) : panels), ib = 0, lo = ex_idx(k, 0), hi = lower_dim(l, g.m);
+  if (rows < 0 || rows > g.rows) ib = loop_axis(k, "ib", sym_div_up(t, g.m, sym_int(t, g.rows)));
+  outer_loops(l, &outer);
+  if (ib) {
     lo = ex_mul(k, ib, ex_idx(k, g.rows));
     hi = loop_let(k, "end", ex_op2(k, OP_MINIMUM, hi, ex_add(k, lo, ex_idx(k, g.rows))));
     if (rows >= 0 && rows % g.rows) rows = -1;
     else if (rows >= 0) rows = g.rows;
   }
   Ex col = ex_mul(k, jp, ex_idx(k, nr));
-  if (rest) {
+  if (rest && columns >= 0 && columns < nr) unmasked_rest(&g, lo, hi, rows);
+  else if (rest) {
     loop_if(k, ex_op2(k, OP_LESS, jp, lower_dim(l, panels)));
     panel_rows(&g, g.nv, g.lanes, col, false, lo, hi, rows);
     loop_else(k);

@@ -1,12 +1,12 @@
 /* One node by its plain loop nest: arg-max and arg-min over an axis that is not the last, scatter_add, dynamic_update,
  * concat. Correct first: what becomes hot gets a strategy of its own. */
 #include "fold.h"
+#include "nest.h"
 #include <string.h>
 
 static const char *const AXIS[] = {"i0", "i1", "i2", "i3", "i4", "i5", "i6", "i7"};
 
-/* Opens loops over a shape: the first axes as stage axes, the last as a vector loop of `lanes` (0: scalar). */
-static void open_loops(Lower *l, const Sym *shape, int rank, int lanes, Ex *index) {
+void nest_open(Lower *l, const Sym *shape, int rank, int lanes, Ex *index) {
   Kernel *k = l->k;
   int last = lanes ? rank - 1 : rank, axes = last < LOOP_AXES ? last : LOOP_AXES;
   for (int i = 0; i < axes; i++) index[i] = loop_axis(k, AXIS[i], shape[i]);
@@ -15,7 +15,7 @@ static void open_loops(Lower *l, const Sym *shape, int rank, int lanes, Ex *inde
   if (lanes) loop_for(k, AXIS[last], ex_idx(k, 0), lower_dim(l, shape[last]), FOR_VECTOR, lanes, lower_tail(l), &index[last]);
 }
 
-static void close_loops(Lower *l) {
+void nest_close(Lower *l) {
   while (l->k->depth) loop_end(l->k);
 }
 
@@ -24,23 +24,22 @@ static void nest_arg(Lower *l, Id v) {
   int axis = (int)graph_attr_int(l->g, v, "axis"), n = graph_rank(l->g, v);
   Ex out[MAX_RANK], in[MAX_RANK];
   lower_stage(l, "main", lower_total(l, graph_shape(l->g, x), n + 1), 3, false);
-  open_loops(l, graph_shape(l->g, v), n, 0, out);
+  nest_open(l, graph_shape(l->g, v), n, 0, out);
   for (int i = 0; i <= n; i++) in[i] = i == axis ? 0 : out[i - (i > axis)];
   lower_store(l, v, out, n, fold_arg(l, v, in, axis), 0);
-  close_loops(l);
+  nest_close(l);
 }
 
 static void copy_stage(Lower *l, Id v, Id x) { /* v's memory gets x */
   int n = graph_rank(l->g, v);
   Ex index[MAX_RANK];
   lower_stage(l, "copy", lower_total(l, graph_shape(l->g, v), n), 1, false);
-  open_loops(l, graph_shape(l->g, v), n, n ? lower_lanes(l) : 0, index);
+  nest_open(l, graph_shape(l->g, v), n, n ? lower_lanes(l) : 0, index);
   lower_store(l, v, index, n, lower_pull(l, x, index, n), 0);
-  close_loops(l);
+  nest_close(l);
 }
 
-/* The result is read again by a later stage of its own kernel. */
-static uint32_t result_buffer(Lower *l, Id v) {
+uint32_t nest_result(Lower *l, Id v) {
   uint32_t b = lower_param(l, v, graph_shape(l->g, v), graph_rank(l->g, v), true);
   loop_buf(l->k, b)->kind = BUF_INOUT;
   return b;
@@ -52,7 +51,7 @@ static void nest_scatter(Lower *l, Id v) {
   int axis = (int)graph_attr_int(l->g, v, "axis"), m = (int)graph_at(l->g, v)->nin - 2, ri = graph_rank(l->g, in[1]), n = graph_rank(l->g, v);
   Id update = in[m + 1];
   int nu = graph_rank(l->g, update);
-  uint32_t y = result_buffer(l, v);
+  uint32_t y = nest_result(l, v);
   Ex u[MAX_RANK], at[MAX_RANK], ok = 0;
   copy_stage(l, v, in[0]);
   lower_stage(l, "add", lower_total(l, graph_shape(l->g, update), nu), 6, true);
@@ -72,7 +71,7 @@ static void nest_scatter(Lower *l, Id v) {
   Ex e = lower_pull(l, update, u, nu);
   loop_if(k, ok);
   loop_store(k, y, at, n, ex_add(k, ex_load(k, y, at, n, 0, 0), e), 0);
-  close_loops(l);
+  nest_close(l);
 }
 
 static void nest_dynamic_update(Lower *l, Id v) {
@@ -83,7 +82,7 @@ static void nest_dynamic_update(Lower *l, Id v) {
   const int64_t *axes = graph_attr(l->g, v, "axes", &n);
   Id update = in[n + 1];
   Ex u[MAX_RANK], at[MAX_RANK], start[MAX_RANK], ok = 0;
-  uint32_t y = result_buffer(l, v);
+  uint32_t y = nest_result(l, v);
   copy_stage(l, v, in[0]);
   vec_last(&l->out->stages).copies = true;
   lower_stage(l, "update", lower_total(l, graph_shape(l->g, update), rank), 2, false);
@@ -104,7 +103,7 @@ static void nest_dynamic_update(Lower *l, Id v) {
   Ex e = lower_pull(l, update, u, rank);
   loop_if(k, ok);
   loop_store(k, y, at, rank, e, 0);
-  close_loops(l);
+  nest_close(l);
 }
 
 static void nest_concat(Lower *l, Id v) {
@@ -114,11 +113,11 @@ static void nest_concat(Lower *l, Id v) {
     Id x = graph_in(l->g, v)[i];
     Ex index[MAX_RANK], at[MAX_RANK];
     lower_stage(l, arena_printf(l->all->ctx->arena, "part%u", i), lower_total(l, graph_shape(l->g, x), rank), 1, false);
-    open_loops(l, graph_shape(l->g, x), rank, lower_lanes(l), index);
+    nest_open(l, graph_shape(l->g, x), rank, lower_lanes(l), index);
     memcpy(at, index, sizeof at);
     at[axis] = ex_add(l->k, lower_dim(l, from), index[axis]);
     lower_store(l, v, at, rank, lower_pull(l, x, index, rank), 0);
-    close_loops(l);
+    nest_close(l);
     from = sym_add(l->all->ctx->syms, from, graph_shape(l->g, x)[axis]);
   }
 }
@@ -132,6 +131,11 @@ void strat_nest(Lower *l) {
   case OP_SCATTER_ADD: nest_scatter(l, v); break;
   case OP_DYNAMIC_UPDATE: nest_dynamic_update(l, v); break;
   case OP_CONCAT: nest_concat(l, v); break;
+  case OP_CONV_GENERAL: strat_conv(l); break;
+  case OP_WINDOW_SUM:
+  case OP_WINDOW_MAX:
+  case OP_SELECT_SCATTER:
+  case OP_SELECT_GATHER: strat_window(l); break;
   default: BUG("no strategy for %s", OP_INFO[graph_op(l->g, v)].text);
   }
 }

@@ -41,15 +41,15 @@ static bool fills_row(const Row *r, Id v) {
   return !sym_is_int(g->ctx->syms, r->l->grp->space[r->last], &one) || one != 1;
 }
 
-/* Reads of v at the row's own index, through free nodes that leave the index as it is: what could be held. */
-static void held_reads(Row *r, Id v, int level, bool *hold) {
+/* What v reads at the row's own index and an earlier pass has made or loaded: that could be held. */
+static void held_reads(Row *r, Id v, bool *hold) {
   const Graph *g = r->l->g;
+  bool reduction = is_reduction(r, v);
+  int pass = r->level[v] - reduction; /* in which v reads */
+  if (!op_elementwise(graph_op(g, v)) && !reduction) return;
   for (uint32_t i = 0; i < graph_at(g, v)->nin; i++) {
     Id x = graph_in(g, v)[i];
-    if (!op_elementwise(graph_op(g, v)) && !is_reduction(r, v)) continue;
-    if (!fills_row(r, x) || group_free(g, x) || graph_op(g, x) == OP_GATHER) continue;
-    if (level_of(r, x) < level || (is_reduction(r, v) && level_of(r, x) < level - 1)) hold[x] = true;
-    else if (in_group(r, x)) held_reads(r, x, level, hold);
+    if (fills_row(r, x) && !group_free(g, x) && graph_op(g, x) != OP_GATHER && level_of(r, x) < pass) hold[x] = true;
   }
 }
 
@@ -61,13 +61,14 @@ static void plan_registers(Row *r, int levels) {
   int nv = (int)((n + r->lanes - 1) / r->lanes);
   if (n > 8 * (int64_t)r->lanes || (n % r->lanes && lower_tail(l) != TAIL_MASK)) return;
   bool *hold = ARENA_ARRAY(l->all->ctx->arena, bool, l->g->node.n);
+  int held = 0, sums = 0;
   for (uint32_t i = 0; i < l->grp->members.n; i++) {
     Id v = l->grp->members.at[i];
-    if (!r->rowwise[v] || is_reduction(r, v)) held_reads(r, v, r->level[v], hold);
+    if (!r->rowwise[v] || is_reduction(r, v)) held_reads(r, v, hold);
+    sums += is_reduction(r, v);
   }
-  int held = 0;
   for (uint32_t v = 0; v < l->g->node.n; v++) held += hold[v];
-  if (!held || held * nv + 6 > t->vector_regs) return;
+  if (!held || held * nv + sums + 4 > t->vector_regs) return; /* four for what is being worked out */
   r->nv = nv;
   for (uint32_t v = 0; v < l->g->node.n; v++)
     if (hold[v]) {

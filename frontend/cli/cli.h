@@ -17,10 +17,10 @@ typedef struct Command {
 } Command;
 
 int cmd_compile(int argc, char **argv), cmd_check(int argc, char **argv), cmd_explain(int argc, char **argv);
-extern const Command command_run, command_train, command_info, command_verify;
+extern const Command command_bench, command_run, command_train, command_info, command_verify;
 
 /* ---- messages and options (cli_args.c) ---- */
-int cli_fail(const char *fmt, ...) __attribute__((format(printf, 1, 2)));  /* "sinter: sentence" on stderr; CLI_FAILED */
+int cli_fail(const char *fmt, ...) __attribute__((format(printf, 1, 2))); /* "sinter: sentence" on stderr; CLI_FAILED */
 int cli_usage(const char *fmt, ...) __attribute__((format(printf, 1, 2))); /* the same; CLI_USAGE */
 void cli_note(const char *fmt, ...) __attribute__((format(printf, 1, 2))); /* "note: ..." on stderr */
 
@@ -33,7 +33,7 @@ typedef struct Option { /* `--name VALUE`, `--name=VALUE`, a flag, or `--name WO
   const char *name;     /* with its dashes */
   const char **value;
   bool *flag;
-  Words *words;         /* takes the words up to the next option */
+  Words *words; /* takes the words up to the next option */
 } Option;
 
 /* Sorts argv[1..] into options and the rest. `rest` and Words have room for argc words (the caller's arrays). Returns
@@ -55,16 +55,16 @@ typedef struct Session {
 
 /* Each returns CLI_DONE, or CLI_FAILED after a sentence. */
 int session_open(Session *, const char *path);
-int session_weights(Session *, const char *file, uint64_t seed);             /* file may be NULL; prints notes */
+int session_weights(Session *, const char *file, uint64_t seed);              /* file may be NULL; prints notes */
 int session_context(Session *, const int64_t *max_dims, const char *threads); /* threads: text of --threads or NULL */
-void session_close(Session *);                                               /* also after a failure */
+void session_close(Session *);                                                /* also after a failure */
 
 bool model_has_params(const SinterModel *);
 const SinterEntry *model_entries(const SinterModel *);
-int model_entry(const Session *, const char *name);                /* index, or -1 after a sentence */
+int model_entry(const Session *, const char *name);                        /* index, or -1 after a sentence */
 const char *port_name(const SinterModel *, const SinterPort *, int index); /* "0", "1", ... for those without */
-void port_type(Buf *, const SinterModel *, const SinterPort *);    /* "f32[B, 64]" */
-void array_type(Buf *, const NpyArray *, const int64_t *dim);      /* "f32[3, 64]"; dim: of the array, or others */
+void port_type(Buf *, const SinterModel *, const SinterPort *);            /* "f32[B, 64]" */
+void array_type(Buf *, const NpyArray *, const int64_t *dim);          /* "f32[3, 64]"; dim: of the array, or others */
 void entry_signature(Buf *, const SinterModel *, const SinterEntry *); /* "predict(x: f32[B, 64]) -> f32[B, 10]" */
 int port_find(const SinterModel *, const SinterEntry *, const char *name); /* an input, by name or number; -1 */
 
@@ -73,7 +73,8 @@ enum { DIM_UNKNOWN = -1 };
  * arrays[i] belongs to input i; NULL ones are passed over. rows >= 0 stands for the first size of every array of
  * rank > 0. CLI_FAILED after a sentence that names the array. */
 int shapes_fit(const Session *, const SinterEntry *, const NpyArray *const *arrays, int64_t rows, int64_t *dims);
-int port_bytes(const Session *, const SinterEntry *, const SinterPort *, const int64_t *dims, int64_t dim[SINTER_MAX_RANK], int64_t *bytes);
+int port_bytes(const Session *, const SinterEntry *, const SinterPort *, const int64_t *dims,
+               int64_t dim[SINTER_MAX_RANK], int64_t *bytes);
 
 /* Reads `text` for an input: a number if its rank is 0 and it is one, else a .npy file; converts with a note. */
 int array_for_port(const Session *, const SinterPort *, const char *name, const char *text, NpyArray *);

@@ -41,7 +41,8 @@ static int unknown(const char *word, const Option *options, int n) {
   for (int i = 0; i < n; i++) names[i] = options[i].name;
   const char *near = str_nearest(word, names, (size_t)n);
   free(names);
-  return near ? cli_usage("there is no option %s; did you mean %s?", word, near) : cli_usage("there is no option %s", word);
+  return near ? cli_usage("there is no option %s; did you mean %s?", word, near)
+              : cli_usage("there is no option %s", word);
 }
 
 int cli_options(int argc, char **argv, const Option *options, int n, Words *rest) {

@@ -20,7 +20,8 @@ static int unknown(const CliModel *m, const char *option) {
     s += k;
   }
   const char *near = str_nearest(option, words, n);
-  return near ? cli_usage("there is no option %s; did you mean %s?", option, near) : cli_usage("there is no option %s", option);
+  return near ? cli_usage("there is no option %s; did you mean %s?", option, near)
+              : cli_usage("there is no option %s", option);
 }
 
 static int set_emit(CompileOptions *o, const char *word) {
@@ -47,12 +48,18 @@ static int set_jobs(CompileOptions *o, const char *text) {
 }
 
 static int set_text(CompileOptions *o, const char *option, const char *value) {
-  if (!strcmp(option, "-o")) o->output = value;
-  else if (!strcmp(option, "--prefix")) o->prefix = value;
-  else if (!strcmp(option, "--cpu")) o->cpu = value;
-  else if (!strcmp(option, "--dump-dir")) o->dump_dir = value;
-  else if (!strcmp(option, "--linker")) o->linker = value;
-  else BUG("the option %s", option);
+  if (!strcmp(option, "-o"))
+    o->output = value;
+  else if (!strcmp(option, "--prefix"))
+    o->prefix = value;
+  else if (!strcmp(option, "--cpu"))
+    o->cpu = value;
+  else if (!strcmp(option, "--dump-dir"))
+    o->dump_dir = value;
+  else if (!strcmp(option, "--linker"))
+    o->linker = value;
+  else
+    BUG("the option %s", option);
   return CLI_DONE;
 }
 
@@ -67,7 +74,9 @@ static int read_words(CliModel *m, int argc, char **argv, SirOptions *sir, SirDe
     }
     bool joined = (a[1] == 'D' || a[1] == 'j') && a[2]; /* -DN=3 */
     const char *equals = a[1] == '-' ? strchr(a, '=') : NULL;
-    const char *option = joined ? arena_strndup(m->ctx.arena, a, 2) : equals ? arena_strndup(m->ctx.arena, a, (size_t)(equals - a)) : a;
+    const char *option = joined   ? arena_strndup(m->ctx.arena, a, 2)
+                         : equals ? arena_strndup(m->ctx.arena, a, (size_t)(equals - a))
+                                  : a;
     if (!allowed(m, option)) return unknown(m, option);
     bool *flag = !strcmp(option, "--time") ? &o->time : !strcmp(option, "--check") ? &o->check : NULL;
     if (flag) {
@@ -77,8 +86,10 @@ static int read_words(CliModel *m, int argc, char **argv, SirOptions *sir, SirDe
     }
     const char *value = joined ? a + 2 : equals ? equals + 1 : i + 1 < argc ? argv[++i] : NULL;
     if (!value) return cli_usage("%s wants a value after it", option);
-    int code = !strcmp(option, "-D") ? set_define(m, sir, defines, value) : !strcmp(option, "-j") ? set_jobs(o, value)
-               : !strcmp(option, "--emit") ? set_emit(o, value) : set_text(o, option, value);
+    int code = !strcmp(option, "-D")       ? set_define(m, sir, defines, value)
+               : !strcmp(option, "-j")     ? set_jobs(o, value)
+               : !strcmp(option, "--emit") ? set_emit(o, value)
+                                           : set_text(o, option, value);
     if (code) return code;
   }
   return m->file ? CLI_DONE : cli_usage("which model? Name its file");

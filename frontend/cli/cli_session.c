@@ -23,7 +23,8 @@ int session_weights(Session *s, const char *file, uint64_t seed) {
 
 int session_context(Session *s, const int64_t *max_dims, const char *threads) {
   int64_t n = 0;
-  if (threads && !cli_int(threads, 1, 256, &n)) return cli_fail("--threads is \"%s\": a number from 1 to 256 is expected", threads);
+  if (threads && !cli_int(threads, 1, 256, &n))
+    return cli_fail("--threads is \"%s\": a number from 1 to 256 is expected", threads);
   if (s->api->create(&s->c, s->w, max_dims, NULL, 0)) return cli_fail("%s", s->api->open_message(s->w));
   if (threads && s->api->threads(s->c, (int)n)) return cli_fail("%s", s->api->message(s->c));
   return CLI_DONE;
@@ -58,8 +59,10 @@ int model_entry(const Session *s, const char *name) {
   }
   const char *near = found < 0 ? str_nearest(name, names, n) : NULL;
   free(names);
-  if (found < 0 && near) cli_fail("%s has no entry \"%s\"; did you mean %s?", s->path, name, near);
-  else if (found < 0) cli_fail("%s has no entry \"%s\"; `sinter info %s` lists them", s->path, name, s->path);
+  if (found < 0 && near)
+    cli_fail("%s has no entry \"%s\"; did you mean %s?", s->path, name, near);
+  else if (found < 0)
+    cli_fail("%s has no entry \"%s\"; `sinter info %s` lists them", s->path, name, s->path);
   return found;
 }
 
@@ -71,7 +74,8 @@ const char *port_name(const SinterModel *m, const SinterPort *p, int index) {
 void port_type(Buf *b, const SinterModel *m, const SinterPort *p) {
   char text[256];
   buf_printf(b, "%s[", sinter_dtype_text(p->dtype));
-  for (uint32_t i = 0; i < p->rank; i++) buf_printf(b, i ? ", %s" : "%s", sinter_sym_text(m, p->dim[i], text, sizeof text));
+  for (uint32_t i = 0; i < p->rank; i++)
+    buf_printf(b, i ? ", %s" : "%s", sinter_sym_text(m, p->dim[i], text, sizeof text));
   buf_put(b, "]");
 }
 
@@ -98,9 +102,11 @@ void entry_signature(Buf *b, const SinterModel *m, const SinterEntry *e) {
   }
   if (record) buf_put(b, "}");
   for (uint32_t i = 0; i < e->dims.n; i++)
-    buf_printf(b, "%s%s %" PRId64 " to %" PRId64, i ? ", " : "  # ", sinter_text(m, SINTER_LIST(SinterText, m, m->dims)[dim[i].index]), dim[i].lo, dim[i].hi);
+    buf_printf(b, "%s%s %" PRId64 " to %" PRId64, i ? ", " : "  # ",
+               sinter_text(m, SINTER_LIST(SinterText, m, m->dims)[dim[i].index]), dim[i].lo, dim[i].hi);
   const SinterCheck *check = SINTER_LIST(SinterCheck, m, e->checks);
-  for (uint32_t i = 0; i < e->checks.n; i++) buf_printf(b, "%s%s", i || e->dims.n ? ", " : "  # ", sinter_text(m, check[i].text));
+  for (uint32_t i = 0; i < e->checks.n; i++)
+    buf_printf(b, "%s%s", i || e->dims.n ? ", " : "  # ", sinter_text(m, check[i].text));
 }
 
 int port_find(const SinterModel *m, const SinterEntry *e, const char *name) {
@@ -117,7 +123,8 @@ static int bare(const SinterModel *m, SinterSym s) {
   return s.n == 1 && c->op == SINTER_SYM_VAR ? (int)c->operand : -1;
 }
 
-static int misfit(const Session *s, const SinterEntry *e, int port, const NpyArray *a, const int64_t *dim, const int64_t *dims) {
+static int misfit(const Session *s, const SinterEntry *e, int port, const NpyArray *a, const int64_t *dim,
+                  const int64_t *dims) {
   const SinterPort *p = SINTER_LIST(SinterPort, s->m, e->inputs) + port;
   Buf text = {0};
   buf_printf(&text, "%s is ", port_name(s->m, p, port));
@@ -128,7 +135,8 @@ static int misfit(const Session *s, const SinterEntry *e, int port, const NpyArr
   for (uint32_t i = 0; i < p->rank; i++) {
     int k = bare(s->m, p->dim[i]);
     if (k < 0 || dims[k] == DIM_UNKNOWN) continue;
-    buf_printf(&text, "%s%s = %" PRId64, before, sinter_text(s->m, SINTER_LIST(SinterText, s->m, s->m->dims)[k]), dims[k]);
+    buf_printf(&text, "%s%s = %" PRId64, before, sinter_text(s->m, SINTER_LIST(SinterText, s->m, s->m->dims)[k]),
+               dims[k]);
     before = ", ";
   }
   cli_fail("%s", text.at);
@@ -157,11 +165,13 @@ int shapes_fit(const Session *s, const SinterEntry *e, const NpyArray *const *ar
   return CLI_DONE;
 }
 
-int port_bytes(const Session *s, const SinterEntry *e, const SinterPort *p, const int64_t *dims, int64_t dim[SINTER_MAX_RANK], int64_t *bytes) {
+int port_bytes(const Session *s, const SinterEntry *e, const SinterPort *p, const int64_t *dims,
+               int64_t dim[SINTER_MAX_RANK], int64_t *bytes) {
   *bytes = sinter_dtype_size(p->dtype);
   for (uint32_t i = 0; i < p->rank; i++)
     if (!sinter_sym(s->m, p->dim[i], dims, &dim[i]) || dim[i] < 0 || __builtin_mul_overflow(*bytes, dim[i], bytes))
-      return cli_fail("%s: the size of %s cannot be computed for these dimensions", sinter_text(s->m, e->name), port_name(s->m, p, 0));
+      return cli_fail("%s: the size of %s cannot be computed for these dimensions", sinter_text(s->m, e->name),
+                      port_name(s->m, p, 0));
   return CLI_DONE;
 }
 
@@ -175,8 +185,10 @@ int array_for_port(const Session *s, const SinterPort *p, const char *name, cons
     a.count = 1;
     a.data = aligned_alloc(64, 64);
     if (!a.data) return cli_fail("no memory");
-    if (cli_int(text, INT64_MIN, INT64_MAX, &whole)) a.dtype = SINTER_I64, memcpy(a.data, &whole, 8);
-    else a.dtype = SINTER_F64, memcpy(a.data, &number, 8);
+    if (cli_int(text, INT64_MIN, INT64_MAX, &whole))
+      a.dtype = SINTER_I64, memcpy(a.data, &whole, 8);
+    else
+      a.dtype = SINTER_F64, memcpy(a.data, &number, 8);
     bool narrow = p->dtype == SINTER_F32 || p->dtype == SINTER_F64;
     if (narrow) a.dtype = SINTER_F64, memcpy(a.data, &number, 8);
   } else if (!npy_read(&a, text, why)) {
@@ -188,9 +200,12 @@ int array_for_port(const Session *s, const SinterPort *p, const char *name, cons
   size_t bytes = (size_t)a.count * sinter_dtype_size(p->dtype);
   out->data = aligned_alloc(64, (bytes + 127) & ~(size_t)63);
   bool good = out->data && sinter_convert(p->dtype, out->data, a.dtype, a.data, a.count, why);
-  if (good && a.rank + p->rank) cli_note("%s: %s is converted to %s", name, sinter_dtype_text(a.dtype), sinter_dtype_text(p->dtype));
-  else if (!out->data) cli_fail("%s: no memory for %zu bytes", name, bytes);
-  else if (!good) cli_fail("%s: %s", name, why);
+  if (good && a.rank + p->rank)
+    cli_note("%s: %s is converted to %s", name, sinter_dtype_text(a.dtype), sinter_dtype_text(p->dtype));
+  else if (!out->data)
+    cli_fail("%s: no memory for %zu bytes", name, bytes);
+  else if (!good)
+    cli_fail("%s: %s", name, why);
   npy_free(&a);
   if (!good) npy_free(out);
   (void)s;
@@ -219,7 +234,8 @@ static void print_element(Buf *b, uint32_t dtype, const void *data, int64_t i) {
 
 enum { PRINT_ALL = 1000, EDGE = 3 };
 
-static void print_axis(Buf *b, uint32_t dtype, uint32_t rank, const int64_t *dim, const void *data, uint32_t axis, int64_t at, bool all) {
+static void print_axis(Buf *b, uint32_t dtype, uint32_t rank, const int64_t *dim, const void *data, uint32_t axis,
+                       int64_t at, bool all) {
   if (axis == rank) return print_element(b, dtype, data, at);
   int64_t inner = 1;
   for (uint32_t i = axis + 1; i < rank; i++) inner *= dim[i];

@@ -1,18 +1,20 @@
 #include "cli_model.h"
 #include <stdio.h>
 
-static const char HELP[] =
-    "sinter check FILE.sir [-D NAME=VALUE]\n"
-    "\n"
-    "Reads a model and traces it: syntax, names, shapes and types. Makes no code. Prints the entries with their shapes.\n"
-    "\n"
-    "Exit status: 0 the model is well formed; 1 it is not; 2 the command line is wrong.\n";
+static const char HELP[] = "sinter check FILE.sir [-D NAME=VALUE]\n"
+                           "\n"
+                           "Reads a model and traces it: syntax, names, shapes and types. Makes no code. Prints the "
+                           "entries with their shapes.\n"
+                           "\n"
+                           "Exit status: 0 the model is well formed; 1 it is not; 2 the command line is wrong.\n";
 
 static void put_ports(Ctx *c, const Port *p, uint32_t n) {
   for (uint32_t i = 0; i < n; i++) {
     const char *type = graph_shape_text(c, p[i].dtype, p[i].shape, p[i].rank);
-    if (p[i].name) printf("%s%s: %s", i ? ", " : "", p[i].name, type);
-    else printf("%s%s", i ? ", " : "", type);
+    if (p[i].name)
+      printf("%s%s: %s", i ? ", " : "", p[i].name, type);
+    else
+      printf("%s%s", i ? ", " : "", type);
   }
 }
 
@@ -30,6 +32,7 @@ int cmd_check(int argc, char **argv) {
     put_ports(&m.ctx, e->outputs.at, e->outputs.n);
     printf("%s\n", e->training ? " train" : "");
   }
-  printf("%s is well formed: %u %s, %d parameters, %d states\n", m.file, m.program.entries.n, m.program.entries.n == 1 ? "entry" : "entries", params, states);
+  printf("%s is well formed: %u %s, %d parameters, %d states\n", m.file, m.program.entries.n,
+         m.program.entries.n == 1 ? "entry" : "entries", params, states);
   return cli_model_end(&m, CLI_DONE);
 }

@@ -8,7 +8,8 @@ static const char HELP[] =
     "\n"
     "  -o FILE             the output; with --emit graph, loop or llvm the text goes to the terminal without it\n"
     "  --emit KIND         so (default), obj (one object for another linker), graph, loop, llvm\n"
-    "  --cpu LEVELS        v2,v3,v4 (default: all three in one library, the best is chosen when it is opened), or native\n"
+    "  --cpu LEVELS        v2,v3,v4 (default: all three in one library, the best is chosen when it is opened), or "
+    "native\n"
     "  -D NAME=VALUE       another value for a const of the file\n"
     "  --prefix NAME       of the C functions (default: the file's name)\n"
     "  -j N                processes that generate code at once (default: one a processor)\n"
@@ -17,7 +18,8 @@ static const char HELP[] =
     "  --check             evaluate the model before and after every pass and compare (small models)\n"
     "  --linker PROGRAM    another ld.lld than ld.lld-19\n"
     "\n"
-    "Exit status: 0 done; 1 the model or the system does not allow it; 2 the command line is wrong. A failure leaves no file.\n";
+    "Exit status: 0 done; 1 the model or the system does not allow it; 2 the command line is wrong. A failure leaves "
+    "no file.\n";
 
 int cmd_compile(int argc, char **argv) {
   CliModel m = {.help = HELP, .allowed = "-o --emit --cpu -D --prefix -j --dump-dir --time --check --linker"};

@@ -3,10 +3,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-static const char HELP_INFO[] = "usage: sinter info ARTEFACT [--kernels]\n"
-                                "\n"
-                                "Prints what an artefact holds: entries, parameters and states, levels of processors, bytes.\n"
-                                "  --kernels  also the kernels of each level\n";
+static const char HELP_INFO[] =
+    "usage: sinter info ARTEFACT [--kernels]\n"
+    "\n"
+    "Prints what an artefact holds: entries, parameters and states, levels of processors, bytes.\n"
+    "  --kernels  also the kernels of each level\n";
 static const char HELP_VERIFY[] = "usage: sinter verify ARTEFACT\n"
                                   "\n"
                                   "Checks the length and the checksum of an artefact without loading it.\n";
@@ -48,9 +49,11 @@ static void print_workspace(const Session *s) {
       }
       dims[i] = size < lo ? lo : size > hi ? hi : size;
       clipped &= dims[i] != size;
-      buf_printf(&text, "%s%s = %" PRId64, i ? ", " : " for ", sinter_text(m, SINTER_LIST(SinterText, m, m->dims)[i]), dims[i]);
+      buf_printf(&text, "%s%s = %" PRId64, i ? ", " : " for ", sinter_text(m, SINTER_LIST(SinterText, m, m->dims)[i]),
+                 dims[i]);
     }
-    if (size == 1 || (m->dims.n && !clipped)) printf("workspace: %zu bytes%s\n", s->api->workspace(dims, 1), text.at ? text.at : "");
+    if (size == 1 || (m->dims.n && !clipped))
+      printf("workspace: %zu bytes%s\n", s->api->workspace(dims, 1), text.at ? text.at : "");
     buf_free(&text);
   }
   free(dims);
@@ -59,13 +62,15 @@ static void print_workspace(const Session *s) {
 static void print_info(const Session *s, bool kernels) {
   const SinterModel *m = s->m;
   int level = s->api->level();
-  printf("%s: model %s, made by %s from %s, %" PRIu64 " bytes\n", s->path, sinter_text(m, m->name), m->compiler ? sinter_text(m, m->compiler) : "?",
-         m->source ? sinter_text(m, m->source) : "?", s->art.bytes);
+  printf("%s: model %s, made by %s from %s, %" PRIu64 " bytes\n", s->path, sinter_text(m, m->name),
+         m->compiler ? sinter_text(m, m->compiler) : "?", m->source ? sinter_text(m, m->source) : "?", s->art.bytes);
   printf("levels:");
   for (uint32_t i = 0; i < SINTER_LEVELS; i++)
     if (m->levels >> i & 1) printf(" %s", sinter_level_text(i));
-  if (level >= 0) printf(" (here: %s)\n", sinter_level_text((uint32_t)level));
-  else printf(" (here: none)\n");
+  if (level >= 0)
+    printf(" (here: %s)\n", sinter_level_text((uint32_t)level));
+  else
+    printf(" (here: none)\n");
   print_workspace(s);
   printf("\nentries:\n");
   for (uint32_t i = 0; i < m->entries.n; i++) {
@@ -73,7 +78,10 @@ static void print_info(const Session *s, bool kernels) {
     if (e->flags & SINTER_ENTRY_HIDDEN) continue;
     Buf text = {0};
     entry_signature(&text, m, e);
-    printf("  %s%s%s\n", text.at, e->flags & SINTER_ENTRY_TRAIN ? "  [train]" : e->flags & SINTER_ENTRY_UPDATES ? "  [updates]" : "",
+    printf("  %s%s%s\n", text.at,
+           e->flags & SINTER_ENTRY_TRAIN     ? "  [train]"
+           : e->flags & SINTER_ENTRY_UPDATES ? "  [updates]"
+                                             : "",
            e->flags & SINTER_ENTRY_RANDOM ? " [random]" : "");
     if (e->doc) printf("      %s\n", sinter_text(m, e->doc));
     buf_free(&text);
@@ -83,7 +91,8 @@ static void print_info(const Session *s, bool kernels) {
   const SinterKernelInfo *k = SINTER_LIST(SinterKernelInfo, m, m->kernels);
   printf("\nkernels: %u\n", m->kernels.n);
   for (uint32_t i = 0; kernels && i < m->kernels.n; i++)
-    printf("  %s %s %s\n", sinter_level_text(k[i].level), k[i].name ? sinter_text(m, k[i].name) : "?", k[i].stage ? sinter_text(m, k[i].stage) : "");
+    printf("  %s %s %s\n", sinter_level_text(k[i].level), k[i].name ? sinter_text(m, k[i].name) : "?",
+           k[i].stage ? sinter_text(m, k[i].stage) : "");
 }
 
 static int info(int argc, char **argv) {

@@ -15,13 +15,15 @@ static const char HELP[] =
     "                    [--weights FILE] [--step ENTRY] [--threads N]\n"
     "\n"
     "Trains by calling the entry marked `train` on batches of rows, shuffled anew in each epoch, and writes the\n"
-    "parameters and states to a safetensors file. An entry `evaluate` with results of rank 0 (loss, accuracy) then runs\n"
+    "parameters and states to a safetensors file. An entry `evaluate` with results of rank 0 (loss, accuracy) then "
+    "runs\n"
     "on the rows held out.\n"
     "  --data NAME=FILE.npy ...  the inputs of the entry by name; axis 0 counts the rows. A number for one of rank 0\n"
     "  --save FILE        where to; written when all is done, and about every minute before\n"
     "  --epochs N         times over all rows (default 10)\n"
     "  --batch N          rows a step (default 64); the last batch is smaller\n"
-    "  --holdout F        keeps this fraction of the rows, drawn by the seed, for evaluation (default 0.2 if there is an\n"
+    "  --holdout F        keeps this fraction of the rows, drawn by the seed, for evaluation (default 0.2 if there is "
+    "an\n"
     "                     entry `evaluate` and no --eval, else 0)\n"
     "  --eval NAME=FILE.npy ...  evaluates on these rows instead\n"
     "  --seed N           of start values, shuffling and random numbers (default 1)\n"
@@ -36,16 +38,16 @@ enum { SAVE_SECONDS = 60, HELD_OUT_SHUFFLE = 0x7fffffff };
 typedef struct Feed {
   const SinterEntry *e;
   uint32_t index;
-  NpyArray *data;   /* by input; rank 0: given to every call; no data: does not have it */
-  void **batch;     /* by input of rank > 0: rows of this batch */
+  NpyArray *data; /* by input; rank 0: given to every call; no data: does not have it */
+  void **batch;   /* by input of rank > 0: rows of this batch */
   char *in_record, *out_record;
-  double *out;      /* by output: room for its one element */
-  int64_t rows;     /* of the data */
-  int64_t *dims;    /* as SinterModel.dims, for a full batch */
+  double *out;   /* by output: room for its one element */
+  int64_t rows;  /* of the data */
+  int64_t *dims; /* as SinterModel.dims, for a full batch */
   int batch_dim;
-  double *total;    /* by output: sum over rows */
-  int64_t counted;  /* rows in the sums */
-  bool dropped;     /* it has been said that a last batch is left out */
+  double *total;   /* by output: sum over rows */
+  int64_t counted; /* rows in the sums */
+  bool dropped;    /* it has been said that a last batch is left out */
 } Feed;
 
 typedef struct Train {
@@ -53,10 +55,10 @@ typedef struct Train {
   const char *save;
   int64_t epochs, batch, seed;
   Feed step, eval;
-  bool has_eval, own_eval;  /* own_eval: its data are not the step's */
-  uint32_t *order, *held;   /* rows of the step's data: to train on; held out */
+  bool has_eval, own_eval; /* own_eval: its data are not the step's */
+  uint32_t *order, *held;  /* rows of the step's data: to train on; held out */
   int64_t n_train, n_held;
-  bool live;                /* the progress line is rewritten */
+  bool live; /* the progress line is rewritten */
 } Train;
 
 static double now(void) {
@@ -65,11 +67,13 @@ static double now(void) {
   return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
-/* ---- order of rows ----------------------------------------------------------------------------------------------------- */
+/* ---- order of rows
+ * ----------------------------------------------------------------------------------------------------- */
 
 /* Philox 4x32-10 of (seed; place, epoch): element `at`. */
 static uint32_t philox(uint64_t seed, uint32_t epoch, uint64_t at) {
-  uint32_t c[4] = {(uint32_t)(at / 4), (uint32_t)(at / 4 >> 32), epoch, 0}, k[2] = {(uint32_t)seed, (uint32_t)(seed >> 32)};
+  uint32_t c[4] = {(uint32_t)(at / 4), (uint32_t)(at / 4 >> 32), epoch, 0},
+           k[2] = {(uint32_t)seed, (uint32_t)(seed >> 32)};
   for (int i = 0; i < 10; i++) {
     uint64_t p = 0xd2511f53ull * c[0], q = 0xcd9e8d57ull * c[2];
     uint32_t next[4] = {(uint32_t)(q >> 32) ^ c[1] ^ k[0], (uint32_t)q, (uint32_t)(p >> 32) ^ c[3] ^ k[1], (uint32_t)p};
@@ -87,7 +91,8 @@ static void shuffle(uint32_t *row, int64_t n, uint64_t seed, uint32_t epoch) {
   }
 }
 
-/* ---- feeds ------------------------------------------------------------------------------------------------------------- */
+/* ---- feeds
+ * ------------------------------------------------------------------------------------------------------------- */
 
 static void feed_init(Feed *f, const SinterModel *m, uint32_t index) {
   f->e = &model_entries(m)[index];
@@ -114,14 +119,17 @@ static void feed_free(Feed *f, bool data) {
 }
 
 static const SinterPort *inputs(const Train *t, const Feed *f) { return SINTER_LIST(SinterPort, t->s.m, f->e->inputs); }
-static const SinterPort *outputs(const Train *t, const Feed *f) { return SINTER_LIST(SinterPort, t->s.m, f->e->outputs); }
+static const SinterPort *outputs(const Train *t, const Feed *f) {
+  return SINTER_LIST(SinterPort, t->s.m, f->e->outputs);
+}
 
 static int take_words(Train *t, Feed *f, const Words *words, const char *option) {
   const SinterModel *m = t->s.m;
   for (int i = 0; i < words->n; i++) {
     char *name;
     const char *text;
-    if (!split_word(words->at[i], &name, &text)) return cli_usage("%s: \"%s\" is not of the form NAME=FILE.npy", option, words->at[i]);
+    if (!split_word(words->at[i], &name, &text))
+      return cli_usage("%s: \"%s\" is not of the form NAME=FILE.npy", option, words->at[i]);
     int k = port_find(m, f->e, name), status = CLI_DONE;
     if (k < 0) {
       Buf text_of = {0};
@@ -147,8 +155,11 @@ static int check_rows(Train *t, Feed *f, const char *option) {
   for (uint32_t i = 0; i < f->e->inputs.n; i++) {
     const NpyArray *a = &f->data[i];
     const char *name = port_name(m, &p[i], (int)i);
-    if (p[i].inout) return cli_fail("%s: its inout %s would have to be carried from step to step, which train does not do", entry, name);
-    if (!a->data && p[i].rank == 0 && strcmp(name, "lr") == 0) return cli_fail("%s takes a learning rate: add --lr NUMBER", entry);
+    if (p[i].inout)
+      return cli_fail("%s: its inout %s would have to be carried from step to step, which train does not do", entry,
+                      name);
+    if (!a->data && p[i].rank == 0 && strcmp(name, "lr") == 0)
+      return cli_fail("%s takes a learning rate: add --lr NUMBER", entry);
     if (!a->data) return cli_fail("%s takes an input %s: add %s %s=FILE.npy", entry, name, option, name);
     if (a->rank != p[i].rank) {
       Buf is = {0}, want = {0};
@@ -161,7 +172,8 @@ static int check_rows(Train *t, Feed *f, const char *option) {
     if (p[i].rank == 0) continue;
     const SinterCode *c = sinter_at(m, p[i].dim[0].at);
     int dim = p[i].dim[0].n == 1 && c->op == SINTER_SYM_VAR ? (int)c->operand : -1;
-    if (dim < 0 || (f->batch_dim >= 0 && dim != f->batch_dim)) return cli_fail("%s: axis 0 of %s is not the dimension that counts the rows", entry, name);
+    if (dim < 0 || (f->batch_dim >= 0 && dim != f->batch_dim))
+      return cli_fail("%s: axis 0 of %s is not the dimension that counts the rows", entry, name);
     f->batch_dim = dim;
     if (f->rows >= 0 && a->dim[0] != f->rows)
       return cli_fail("%s has %" PRId64 " rows, but %s has %" PRId64, name, a->dim[0], first, f->rows);
@@ -176,7 +188,8 @@ static int check_outputs(Train *t, Feed *f) {
   const SinterPort *p = outputs(t, f);
   for (uint32_t i = 0; i < f->e->outputs.n; i++)
     if (p[i].rank || (p[i].dtype != SINTER_F32 && p[i].dtype != SINTER_F64))
-      return cli_fail("%s: its result %s is not a number of type f32 or f64, which train wants", sinter_text(t->s.m, f->e->name), port_name(t->s.m, &p[i], (int)i));
+      return cli_fail("%s: its result %s is not a number of type f32 or f64, which train wants",
+                      sinter_text(t->s.m, f->e->name), port_name(t->s.m, &p[i], (int)i));
   return CLI_DONE;
 }
 
@@ -191,7 +204,8 @@ static int feed_ready(Train *t, Feed *f, int64_t batch) {
   const SinterDim *d = SINTER_LIST(SinterDim, m, f->e->dims);
   for (uint32_t i = 0; i < f->e->dims.n && !status; i++)
     if (f->dims[d[i].index] == DIM_UNKNOWN)
-      status = cli_fail("%s has a dimension %s that no input gives", sinter_text(m, f->e->name), sinter_text(m, SINTER_LIST(SinterText, m, m->dims)[d[i].index]));
+      status = cli_fail("%s has a dimension %s that no input gives", sinter_text(m, f->e->name),
+                        sinter_text(m, SINTER_LIST(SinterText, m, m->dims)[d[i].index]));
   for (uint32_t i = 0; i < f->e->inputs.n && !status; i++) {
     int64_t dim[SINTER_MAX_RANK], bytes;
     void *at = f->data[i].data;
@@ -219,10 +233,12 @@ static int feed_call(Train *t, Feed *f, const uint32_t *rows, int64_t n, bool la
     if (!in[i].rank) continue;
     size_t bytes = sinter_dtype_size(a->dtype);
     for (uint32_t k = 1; k < a->rank; k++) bytes *= (size_t)a->dim[k];
-    for (int64_t r = 0; r < n; r++) memcpy((char *)f->batch[i] + (size_t)r * bytes, (const char *)a->data + rows[r] * bytes, bytes);
+    for (int64_t r = 0; r < n; r++)
+      memcpy((char *)f->batch[i] + (size_t)r * bytes, (const char *)a->data + rows[r] * bytes, bytes);
   }
   const SinterDim *d = SINTER_LIST(SinterDim, m, f->e->dims);
-  for (uint32_t i = 0; i < f->e->dims.n; i++) memcpy(f->in_record + d[i].field, (int)d[i].index == f->batch_dim ? &n : &f->dims[d[i].index], 8);
+  for (uint32_t i = 0; i < f->e->dims.n; i++)
+    memcpy(f->in_record + d[i].field, (int)d[i].index == f->batch_dim ? &n : &f->dims[d[i].index], 8);
   int status = t->s.api->call(t->s.c, f->index, f->in_record, f->out_record);
   if (status == SINTER_ERROR_SHAPE && last) {
     if (!f->dropped) cli_note("the last batch of %" PRId64 " rows is left out: %s", n, t->s.api->message(t->s.c));
@@ -253,7 +269,8 @@ static int loss_index(const Train *t, const Feed *f) {
 
 static double mean(const Feed *f, int i) { return i < 0 || !f->counted ? NAN : f->total[i] / (double)f->counted; }
 
-/* ---- training ---------------------------------------------------------------------------------------------------------- */
+/* ---- training
+ * ---------------------------------------------------------------------------------------------------------- */
 
 static int evaluate(Train *t) {
   feed_reset(&t->eval);
@@ -274,8 +291,10 @@ static void put_evaluation(Buf *b, const Train *t) { /* " loss 0.1234 accuracy 0
 }
 
 static void put_time(Buf *b, double seconds) {
-  if (seconds >= 90) buf_printf(b, "%.0f min left", seconds / 60);
-  else buf_printf(b, "%.0f s left", seconds);
+  if (seconds >= 90)
+    buf_printf(b, "%.0f min left", seconds / 60);
+  else
+    buf_printf(b, "%.0f s left", seconds);
 }
 
 static void progress(Train *t, int64_t epoch, double done, double start, double loss, bool end) {
@@ -287,8 +306,10 @@ static void progress(Train *t, int64_t epoch, double done, double start, double 
     buf_printf(&b, ", %.0f rows/s, ", rows / spent);
     put_time(&b, spent * ((double)t->epochs * (double)t->n_train - rows) / rows);
   }
-  if (t->live) printf("\r\033[K%s", b.at);
-  else if (end) printf("%s\n", b.at);
+  if (t->live)
+    printf("\r\033[K%s", b.at);
+  else if (end)
+    printf("%s\n", b.at);
   fflush(stdout);
   buf_free(&b);
 }
@@ -339,7 +360,8 @@ static int train_all(Train *t) {
   return CLI_DONE;
 }
 
-/* ---- set-up ------------------------------------------------------------------------------------------------------------ */
+/* ---- set-up
+ * ------------------------------------------------------------------------------------------------------------ */
 
 static int choose_step(Train *t, const char *name) {
   const SinterModel *m = t->s.m;
@@ -352,7 +374,8 @@ static int choose_step(Train *t, const char *name) {
     if (model_entries(m)[i].flags & SINTER_ENTRY_TRAIN) found = (int)i, n++;
   if (found < 0) return cli_fail("%s has no entry marked `train`; name one by --step", t->s.path);
   if (n > 1) return cli_fail("%s has several entries marked `train`; name one by --step", t->s.path);
-  if (!(model_entries(m)[found].flags & SINTER_ENTRY_UPDATES)) return cli_fail("%s updates nothing: it is no entry to train by", sinter_text(m, model_entries(m)[found].name));
+  if (!(model_entries(m)[found].flags & SINTER_ENTRY_UPDATES))
+    return cli_fail("%s updates nothing: it is no entry to train by", sinter_text(m, model_entries(m)[found].name));
   feed_init(&t->step, m, (uint32_t)found);
   return CLI_DONE;
 }
@@ -377,8 +400,11 @@ static int share_data(Train *t) {
     const SinterPort *p = &inputs(t, f)[i];
     const char *name = port_name(t->s.m, p, (int)i);
     int k = port_find(t->s.m, t->step.e, name);
-    if (k < 0) return cli_fail("evaluate takes an input %s, which %s does not: add --eval %s=FILE.npy ...", name, sinter_text(t->s.m, t->step.e->name), name);
-    if (inputs(t, &t->step)[k].dtype != p->dtype) return cli_fail("evaluate and %s take %s with different types", sinter_text(t->s.m, t->step.e->name), name);
+    if (k < 0)
+      return cli_fail("evaluate takes an input %s, which %s does not: add --eval %s=FILE.npy ...", name,
+                      sinter_text(t->s.m, t->step.e->name), name);
+    if (inputs(t, &t->step)[k].dtype != p->dtype)
+      return cli_fail("evaluate and %s take %s with different types", sinter_text(t->s.m, t->step.e->name), name);
     f->data[i] = t->step.data[k];
   }
   return CLI_DONE;
@@ -400,7 +426,8 @@ static int split_rows(Train *t, const char *holdout) {
     t->held = mem_alloc(4 * (size_t)t->n_held);
     for (int64_t i = 0; i < t->n_held; i++) t->held[i] = (uint32_t)i;
   }
-  if (held && !t->has_eval) cli_note("%s has no entry `evaluate`: %" PRId64 " rows are held out and not used", t->s.path, held);
+  if (held && !t->has_eval)
+    cli_note("%s has no entry `evaluate`: %" PRId64 " rows are held out and not used", t->s.path, held);
   if (t->has_eval && !t->n_held) t->has_eval = false;
   return CLI_DONE;
 }
@@ -444,7 +471,9 @@ static int set_up(Train *t, Texts *x) {
   if (status) return status;
   if (x->lr) {
     int k = port_find(m, t->step.e, "lr");
-    if (k < 0 || inputs(t, &t->step)[k].rank) return cli_fail("%s has no input lr of rank 0: its learning rate stands in the model", sinter_text(m, t->step.e->name));
+    if (k < 0 || inputs(t, &t->step)[k].rank)
+      return cli_fail("%s has no input lr of rank 0: its learning rate stands in the model",
+                      sinter_text(m, t->step.e->name));
     if (!cli_float(x->lr, &lr)) return cli_usage("--lr is \"%s\": a number is expected", x->lr);
     npy_free(&t->step.data[k]);
     if ((status = array_for_port(&t->s, &inputs(t, &t->step)[k], "lr", x->lr, &t->step.data[k]))) return status;
@@ -456,7 +485,9 @@ static int set_up(Train *t, Texts *x) {
     feed_init(&t->eval, m, i);
   }
   if (x->eval.n && !t->has_eval) return cli_fail("%s has no entry `evaluate` for --eval", t->s.path);
-  if (t->has_eval && (x->eval.n || !x->holdout || strcmp(x->holdout, "0") != 0)) {
+  double fraction = 1;
+  bool none_held = x->holdout && cli_float(x->holdout, &fraction) && fraction == 0;
+  if (t->has_eval && !none_held) {
     t->own_eval = x->eval.n > 0;
     status = t->own_eval ? take_words(t, &t->eval, &x->eval, "--eval") : share_data(t);
     if (!status) status = check_rows(t, &t->eval, "--eval");
@@ -479,9 +510,12 @@ static int check_texts(Train *t, const Texts *x, const Words *rest) {
   if (x->data.n == 0) return cli_usage("train wants --data NAME=FILE.npy ...");
   if (!x->save) return cli_usage("train wants --save FILE");
   if (x->holdout && x->eval.n) return cli_usage("--holdout and --eval exclude each other");
-  if (x->epochs && !cli_int(x->epochs, 1, 1000000000, &t->epochs)) return cli_usage("--epochs is \"%s\": a number from 1 is expected", x->epochs);
-  if (x->batch && !cli_int(x->batch, 1, 1 << 30, &t->batch)) return cli_usage("--batch is \"%s\": a number from 1 is expected", x->batch);
-  if (x->seed && !cli_int(x->seed, 0, INT64_MAX, &t->seed)) return cli_usage("--seed is \"%s\": a number from 0 is expected", x->seed);
+  if (x->epochs && !cli_int(x->epochs, 1, 1000000000, &t->epochs))
+    return cli_usage("--epochs is \"%s\": a number from 1 is expected", x->epochs);
+  if (x->batch && !cli_int(x->batch, 1, 1 << 30, &t->batch))
+    return cli_usage("--batch is \"%s\": a number from 1 is expected", x->batch);
+  if (x->seed && !cli_int(x->seed, 0, INT64_MAX, &t->seed))
+    return cli_usage("--seed is \"%s\": a number from 0 is expected", x->seed);
   t->save = x->save;
   return check_target(x->save);
 }
@@ -490,9 +524,11 @@ static int run(int argc, char **argv) {
   size_t room = sizeof(char *) * (size_t)argc;
   Texts x = {.data = {mem_alloc(room), 0}, .eval = {mem_alloc(room), 0}};
   Words rest = {mem_alloc(room), 0};
-  const Option options[] = {{"--epochs", &x.epochs, NULL, NULL}, {"--batch", &x.batch, NULL, NULL},     {"--holdout", &x.holdout, NULL, NULL}, {"--seed", &x.seed, NULL, NULL},
-                            {"--lr", &x.lr, NULL, NULL},         {"--weights", &x.weights, NULL, NULL}, {"--save", &x.save, NULL, NULL},       {"--step", &x.step, NULL, NULL},
-                            {"--threads", &x.threads, NULL, NULL}, {"--data", NULL, NULL, &x.data},     {"--eval", NULL, NULL, &x.eval}};
+  const Option options[] = {
+      {"--epochs", &x.epochs, NULL, NULL}, {"--batch", &x.batch, NULL, NULL}, {"--holdout", &x.holdout, NULL, NULL},
+      {"--seed", &x.seed, NULL, NULL},     {"--lr", &x.lr, NULL, NULL},       {"--weights", &x.weights, NULL, NULL},
+      {"--save", &x.save, NULL, NULL},     {"--step", &x.step, NULL, NULL},   {"--threads", &x.threads, NULL, NULL},
+      {"--data", NULL, NULL, &x.data},     {"--eval", NULL, NULL, &x.eval}};
   Train t = {.live = isatty(1)};
   int status = cli_options(argc, argv, options, sizeof options / sizeof *options, &rest);
   if (!status) status = check_texts(&t, &x, &rest);

@@ -5,7 +5,8 @@
 static const Command COMPILE = {"compile", "makes an artefact of a model", cmd_compile, NULL};
 static const Command CHECK = {"check", "reads a model and shows its entries; makes no code", cmd_check, NULL};
 static const Command EXPLAIN = {"explain", "shows what is fused into which kernel, and why", cmd_explain, NULL};
-static const Command *const COMMANDS[] = {&COMPILE, &command_train, &command_run, &command_info, &CHECK, &EXPLAIN, &command_verify};
+static const Command *const COMMANDS[] = {&COMPILE,      &command_train, &command_run, &command_bench,
+                                          &command_info, &CHECK,         &EXPLAIN,     &command_verify};
 enum { N_COMMANDS = sizeof COMMANDS / sizeof *COMMANDS };
 #ifndef SINTER_VERSION
 #define SINTER_VERSION "0.1.0"
@@ -43,7 +44,8 @@ static int unknown(const char *name) {
 int main(int argc, char **argv) {
   if (argc < 2) return print_help(stderr), CLI_USAGE;
   bool help = strcmp(argv[1], "help") == 0 && argc > 2;
-  if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0 || (strcmp(argv[1], "help") == 0 && !help)) return print_help(stdout), CLI_DONE;
+  if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0 || (strcmp(argv[1], "help") == 0 && !help))
+    return print_help(stdout), CLI_DONE;
   if (strcmp(argv[1], "--version") == 0) return puts(VERSION), CLI_DONE;
   const char *name = argv[help ? 2 : 1];
   const Command *c = find(name);

@@ -27,7 +27,7 @@ int rt_fail(char *message, int status, const char *fmt, ...); /* replaces the me
 const char *rt_error(int error);                              /* of an errno number, or -1: the file is too short */
 bool rt_equal(const char *, const char *);
 bool rt_starts(const char *, const char *prefix);
-const char *rt_dtype(uint32_t dtype);      /* "f32" */
+const char *rt_dtype(uint32_t dtype); /* "f32" */
 uint32_t rt_dtype_size(uint32_t dtype);
 
 /* rt_sym.c: false on overflow or division by zero. */
@@ -36,7 +36,7 @@ bool rt_sym(const SinterModel *, SinterSym, const int64_t *dims, int64_t *out);
 /* rt_level.c: the level to use, or -1 and a sentence. */
 int rt_level(char *message);
 const char *rt_level_name(uint32_t level);
-uint64_t rt_float_mode(void);              /* sets round to nearest, denormals kept, no traps; returns what was */
+uint64_t rt_float_mode(void); /* sets round to nearest, denormals kept, no traps; returns what was */
 void rt_float_mode_back(uint64_t);
 static inline void rt_pause(void) {
 #if defined __x86_64__
@@ -49,10 +49,11 @@ static inline void rt_pause(void) {
 /* ---- rt_plan.c ---- */
 typedef struct Launch { /* a step with everything evaluated */
   uint8_t kind, flags;
+  uint32_t step; /* of the plan; UINT32_MAX: a barrier that is not in it */
   SinterKernel *kernel;
   int64_t tasks, work;
   SinterCall call;
-  void *to;         /* COPY */
+  void *to; /* COPY */
   const void *from;
   size_t bytes;
 } Launch;
@@ -63,6 +64,8 @@ typedef struct Run {
   int threads;       /* how many walk it; 1 when nothing is worth more */
   uint32_t patience; /* microseconds that a thread spins at most before it sleeps */
   SinterFail *fail;  /* [threads] */
+  uint64_t *ticks;   /* of a profile: [rows][steps], or NULL */
+  uint32_t rows, steps;
 } Run;
 
 typedef struct Span {
@@ -81,34 +84,34 @@ typedef struct Binding { /* where the buffers of a plan are */
   int threads; /* at most */
 } Binding;
 
-uint64_t rt_plan_bytes(const SinterPlan *);    /* of the records that binding needs */
-uint64_t rt_plan_bytes_max(void);              /* of any plan */
+uint64_t rt_plan_bytes(const SinterPlan *); /* of the records that binding needs */
+uint64_t rt_plan_bytes_max(void);           /* of any plan */
 /* False: the sizes overflow, or a buffer does not fit where the plan puts it. */
 bool rt_plan_bind(Run *, void *records, const SinterPlan *, const Binding *);
-uint32_t rt_plan_walk(const Run *, int tid);   /* the number of meetings */
-const SinterFail *rt_plan_run(Run *);          /* NULL, or the failure with the smallest (code, task) */
+uint32_t rt_plan_walk(const Run *, int tid); /* the number of meetings */
+const SinterFail *rt_plan_run(Run *);        /* NULL, or the failure with the smallest (code, task) */
 
 /* ---- rt_pool.c ---- */
-void rt_pool_open(void);                       /* one more user; the last close ends the threads */
+void rt_pool_open(void); /* one more user; the last close ends the threads */
 void rt_pool_close(void);
-void rt_pool_run(Run *);                       /* on run->threads threads, or fewer: sets it to what it got */
+void rt_pool_run(Run *); /* on run->threads threads, or fewer: sets it to what it got */
 bool rt_meet(const Run *, int tid, uint32_t turn, bool failed); /* true once a thread had failed before this turn */
-void rt_lock(uint32_t *);                      /* a lock that is held briefly; unlocked is 0 */
+void rt_lock(uint32_t *);                                       /* a lock that is held briefly; unlocked is 0 */
 void rt_unlock(uint32_t *);
 
 /* ---- rt_weights.c ---- */
 struct SinterWeights {
-  int status;            /* of the failed open, or 0 */
+  int status; /* of the failed open, or 0 */
   int level;
-  uint64_t bytes;        /* of this block */
+  uint64_t bytes; /* of this block */
   uint64_t seed;
-  uint32_t users;        /* calls that read; RT_ALONE: one that writes */
+  uint32_t users; /* calls that read; RT_ALONE: one that writes */
   uint32_t prepare_lock, message_lock;
-  uint32_t counted;      /* in the pool's users */
+  uint32_t counted; /* in the pool's users */
   char *cells, *derived;
-  uint8_t *stale;        /* [derived]: must be made anew before use */
-  uint64_t *first_call;  /* [entry]: call numbers of the weight file, where contexts begin */
-  uint64_t *last_call;   /* [entry]: the highest of any context, saved */
+  uint8_t *stale;       /* [derived]: must be made anew before use */
+  uint64_t *first_call; /* [entry]: call numbers of the weight file, where contexts begin */
+  uint64_t *last_call;  /* [entry]: the highest of any context, saved */
   char message[RT_MESSAGE];
 };
 enum { RT_ALONE = 0x80000000u };
@@ -122,13 +125,13 @@ typedef struct Tensor {
   const char *type;         /* "F32" */
   uint32_t rank, bits;      /* of an element */
   int64_t dim[SINTER_MAX_RANK];
-  uint64_t begin, end;      /* in the file */
+  uint64_t begin, end; /* in the file */
 } Tensor;
 
 typedef struct Tensors {
   int file;
-  Tensor *at;               /* in the order of the file */
-  uint32_t *by_name;        /* tensors first, then metadata */
+  Tensor *at;        /* in the order of the file */
+  uint32_t *by_name; /* tensors first, then metadata */
   uint32_t n, tensors;
   void *block;
   uint64_t bytes;
@@ -137,7 +140,7 @@ typedef struct Tensors {
 int rt_tensors_open(Tensors *, const char *path, char *message); /* a status; the whole header is checked */
 void rt_tensors_close(Tensors *);
 const Tensor *rt_tensors_find(const Tensors *, const char *prefix, const char *name); /* prefix + name */
-const char *rt_tensor_type(uint32_t dtype);                      /* "F32" for SINTER_F32 */
+const char *rt_tensor_type(uint32_t dtype);                                           /* "F32" for SINTER_F32 */
 
 /* ---- the API: as PREFIX_ functions of the header ---- */
 int sinter_rt_open(SinterWeights **, const char *safetensors_or_null, uint64_t seed);
@@ -156,5 +159,6 @@ int sinter_rt_threads(SinterContext *, int n);
 uint64_t sinter_rt_call_number(const SinterContext *, uint32_t entry);
 void sinter_rt_set_call_number(SinterContext *, uint32_t entry, uint64_t);
 int sinter_rt_level(void);
+int sinter_rt_profile(SinterContext *, uint64_t *ticks, uint32_t threads, uint32_t steps);
 extern const SinterApi sinter_rt_api;
 #endif

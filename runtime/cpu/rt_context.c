@@ -4,15 +4,17 @@
 
 struct SinterContext {
   SinterWeights *weights;
-  uint64_t bytes;    /* of the block if it is ours to free, else 0 */
+  uint64_t bytes; /* of the block if it is ours to free, else 0 */
   uint32_t busy;
   int threads, slots, cpus; /* wanted at most; room for; processors */
   int64_t *most, *dims;     /* [model dims] */
   uint64_t *calls;          /* [entry] */
   Span *ports;              /* inputs, then outputs, of the entry that is called */
   char *records, *arena;
-  SinterFail *fail;         /* [slots] */
+  SinterFail *fail; /* [slots] */
   uint64_t arena_bytes;
+  uint64_t *ticks; /* of a profile, or NULL */
+  uint32_t tick_rows, tick_steps;
   uint32_t random[4];
   char message[RT_MESSAGE];
 };
@@ -71,19 +73,22 @@ static int lay_out(Layout *l, const int64_t *most, int64_t *scratch, char *messa
     int64_t lo, hi;
     bounds(i, &lo, &hi);
     if (lo <= hi && (most[i] < lo || most[i] > hi))
-      return rt_fail(message, SINTER_ERROR_SHAPE, "dimension %s: a context for up to %d was asked for, but it goes from %d to %d", dim_name(i),
+      return rt_fail(message, SINTER_ERROR_SHAPE,
+                     "dimension %s: a context for up to %d was asked for, but it goes from %d to %d", dim_name(i),
                      most[i], lo, hi);
   }
   uint64_t arena = 0;
   for (uint32_t i = 0; i < m->entries.n; i++)
     if (!entry_arena(&entries()[i], most, scratch, &arena))
-      return rt_fail(message, SINTER_ERROR_SHAPE, "entry %s would need more memory for these dimensions than can be addressed",
+      return rt_fail(message, SINTER_ERROR_SHAPE,
+                     "entry %s would need more memory for these dimensions than can be addressed",
                      RT_TEXT(entries()[i].name));
   const SinterDerived *d = RT_RECORDS(SinterDerived, m->derived);
   for (uint32_t i = 0; i < m->dims.n; i++) scratch[i] = 0;
   for (uint32_t i = 0; i < m->derived.n; i++) {
     int64_t n = 0;
-    if (rt_sym(m, RT_RECORDS(SinterPlan, m->plans)[d[i].plan].arena, scratch, &n) && n > 0 && (uint64_t)n > arena) arena = (uint64_t)n;
+    if (rt_sym(m, RT_RECORDS(SinterPlan, m->plans)[d[i].plan].arena, scratch, &n) && n > 0 && (uint64_t)n > arena)
+      arena = (uint64_t)n;
   }
   l->numbers = rt_up(sizeof(SinterContext));
   l->ports = l->numbers + rt_up(16ull * m->dims.n + 8ull * m->entries.n);
@@ -92,7 +97,8 @@ static int lay_out(Layout *l, const int64_t *most, int64_t *scratch, char *messa
   l->arena_bytes = rt_up(arena);
   l->fail = l->arena + l->arena_bytes;
   l->bytes = l->fail;
-  if (arena > 1ull << 62) return rt_fail(message, SINTER_ERROR_SHAPE, "these dimensions need more memory than can be addressed");
+  if (arena > 1ull << 62)
+    return rt_fail(message, SINTER_ERROR_SHAPE, "these dimensions need more memory than can be addressed");
   return SINTER_OK;
 }
 
@@ -129,17 +135,21 @@ int sinter_rt_create(SinterContext **out, SinterWeights *w, const int64_t *most,
   *out = NULL;
   if (!w) return SINTER_ERROR_ARGUMENT;
   if (w->status) return w->status;
-  if (!most && RT_MODEL->dims.n) return rt_weights_fail(w, SINTER_ERROR_ARGUMENT, "the dimensions of a context are NULL%s", "");
+  if (!most && RT_MODEL->dims.n)
+    return rt_weights_fail(w, SINTER_ERROR_ARGUMENT, "the dimensions of a context are NULL%s", "");
   char message[RT_MESSAGE];
   Layout l;
   int status = lay_out_alone(&l, most, message);
   if (status) return rt_weights_fail(w, status, "%s", message);
   int cpus = sys_cpus(), threads = default_threads(cpus);
   if (!threads)
-    return rt_weights_fail(w, SINTER_ERROR_ARGUMENT, "SINTER_THREADS is \"%s\": a number from 1 to 256 is expected", sys_env("SINTER_THREADS"));
-  if (memory && (uintptr_t)memory % 64) return rt_weights_fail(w, SINTER_ERROR_ARGUMENT, "the memory of a context must be aligned to 64 bytes%s", "");
+    return rt_weights_fail(w, SINTER_ERROR_ARGUMENT, "SINTER_THREADS is \"%s\": a number from 1 to 256 is expected",
+                           sys_env("SINTER_THREADS"));
+  if (memory && (uintptr_t)memory % 64)
+    return rt_weights_fail(w, SINTER_ERROR_ARGUMENT, "the memory of a context must be aligned to 64 bytes%s", "");
   if (memory && bytes < l.bytes + sizeof(SinterFail)) {
-    rt_fail(message, 0, "a context for these dimensions needs %u bytes, %u were given", l.bytes + sizeof(SinterFail), (uint64_t)bytes);
+    rt_fail(message, 0, "a context for these dimensions needs %u bytes, %u were given", l.bytes + sizeof(SinterFail),
+            (uint64_t)bytes);
     return rt_weights_fail(w, SINTER_ERROR_WORKSPACE, "%s", message);
   }
   uint64_t slots = memory ? (bytes - l.bytes) / sizeof(SinterFail) : threads > 64 ? (uint64_t)threads : 64;
@@ -182,17 +192,22 @@ int sinter_rt_threads(SinterContext *c, int n) {
   if (!c) return SINTER_ERROR_ARGUMENT;
   if (n == 0) n = default_threads(c->cpus);
   if (n < 1 || n > RT_THREADS)
-    return rt_fail(c->message, SINTER_ERROR_ARGUMENT, "%d threads were asked for: a number from 1 to 256 is expected", (int64_t)n);
+    return rt_fail(c->message, SINTER_ERROR_ARGUMENT, "%d threads were asked for: a number from 1 to 256 is expected",
+                   (int64_t)n);
   c->threads = n < c->slots ? n : c->slots;
   return SINTER_OK;
 }
 
-uint64_t sinter_rt_call_number(const SinterContext *c, uint32_t entry) { return c && entry < RT_MODEL->entries.n ? c->calls[entry] : 0; }
+uint64_t sinter_rt_call_number(const SinterContext *c, uint32_t entry) {
+  return c && entry < RT_MODEL->entries.n ? c->calls[entry] : 0;
+}
 
 /* The saved number is the highest of any context. */
 static void keep_call_number(SinterContext *c, uint32_t entry) {
   uint64_t *last = &c->weights->last_call[entry], was = __atomic_load_n(last, __ATOMIC_RELAXED);
-  while (was < c->calls[entry] && !__atomic_compare_exchange_n(last, &was, c->calls[entry], true, __ATOMIC_RELAXED, __ATOMIC_RELAXED)) {}
+  while (was < c->calls[entry] &&
+         !__atomic_compare_exchange_n(last, &was, c->calls[entry], true, __ATOMIC_RELAXED, __ATOMIC_RELAXED)) {
+  }
 }
 
 void sinter_rt_set_call_number(SinterContext *c, uint32_t entry, uint64_t n) {
@@ -201,7 +216,8 @@ void sinter_rt_set_call_number(SinterContext *c, uint32_t entry, uint64_t n) {
   keep_call_number(c, entry);
 }
 
-/* ---- a call -------------------------------------------------------------------------------------------------------- */
+/* ---- a call --------------------------------------------------------------------------------------------------------
+ */
 
 static int read_dims(SinterContext *c, const SinterEntry *e, const void *in) {
   const SinterDim *d = RT_RECORDS(SinterDim, e->dims);
@@ -210,11 +226,12 @@ static int read_dims(SinterContext *c, const SinterEntry *e, const void *in) {
     int64_t v = *(const int64_t *)(const void *)((const char *)in + d[i].field);
     const char *name = dim_name(d[i].index);
     if (v < d[i].lo || v > d[i].hi)
-      return rt_fail(c->message, SINTER_ERROR_SHAPE, "%s: dimension %s is %d, but it goes from %d to %d", RT_TEXT(e->name), name, v, d[i].lo,
-                     d[i].hi);
+      return rt_fail(c->message, SINTER_ERROR_SHAPE, "%s: dimension %s is %d, but it goes from %d to %d",
+                     RT_TEXT(e->name), name, v, d[i].lo, d[i].hi);
     if (v > c->most[d[i].index])
-      return rt_fail(c->message, SINTER_ERROR_WORKSPACE, "%s: dimension %s is %d, above the %d that this context was made for",
-                     RT_TEXT(e->name), name, v, c->most[d[i].index]);
+      return rt_fail(c->message, SINTER_ERROR_WORKSPACE,
+                     "%s: dimension %s is %d, above the %d that this context was made for", RT_TEXT(e->name), name, v,
+                     c->most[d[i].index]);
     c->dims[d[i].index] = v;
   }
   return SINTER_OK;
@@ -256,7 +273,8 @@ static int read_port(SinterContext *c, const SinterEntry *e, const SinterPort *p
   char *at = *(char *const *)(const void *)((const char *)record + p->field);
   if (!at && bytes) return rt_fail(c->message, SINTER_ERROR_ARGUMENT, "%s: %s is NULL", RT_TEXT(e->name), port_name(p));
   if ((uintptr_t)at % (uint64_t)size)
-    return rt_fail(c->message, SINTER_ERROR_ARGUMENT, "%s: %s is not aligned to %d bytes", RT_TEXT(e->name), port_name(p), size);
+    return rt_fail(c->message, SINTER_ERROR_ARGUMENT, "%s: %s is not aligned to %d bytes", RT_TEXT(e->name),
+                   port_name(p), size);
   *span = (Span){at, (uint64_t)bytes};
   return SINTER_OK;
 }
@@ -314,9 +332,11 @@ static int prepare(SinterContext *c, const SinterEntry *e, const SinterPlan *pla
       Run run;
       *again = true;
       at.fail = c->fail;
-      if (rt_plan_bind(&run, c->records, RT_RECORDS(SinterPlan, RT_MODEL->plans) + d[k].plan, &at) && !rt_plan_run(&run))
+      if (rt_plan_bind(&run, c->records, RT_RECORDS(SinterPlan, RT_MODEL->plans) + d[k].plan, &at) &&
+          !rt_plan_run(&run))
         __atomic_store_n(&stale[k], 0, __ATOMIC_RELEASE);
-      else status = fault(c, e, "a parameter cannot be prepared");
+      else
+        status = fault(c, e, "a parameter cannot be prepared");
     }
     rt_unlock(&c->weights->prepare_lock);
     if (status) return status;
@@ -327,7 +347,8 @@ static int prepare(SinterContext *c, const SinterEntry *e, const SinterPlan *pla
 static int failed(SinterContext *c, const SinterEntry *e, const SinterFail *f) {
   const SinterPlace *p = RT_RECORDS(SinterPlace, RT_MODEL->places);
   if (f->code < 1 || (uint64_t)f->code > RT_MODEL->places.n)
-    return rt_fail(c->message, SINTER_ERROR_INDEX, "%s: an index is out of range; nothing was stored", RT_TEXT(e->name));
+    return rt_fail(c->message, SINTER_ERROR_INDEX, "%s: an index is out of range; nothing was stored",
+                   RT_TEXT(e->name));
   p += f->code - 1;
   c->message[0] = 0;
   if (p->file) rt_append(c->message, "%s:%d:%d: ", RT_TEXT(p->file), (int64_t)p->line, (int64_t)p->col);
@@ -339,8 +360,10 @@ static int run_entry(SinterContext *c, uint32_t index, const void *in, void *out
   const SinterEntry *e = &entries()[index];
   SinterWeights *w = c->weights;
   c->message[0] = 0;
-  if (!in && e->in_bytes) return rt_fail(c->message, SINTER_ERROR_ARGUMENT, "%s: the struct of inputs is NULL", RT_TEXT(e->name));
-  if (!out && e->out_bytes) return rt_fail(c->message, SINTER_ERROR_ARGUMENT, "%s: the struct of outputs is NULL", RT_TEXT(e->name));
+  if (!in && e->in_bytes)
+    return rt_fail(c->message, SINTER_ERROR_ARGUMENT, "%s: the struct of inputs is NULL", RT_TEXT(e->name));
+  if (!out && e->out_bytes)
+    return rt_fail(c->message, SINTER_ERROR_ARGUMENT, "%s: the struct of outputs is NULL", RT_TEXT(e->name));
   int status = read_dims(c, e, in);
   if (!status) status = check_facts(c, e);
   if (!status) status = read_ports(c, e, in, out);
@@ -359,20 +382,26 @@ static int run_entry(SinterContext *c, uint32_t index, const void *in, void *out
                 .threads = c->threads};
   Run run;
   int64_t arena;
-  if (!rt_sym(RT_MODEL, plan->arena, c->dims, &arena) || arena < 0) return fault(c, e, "the plan does not fit these dimensions");
+  if (!rt_sym(RT_MODEL, plan->arena, c->dims, &arena) || arena < 0)
+    return fault(c, e, "the plan does not fit these dimensions");
   if ((uint64_t)arena > c->arena_bytes)
-    return rt_fail(c->message, SINTER_ERROR_WORKSPACE, "%s: these dimensions need %d bytes of workspace, this context has %u", RT_TEXT(e->name),
-                   arena, c->arena_bytes);
+    return rt_fail(c->message, SINTER_ERROR_WORKSPACE,
+                   "%s: these dimensions need %d bytes of workspace, this context has %u", RT_TEXT(e->name), arena,
+                   c->arena_bytes);
   if (!rt_plan_bind(&run, c->records, plan, &at)) return fault(c, e, "the plan does not fit these dimensions");
   bool alone = e->flags & SINTER_ENTRY_UPDATES, again;
   if (!rt_take(w, alone))
-    return rt_fail(c->message, SINTER_ERROR_BUSY, alone ? "%s updates the weights, and another call is using them" : "%s: another call is updating the weights",
+    return rt_fail(c->message, SINTER_ERROR_BUSY,
+                   alone ? "%s updates the weights, and another call is using them"
+                         : "%s: another call is updating the weights",
                    RT_TEXT(e->name));
   uint64_t mode = rt_float_mode();
   status = prepare(c, e, plan, at, &again);
-  if (!status && again && !rt_plan_bind(&run, c->records, plan, &at)) status = fault(c, e, "the plan does not fit these dimensions");
+  if (!status && again && !rt_plan_bind(&run, c->records, plan, &at))
+    status = fault(c, e, "the plan does not fit these dimensions");
   if (!status) {
     run.patience = run.threads > c->cpus ? 0 : 50;
+    run.ticks = c->ticks, run.rows = c->tick_rows, run.steps = c->tick_steps;
     const SinterFail *f = rt_plan_run(&run);
     if (f) status = failed(c, e, f);
   }
@@ -399,6 +428,12 @@ int sinter_rt_call(SinterContext *c, uint32_t index, const void *in, void *out) 
   return status;
 }
 
+int sinter_rt_profile(SinterContext *c, uint64_t *ticks, uint32_t threads, uint32_t steps) {
+  if (!c) return SINTER_ERROR_ARGUMENT;
+  c->ticks = ticks, c->tick_rows = threads, c->tick_steps = steps;
+  return SINTER_OK;
+}
+
 int sinter_rt_level(void) {
   char message[RT_MESSAGE] = "";
   return rt_level(message);
@@ -422,4 +457,5 @@ const SinterApi sinter_rt_api = {.size = sizeof(SinterApi),
                                  .threads = sinter_rt_threads,
                                  .call_number = sinter_rt_call_number,
                                  .set_call_number = sinter_rt_set_call_number,
-                                 .level = sinter_rt_level};
+                                 .level = sinter_rt_level,
+                                 .profile = sinter_rt_profile};

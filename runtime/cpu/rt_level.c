@@ -17,14 +17,15 @@ static uint32_t supported(void) {
   if (top[A] >= 7) cpuid(7, seven);
   cpuid(0x80000000u, top);
   if (top[A] >= 0x80000001u) cpuid(0x80000001u, ext);
-  const uint32_t v2 = 1u << 0 | 1u << 9 | 1u << 13 | 1u << 19 | 1u << 20 | 1u << 23; /* SSE3 SSSE3 CX16 SSE4.1 SSE4.2 POPCNT */
-  if ((one[C] & v2) != v2 || !(ext[C] & 1)) return 0;                                /* LAHF */
+  const uint32_t v2 =
+      1u << 0 | 1u << 9 | 1u << 13 | 1u << 19 | 1u << 20 | 1u << 23;        /* SSE3 SSSE3 CX16 SSE4.1 SSE4.2 POPCNT */
+  if ((one[C] & v2) != v2 || !(ext[C] & 1)) return 0;                       /* LAHF */
   const uint32_t v3 = 1u << 12 | 1u << 22 | 1u << 27 | 1u << 28 | 1u << 29; /* FMA MOVBE OSXSAVE AVX F16C */
   const uint32_t v3b = 1u << 3 | 1u << 5 | 1u << 8;                         /* BMI1 AVX2 BMI2 */
   if ((one[C] & v3) != v3 || (seven[B] & v3b) != v3b || !(ext[C] >> 5 & 1)) return 1; /* LZCNT */
   uint32_t saved, high;
   __asm__ volatile("xgetbv" : "=a"(saved), "=d"(high) : "c"(0));
-  if ((saved & 0x6) != 0x6) return 1; /* the system keeps ymm */
+  if ((saved & 0x6) != 0x6) return 1;                                       /* the system keeps ymm */
   const uint32_t v4 = 1u << 16 | 1u << 17 | 1u << 28 | 1u << 30 | 1u << 31; /* AVX512 F DQ CD BW VL */
   if ((seven[B] & v4) != v4 || (saved & 0xe0) != 0xe0) return 1 | 1 << SINTER_LEVEL_V3;
   return 1 | 1 << SINTER_LEVEL_V3 | 1 << SINTER_LEVEL_V4;
@@ -64,7 +65,8 @@ int rt_level(char *message) {
   if (level < 0 && want) {
     rt_fail(message, 0, "SINTER_CPU is \"%s\", which is no level: v2, v3, v4 or a64 is expected", want);
   } else if (level < 0 || !(code >> level & 1)) {
-    rt_fail(message, 0, "%s has no code for %s: it was compiled for ", RT_TEXT(RT_MODEL->name), want ? want : "this processor");
+    rt_fail(message, 0, "%s has no code for %s: it was compiled for ", RT_TEXT(RT_MODEL->name),
+            want ? want : "this processor");
     append_levels(message, code);
     if (!want) rt_append(message, ", this processor runs "), append_levels(message, cpu);
     level = -1;

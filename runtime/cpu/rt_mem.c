@@ -66,10 +66,14 @@ double fmod(double x, double y) {
   if (q == 0 || q > 0x7ffull << 52 || p >= 0x7ffull << 52) return (x * y) / (x * y); /* NaN */
   if (p < q) return x;
   uint64_t ep = p >> 52, eq = q >> 52, r = p & (one - 1), m = q & (one - 1);
-  if (ep) r |= one;
-  else ep = 1;
-  if (eq) m |= one;
-  else eq = 1;
+  if (ep)
+    r |= one;
+  else
+    ep = 1;
+  if (eq)
+    m |= one;
+  else
+    eq = 1;
   r %= m;
   for (uint64_t left = ep - eq; left && r;) {
     uint64_t step = left < 11 ? left : 11;

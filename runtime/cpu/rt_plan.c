@@ -110,11 +110,11 @@ bool rt_plan_bind(Run *r, void *records, const SinterPlan *p, const Binding *at)
   for (uint32_t i = 0; i < p->steps.n; i++) {
     const SinterStep *s = &step[i];
     if (s->kind == SINTER_STEP_BARRIER || (s->flags & SINTER_STEP_COMMIT && p->fails && pending)) {
-      *l++ = (Launch){.kind = SINTER_STEP_BARRIER};
+      *l++ = (Launch){.kind = SINTER_STEP_BARRIER, .step = s->kind == SINTER_STEP_BARRIER ? i : UINT32_MAX};
       pending = false;
       if (s->kind == SINTER_STEP_BARRIER) continue;
     }
-    *l = (Launch){.kind = s->kind, .flags = s->flags & SINTER_STEP_COMMIT ? COMMIT : 0};
+    *l = (Launch){.kind = s->kind, .step = i, .flags = s->flags & SINTER_STEP_COMMIT ? COMMIT : 0};
     const SinterView *v = RT_RECORDS(SinterView, s->views);
     if (s->kind == SINTER_STEP_COPY) {
       int64_t bytes = 0;
@@ -146,14 +146,22 @@ bool rt_plan_bind(Run *r, void *records, const SinterPlan *p, const Binding *at)
   return true;
 }
 
+static void note_ticks(const Run *r, int tid, const Launch *l, uint64_t since) {
+  if ((uint32_t)tid < r->rows && l->step < r->steps)
+    r->ticks[(uint64_t)tid * r->steps + l->step] += sinter_ticks() - since;
+}
+
 uint32_t rt_plan_walk(const Run *r, int tid) {
   bool failed = false;
   uint32_t turn = 0;
+  uint64_t since = 0;
   const int64_t threads = r->threads;
   for (const Launch *l = r->launch, *end = l + r->n; l < end; l++) {
+    if (r->ticks) since = sinter_ticks();
     if (l->kind == SINTER_STEP_BARRIER) {
       failed |= r->fail[tid].code != 0;
       if (threads > 1 && l->flags & MEET) failed = rt_meet(r, tid, ++turn, failed);
+      if (r->ticks) note_ticks(r, tid, l, since);
       continue;
     }
     if ((failed && l->flags & COMMIT) || (tid > 0 && !(l->flags & PARALLEL))) continue;
@@ -167,14 +175,17 @@ uint32_t rt_plan_walk(const Run *r, int tid) {
       int64_t hi = all ? l->tasks : q * (tid + 1) + rest * (tid + 1) / threads;
       if (lo < hi) l->kernel(&l->call, lo, hi, tid);
     }
+    if (r->ticks) note_ticks(r, tid, l, since);
   }
   return turn;
 }
 
 const SinterFail *rt_plan_run(Run *r) {
   memset(r->fail, 0, (size_t)r->threads * sizeof *r->fail);
-  if (r->threads > 1) rt_pool_run(r);
-  else rt_plan_walk(r, 0);
+  if (r->threads > 1)
+    rt_pool_run(r);
+  else
+    rt_plan_walk(r, 0);
   const SinterFail *first = NULL;
   for (int i = 0; i < r->threads; i++) {
     const SinterFail *f = &r->fail[i];

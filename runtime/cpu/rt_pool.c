@@ -1,7 +1,7 @@
 /* The threads of an artefact. A call is one job: every thread walks the launches of the plan, and they meet at flags,
- * one a thread, that only their owner writes: no read-modify-write on the way. Who waits spins for a while, then sleeps;
- * for how long adapts, since on a busy machine spinning keeps the very thread from running that is waited for. A second
- * caller meanwhile runs alone. After fork the child starts without threads and makes its own. */
+ * one a thread, that only their owner writes: no read-modify-write on the way. Who waits spins for a while, then
+ * sleeps; for how long adapts, since on a busy machine spinning keeps the very thread from running that is waited for.
+ * A second caller meanwhile runs alone. After fork the child starts without threads and makes its own. */
 #include "rt.h"
 
 enum { CLAIMED = 0xffffffffu };
@@ -11,11 +11,11 @@ typedef struct Patience {
   uint32_t now, waits; /* microseconds; how often it waited */
 } Patience;
 
-typedef struct Seat { /* of thread t; 0 is the caller */
+typedef struct Seat {        /* of thread t; 0 is the caller */
   _Alignas(128) uint32_t go; /* counts the jobs of this thread */
   uint32_t asleep;
   SysThread thread;
-  Patience between, within;  /* how long it spins before it sleeps: between jobs, and at meetings */
+  Patience between, within;       /* how long it spins before it sleeps: between jobs, and at meetings */
   _Alignas(128) uint32_t arrived; /* meetings of this job that it has reached */
   uint32_t sleepers;              /* somebody sleeps or slept at `arrived` in this job */
   bool failed[2];                 /* at an odd and an even meeting */

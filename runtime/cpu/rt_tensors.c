@@ -8,13 +8,17 @@ typedef struct Type {
   char name[12];
   uint8_t bits, dtype;
 } Type;
-static const Type TYPES[] = {
-    {"F32", 32, SINTER_F32}, {"F64", 64, SINTER_F64}, {"F16", 16, SINTER_F16}, {"BF16", 16, SINTER_BF16},
-    {"I8", 8, SINTER_I8},    {"I16", 16, SINTER_I16}, {"I32", 32, SINTER_I32}, {"I64", 64, SINTER_I64},
-    {"U8", 8, SINTER_U8},    {"U16", 16, SINTER_U16}, {"U32", 32, SINTER_U32}, {"U64", 64, SINTER_U64},
-    {"BOOL", 8, SINTER_BOOL}, {"F4", 4, 0},           {"F6_E2M3", 6, 0},       {"F6_E3M2", 6, 0},
-    {"F8_E5M2", 8, 0},       {"F8_E4M3", 8, 0},       {"F8_E8M0", 8, 0},       {"F8_E4M3FNUZ", 8, 0},
-    {"F8_E5M2FNUZ", 8, 0},   {"C64", 64, 0}};
+static const Type TYPES[] = {{"F32", 32, SINTER_F32},  {"F64", 64, SINTER_F64},
+                             {"F16", 16, SINTER_F16},  {"BF16", 16, SINTER_BF16},
+                             {"I8", 8, SINTER_I8},     {"I16", 16, SINTER_I16},
+                             {"I32", 32, SINTER_I32},  {"I64", 64, SINTER_I64},
+                             {"U8", 8, SINTER_U8},     {"U16", 16, SINTER_U16},
+                             {"U32", 32, SINTER_U32},  {"U64", 64, SINTER_U64},
+                             {"BOOL", 8, SINTER_BOOL}, {"F4", 4, 0},
+                             {"F6_E2M3", 6, 0},        {"F6_E3M2", 6, 0},
+                             {"F8_E5M2", 8, 0},        {"F8_E4M3", 8, 0},
+                             {"F8_E8M0", 8, 0},        {"F8_E4M3FNUZ", 8, 0},
+                             {"F8_E5M2FNUZ", 8, 0},    {"C64", 64, 0}};
 enum { N_TYPES = sizeof TYPES / sizeof TYPES[0] };
 
 const char *rt_tensor_type(uint32_t dtype) {
@@ -25,8 +29,8 @@ const char *rt_tensor_type(uint32_t dtype) {
 
 typedef struct Json {
   const unsigned char *p, *start, *end;
-  char *pool;              /* decoded names; NULL in the first pass */
-  Tensor *out;             /* NULL in the first pass */
+  char *pool;  /* decoded names; NULL in the first pass */
+  Tensor *out; /* NULL in the first pass */
   uint32_t n;
   const char *path;
   char *message;
@@ -53,9 +57,12 @@ static bool expect(Json *j, char c, const char *what) { return next(j, c) || wro
 static void emit(Json *j, uint32_t c) { /* UTF-8; never longer than what it was read from */
   char b[4];
   int n = 0;
-  if (c < 0x80) b[n++] = (char)c;
-  else if (c < 0x800) b[n++] = (char)(0xc0 | c >> 6), b[n++] = (char)(0x80 | (c & 63));
-  else if (c < 0x10000) b[n++] = (char)(0xe0 | c >> 12), b[n++] = (char)(0x80 | (c >> 6 & 63)), b[n++] = (char)(0x80 | (c & 63));
+  if (c < 0x80)
+    b[n++] = (char)c;
+  else if (c < 0x800)
+    b[n++] = (char)(0xc0 | c >> 6), b[n++] = (char)(0x80 | (c & 63));
+  else if (c < 0x10000)
+    b[n++] = (char)(0xe0 | c >> 12), b[n++] = (char)(0x80 | (c >> 6 & 63)), b[n++] = (char)(0x80 | (c & 63));
   else
     b[n++] = (char)(0xf0 | c >> 18), b[n++] = (char)(0x80 | (c >> 12 & 63)), b[n++] = (char)(0x80 | (c >> 6 & 63)),
     b[n++] = (char)(0x80 | (c & 63));
@@ -66,9 +73,12 @@ static bool hex(Json *j, uint32_t *v) {
   *v = 0;
   for (int i = 0; i < 4; i++, j->p++) {
     unsigned c = j->p < j->end ? *j->p : 0, d;
-    if (c >= '0' && c <= '9') d = c - '0';
-    else if ((c | 32) >= 'a' && (c | 32) <= 'f') d = (c | 32) - 'a' + 10;
-    else return wrong(j, "four hexadecimal digits were expected");
+    if (c >= '0' && c <= '9')
+      d = c - '0';
+    else if ((c | 32) >= 'a' && (c | 32) <= 'f')
+      d = (c | 32) - 'a' + 10;
+    else
+      return wrong(j, "four hexadecimal digits were expected");
     *v = *v << 4 | d;
   }
   return true;
@@ -128,7 +138,8 @@ static bool number(Json *j, int64_t *v) {
   const unsigned char *start = j->p;
   *v = 0;
   for (; j->p < j->end && *j->p >= '0' && *j->p <= '9'; j->p++)
-    if (__builtin_mul_overflow(*v, 10, v) || __builtin_add_overflow(*v, *j->p - '0', v)) return wrong(j, "the number is too large");
+    if (__builtin_mul_overflow(*v, 10, v) || __builtin_add_overflow(*v, *j->p - '0', v))
+      return wrong(j, "the number is too large");
   if (j->p == start || (*start == '0' && j->p > start + 1)) return wrong(j, "a whole number was expected");
   return true;
 }
@@ -191,7 +202,8 @@ static bool tensor(Json *j, Tensor *t) {
   t->bits = type->bits;
   int64_t bits;
   if (__builtin_mul_overflow(count, (int64_t)type->bits, &bits)) return wrong(j, "the shape is too large");
-  if (bits % 8 || t->end < t->begin || (uint64_t)(bits / 8) != t->end - t->begin) return wrong(j, "shape and data_offsets do not agree");
+  if (bits % 8 || t->end < t->begin || (uint64_t)(bits / 8) != t->end - t->begin)
+    return wrong(j, "shape and data_offsets do not agree");
   return true;
 }
 
@@ -248,7 +260,8 @@ static int compare(const Tensor *a, const Tensor *b, bool by_name) {
 
 static void sort(uint32_t *index, uint32_t n, const Tensor *t, bool by_name) { /* a heap: no recursion, no bad case */
   for (uint32_t end = n, start = n / 2; end > 1;) {
-    if (start > 0) start--;
+    if (start > 0)
+      start--;
     else {
       end--;
       uint32_t x = index[0];
@@ -270,18 +283,21 @@ static int check_table(Tensors *s, uint64_t data, uint64_t bytes, const char *pa
   for (uint32_t i = 0; i < s->tensors; i++) {
     Tensor *t = &s->at[s->by_name[i]];
     if (t->begin != at)
-      return rt_fail(message, SINTER_ERROR_WEIGHTS, "%s: the data of \"%s\" begin at %u, where %u was expected: there is %s", path, t->name,
-                     t->begin, at, t->begin < at ? "an overlap" : "a hole");
+      return rt_fail(message, SINTER_ERROR_WEIGHTS,
+                     "%s: the data of \"%s\" begin at %u, where %u was expected: there is %s", path, t->name, t->begin,
+                     at, t->begin < at ? "an overlap" : "a hole");
     at = t->end;
     t->begin += data, t->end += data;
   }
   if (at != bytes)
-    return rt_fail(message, SINTER_ERROR_WEIGHTS, "%s: its tensors take %u bytes, but %u follow the header: the file is damaged or cut short",
-                   path, at, bytes);
+    return rt_fail(message, SINTER_ERROR_WEIGHTS,
+                   "%s: its tensors take %u bytes, but %u follow the header: the file is damaged or cut short", path,
+                   at, bytes);
   sort(s->by_name, s->n, s->at, true);
   for (uint32_t i = 1; i < s->n; i++)
     if (!compare(&s->at[s->by_name[i - 1]], &s->at[s->by_name[i]], true))
-      return rt_fail(message, SINTER_ERROR_WEIGHTS, "%s: the name \"%s\" stands there twice", path, s->at[s->by_name[i]].name);
+      return rt_fail(message, SINTER_ERROR_WEIGHTS, "%s: the name \"%s\" stands there twice", path,
+                     s->at[s->by_name[i]].name);
   return SINTER_OK;
 }
 
@@ -292,8 +308,10 @@ static int read_header(Tensors *s, const char *path, uint64_t bytes, char *messa
   uint64_t n = 0;
   for (int i = 7; i >= 0; i--) n = n << 8 | length[i];
   if (n > HEADER_MAX || n > bytes - 8 || n < 2)
-    return rt_fail(message, SINTER_ERROR_WEIGHTS,
-                   "%s is not a safetensors file, or cut short: the header's length is given as %u, the file has %u bytes", path, n, bytes);
+    return rt_fail(
+        message, SINTER_ERROR_WEIGHTS,
+        "%s is not a safetensors file, or cut short: the header's length is given as %u, the file has %u bytes", path,
+        n, bytes);
   unsigned char *text = sys_alloc(n);
   if (!text) return rt_fail(message, SINTER_ERROR_MEMORY, "no memory for the header of %s (%u bytes)", path, n);
   int status = SINTER_ERROR_WEIGHTS, e = sys_read_file(s->file, text, n, 8);
@@ -302,7 +320,8 @@ static int read_header(Tensors *s, const char *path, uint64_t bytes, char *messa
     rt_fail(message, status, "cannot read %s: %s", path, rt_error(e));
   } else if (header(&first)) {
     s->n = first.n;
-    s->bytes = s->n * (sizeof(Tensor) + sizeof(uint32_t)) + n + 1; /* names take less room than they took in the header */
+    s->bytes =
+        s->n * (sizeof(Tensor) + sizeof(uint32_t)) + n + 1; /* names take less room than they took in the header */
     s->block = sys_alloc(s->bytes);
     if (!s->block) {
       status = rt_fail(message, SINTER_ERROR_MEMORY, "no memory for the header of %s (%u bytes)", path, s->bytes);
@@ -347,8 +366,10 @@ const Tensor *rt_tensors_find(const Tensors *s, const char *prefix, const char *
     }
     int c = (int)*t - (int)*p;
     if (c == 0) return &s->at[s->by_name[mid]];
-    if (c < 0) lo = mid + 1;
-    else hi = mid;
+    if (c < 0)
+      lo = mid + 1;
+    else
+      hi = mid;
   }
   return NULL;
 }

@@ -84,7 +84,8 @@ bool rt_starts(const char *s, const char *prefix) {
 }
 
 const char *rt_dtype(uint32_t dtype) {
-  static const char name[][5] = {"?", "f32", "f64", "f16", "bf16", "i8", "i16", "i32", "i64", "u8", "u16", "u32", "u64", "bool"};
+  static const char name[][5] = {"?",   "f32", "f64", "f16", "bf16", "i8",  "i16",
+                                 "i32", "i64", "u8",  "u16", "u32",  "u64", "bool"};
   return name[dtype <= SINTER_BOOL ? dtype : 0];
 }
 

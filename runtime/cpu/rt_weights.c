@@ -13,8 +13,10 @@ bool rt_take(SinterWeights *w, bool alone) {
 }
 
 void rt_release(SinterWeights *w, bool alone) {
-  if (alone) __atomic_store_n(&w->users, 0, __ATOMIC_RELEASE);
-  else __atomic_sub_fetch(&w->users, 1, __ATOMIC_RELEASE);
+  if (alone)
+    __atomic_store_n(&w->users, 0, __ATOMIC_RELEASE);
+  else
+    __atomic_sub_fetch(&w->users, 1, __ATOMIC_RELEASE);
 }
 
 int rt_weights_fail(SinterWeights *w, int status, const char *fmt, const char *text) {
@@ -77,8 +79,10 @@ static bool complete(const Loading *l, uint32_t *found, uint32_t *required, cons
   for (uint32_t i = 0; i < RT_MODEL->cells.n; i++) {
     if (c[i].kind == 2 || optional(&c[i])) continue;
     ++*required;
-    if (find(l, &c[i])) ++*found;
-    else if (!*missing) *missing = &c[i];
+    if (find(l, &c[i]))
+      ++*found;
+    else if (!*missing)
+      *missing = &c[i];
   }
   return !*missing;
 }
@@ -108,7 +112,9 @@ static int choose_names(Loading *l) {
     const char *name = l->file.at[l->file.by_name[i]].name;
     size_t len = 0;
     while (name[len]) len++;
-    if (len < tail_n + 2 || len - tail_n >= RT_NAMES || name[len - tail_n - 1] != '.' || !rt_equal(name + len - tail_n, tail)) continue;
+    if (len < tail_n + 2 || len - tail_n >= RT_NAMES || name[len - tail_n - 1] != '.' ||
+        !rt_equal(name + len - tail_n, tail))
+      continue;
     Loading attempt = *l;
     memcpy(attempt.prefix, name, len - tail_n);
     attempt.prefix[len - tail_n] = 0;
@@ -116,7 +122,8 @@ static int choose_names(Loading *l) {
   }
   if (n == 1) return *l = fits, SINTER_OK;
   char *m = l->w->message;
-  if (n > 1) return rt_fail(m, SINTER_ERROR_WEIGHTS, "%s holds the tensors of this model under more than one name", path);
+  if (n > 1)
+    return rt_fail(m, SINTER_ERROR_WEIGHTS, "%s holds the tensors of this model under more than one name", path);
   rt_fail(m, 0, "%s: tensor \"%s\" is missing (", path, RT_TEXT(missing->name));
   append_shape(m, rt_dtype(missing->dtype), missing->rank, missing->dim);
   rt_append(m, "); %d of the %d that %s needs are there", (int64_t)found, (int64_t)required, RT_TEXT(RT_MODEL->name));
@@ -164,7 +171,8 @@ static int run_init(SinterWeights *w) {
   const SinterPlan *plan = NULL;
   for (uint32_t i = 0; i < entry->variants.n && !plan; i++)
     if (v[i].level == (uint32_t)w->level) plan = RT_RECORDS(SinterPlan, m->plans) + v[i].plan;
-  if (!plan) return rt_fail(w->message, SINTER_ERROR_ARTEFACT, "%s has no start values for this level", RT_TEXT(m->name));
+  if (!plan)
+    return rt_fail(w->message, SINTER_ERROR_ARTEFACT, "%s has no start values for this level", RT_TEXT(m->name));
   uint64_t records = rt_up(rt_plan_bytes(plan)), dims = rt_up(8 * (uint64_t)m->dims.n);
   int64_t arena = 0;
   char *block = NULL;
@@ -175,7 +183,9 @@ static int run_init(SinterWeights *w) {
   if (rt_sym(m, plan->arena, none, &arena) && arena >= 0) {
     bytes = records + dims + sizeof(SinterFail) + (uint64_t)arena + 64;
     block = sys_alloc(bytes);
-    if (!block) return rt_fail(w->message, SINTER_ERROR_MEMORY, "no memory for the start values of %s (%u bytes)", RT_TEXT(m->name), bytes);
+    if (!block)
+      return rt_fail(w->message, SINTER_ERROR_MEMORY, "no memory for the start values of %s (%u bytes)",
+                     RT_TEXT(m->name), bytes);
     uint32_t random[4] = {(uint32_t)w->seed, (uint32_t)(w->seed >> 32), 0, 0};
     Binding at = {.weights = w, .random = random, .threads = 1};
     at.fail = (SinterFail *)(void *)(block + records);
@@ -187,7 +197,9 @@ static int run_init(SinterWeights *w) {
       uint64_t mode = rt_float_mode();
       const SinterFail *f = rt_plan_run(&run);
       rt_float_mode_back(mode);
-      status = f ? rt_fail(w->message, SINTER_ERROR_INDEX, "the start values of %s cannot be computed", RT_TEXT(m->name)) : SINTER_OK;
+      status =
+          f ? rt_fail(w->message, SINTER_ERROR_INDEX, "the start values of %s cannot be computed", RT_TEXT(m->name))
+            : SINTER_OK;
     }
     sys_free(block, bytes);
   }
@@ -222,7 +234,8 @@ static int load(Loading *l, bool strict, bool take_seed) {
   }
   if (strict && left_out) return rt_fail(m, SINTER_ERROR_WEIGHTS, "%s: state \"%s\" is missing", l->path, first_out);
   if (strict && extra)
-    return rt_fail(m, SINTER_ERROR_WEIGHTS, "%s: %s has no tensor \"%s\"", l->path, RT_TEXT(RT_MODEL->name), first_extra);
+    return rt_fail(m, SINTER_ERROR_WEIGHTS, "%s: %s has no tensor \"%s\"", l->path, RT_TEXT(RT_MODEL->name),
+                   first_extra);
   if (init && (status = run_init(w))) return status;
   for (uint32_t i = 0; i < RT_MODEL->cells.n; i++) {
     const Tensor *t = c[i].kind == 2 ? NULL : find(l, &c[i]);
@@ -231,13 +244,19 @@ static int load(Loading *l, bool strict, bool take_seed) {
   }
   read_metadata(l, take_seed);
   m[0] = 0;
-  if (left_out == 1) rt_append(m, "note: state \"%s\" is not in %s and begins with its start value", first_out, l->path);
+  if (left_out == 1)
+    rt_append(m, "note: state \"%s\" is not in %s and begins with its start value", first_out, l->path);
   if (left_out > 1)
-    rt_append(m, "note: %d states (\"%s\", ...) are not in %s and begin with their start values", (int64_t)left_out, first_out, l->path);
-  if (left_out && extra) rt_append(m, "; ");
-  else if (extra) rt_append(m, "note: ");
+    rt_append(m, "note: %d states (\"%s\", ...) are not in %s and begin with their start values", (int64_t)left_out,
+              first_out, l->path);
+  if (left_out && extra)
+    rt_append(m, "; ");
+  else if (extra)
+    rt_append(m, "note: ");
   if (extra == 1) rt_append(m, "tensor \"%s\" of %s is not of this model and is ignored", first_extra, l->path);
-  if (extra > 1) rt_append(m, "%d tensors of %s (\"%s\", ...) are not of this model and are ignored", (int64_t)extra, l->path, first_extra);
+  if (extra > 1)
+    rt_append(m, "%d tensors of %s (\"%s\", ...) are not of this model and are ignored", (int64_t)extra, l->path,
+              first_extra);
   return SINTER_OK;
 }
 
@@ -255,7 +274,8 @@ static int fill(SinterWeights *w, const char *path, bool strict, bool take_seed)
   const SinterCell *c = cells();
   for (uint32_t i = 0; i < model->cells.n; i++)
     if (c[i].kind == 0 && !c[i].has_init)
-      return rt_fail(w->message, SINTER_ERROR_WEIGHTS, "parameter \"%s\" has no start value: open %s with a weight file", RT_TEXT(c[i].name),
+      return rt_fail(w->message, SINTER_ERROR_WEIGHTS,
+                     "parameter \"%s\" has no start value: open %s with a weight file", RT_TEXT(c[i].name),
                      RT_TEXT(model->name));
   return run_init(w);
 }
@@ -267,7 +287,8 @@ static int open_weights(SinterWeights **out, const char *path, uint64_t seed, bo
   char message[RT_MESSAGE] = "";
   int level = rt_level(message);
   uint64_t at = rt_up(sizeof(SinterWeights)), lists = at + rt_up(16ull * m->entries.n + m->derived.n);
-  uint64_t derived = level < 0 ? 0 : rt_up(m->derived_bytes[level]), cells_bytes = level < 0 ? 0 : rt_up(m->cells_bytes);
+  uint64_t derived = level < 0 ? 0 : rt_up(m->derived_bytes[level]),
+           cells_bytes = level < 0 ? 0 : rt_up(m->cells_bytes);
   SinterWeights *w = sys_alloc(lists + cells_bytes + derived);
   if (!w) return SINTER_ERROR_MEMORY;
   *out = w;
@@ -288,8 +309,12 @@ static int open_weights(SinterWeights **out, const char *path, uint64_t seed, bo
   return w->status;
 }
 
-int sinter_rt_open(SinterWeights **out, const char *path, uint64_t seed) { return open_weights(out, path, seed, false); }
-int sinter_rt_open_strict(SinterWeights **out, const char *path, uint64_t seed) { return open_weights(out, path, seed, true); }
+int sinter_rt_open(SinterWeights **out, const char *path, uint64_t seed) {
+  return open_weights(out, path, seed, false);
+}
+int sinter_rt_open_strict(SinterWeights **out, const char *path, uint64_t seed) {
+  return open_weights(out, path, seed, true);
+}
 
 void sinter_rt_close(SinterWeights *w) {
   if (!w || w == &NO_MEMORY) return;
@@ -316,8 +341,10 @@ static void put_quoted(char **p, const char *s) {
   for (; *s; s++) {
     unsigned char c = (unsigned char)*s;
     if (c == '"' || c == '\\') *(*p)++ = '\\';
-    if (c >= 0x20) *(*p)++ = *s;
-    else put_text(p, "\\u00"), *(*p)++ = (char)('0' + c / 16), *(*p)++ = "0123456789abcdef"[c % 16];
+    if (c >= 0x20)
+      *(*p)++ = *s;
+    else
+      put_text(p, "\\u00"), *(*p)++ = (char)('0' + c / 16), *(*p)++ = "0123456789abcdef"[c % 16];
   }
   *(*p)++ = '"';
 }
@@ -376,7 +403,8 @@ static uint64_t write_header(const SinterWeights *w, char *text, SysPart *part, 
   *parts = 1;
   for (uint32_t size = 8; size; size /= 2)
     for (uint32_t i = 0; i < m->cells.n; i++)
-      if (c[i].kind != 2 && rt_dtype_size(c[i].dtype) == size) part[(*parts)++] = (SysPart){w->cells + c[i].at, c[i].bytes};
+      if (c[i].kind != 2 && rt_dtype_size(c[i].dtype) == size)
+        part[(*parts)++] = (SysPart){w->cells + c[i].at, c[i].bytes};
   return n;
 }
 
@@ -414,7 +442,8 @@ int sinter_rt_save(SinterWeights *w, const char *path) {
 static int transfer(SinterWeights *w, const char *name, void *get, const void *set, size_t bytes) {
   if (!w) return SINTER_ERROR_ARGUMENT;
   if (w->status) return w->status;
-  if (!name || (!get && !set)) return rt_weights_fail(w, SINTER_ERROR_ARGUMENT, "get and set want a name and data%s", "");
+  if (!name || (!get && !set))
+    return rt_weights_fail(w, SINTER_ERROR_ARGUMENT, "get and set want a name and data%s", "");
   const SinterCell *all = cells(), *c = NULL;
   for (uint32_t i = 0; i < RT_MODEL->cells.n && !c; i++)
     if (rt_equal(RT_TEXT(all[i].name), name)) c = &all[i];
@@ -427,7 +456,8 @@ static int transfer(SinterWeights *w, const char *name, void *get, const void *s
     rt_unlock(&w->message_lock);
     return status;
   }
-  if (!rt_take(w, set != NULL)) return rt_weights_fail(w, SINTER_ERROR_BUSY, "a call is using these weights: \"%s\" cannot be taken now", name);
+  if (!rt_take(w, set != NULL))
+    return rt_weights_fail(w, SINTER_ERROR_BUSY, "a call is using these weights: \"%s\" cannot be taken now", name);
   if (get) {
     memcpy(get, w->cells + c->at, bytes);
   } else {
@@ -440,5 +470,9 @@ static int transfer(SinterWeights *w, const char *name, void *get, const void *s
   return status;
 }
 
-int sinter_rt_get(SinterWeights *w, const char *name, void *data, size_t bytes) { return transfer(w, name, data, NULL, bytes); }
-int sinter_rt_set(SinterWeights *w, const char *name, const void *data, size_t bytes) { return transfer(w, name, NULL, data, bytes); }
+int sinter_rt_get(SinterWeights *w, const char *name, void *data, size_t bytes) {
+  return transfer(w, name, data, NULL, bytes);
+}
+int sinter_rt_set(SinterWeights *w, const char *name, const void *data, size_t bytes) {
+  return transfer(w, name, NULL, data, bytes);
+}

@@ -34,13 +34,17 @@ static bool say(char *why, const char *path, const char *what) {
 
 static bool check_tail(int file, uint64_t bytes, const char *path, char *why) {
   SinterTail tail;
-  if (bytes < sizeof tail || sys_read_file(file, &tail, sizeof tail, bytes - sizeof tail) || memcmp(tail.magic, "SINTER\r\n", 8) != 0)
+  if (bytes < sizeof tail || sys_read_file(file, &tail, sizeof tail, bytes - sizeof tail) ||
+      memcmp(tail.magic, "SINTER\r\n", 8) != 0)
     return say(why, path, " is not an artefact, or was stripped or damaged: its last bytes are missing");
   if (tail.abi != SINTER_ABI_VERSION || tail.size != sizeof tail) {
-    snprintf(why, SINTER_WHY, "%s was made by another version of sinter (interface %u, this one has %d): compile the model again", path, tail.abi, SINTER_ABI_VERSION);
+    snprintf(why, SINTER_WHY,
+             "%s was made by another version of sinter (interface %u, this one has %d): compile the model again", path,
+             tail.abi, SINTER_ABI_VERSION);
     return false;
   }
-  if (tail.length != bytes - sizeof tail) return say(why, path, " is damaged: its length is not the one it was written with");
+  if (tail.length != bytes - sizeof tail)
+    return say(why, path, " is damaged: its length is not the one it was written with");
   enum { STEP = 1 << 20 };
   unsigned char *buffer = malloc(STEP);
   if (!buffer) return say(why, path, " cannot be read: no memory");
@@ -75,7 +79,8 @@ bool sinter_artefact_open(SinterArtefact *a, const char *path, char *why) {
   if (!sinter_artefact_verify(path, &a->bytes, why)) return false;
   char *full = malloc(strlen(path) + 3);
   if (!full) return say(why, path, " cannot be loaded: no memory");
-  sprintf(full, "%s%s", strchr(path, '/') ? "" : "./", path); /* a bare name would be searched in the system's folders */
+  sprintf(full, "%s%s", strchr(path, '/') ? "" : "./",
+          path); /* a bare name would be searched in the system's folders */
   a->handle = dlopen(full, RTLD_NOW | RTLD_LOCAL);
   free(full);
   if (!a->handle) {
@@ -103,7 +108,9 @@ void sinter_artefact_close(SinterArtefact *a) {
   *a = (SinterArtefact){0};
 }
 
-bool sinter_sym(const SinterModel *m, SinterSym s, const int64_t *dims, int64_t *out) { return rt_sym(m, s, dims, out); }
+bool sinter_sym(const SinterModel *m, SinterSym s, const int64_t *dims, int64_t *out) {
+  return rt_sym(m, s, dims, out);
+}
 const char *sinter_dtype_text(uint32_t dtype) { return rt_dtype(dtype); }
 uint32_t sinter_dtype_size(uint32_t dtype) { return rt_dtype_size(dtype); }
 
@@ -113,7 +120,16 @@ const char *sinter_level_text(uint32_t level) {
 }
 
 const char *sinter_status_text(int status) {
-  static const char *const text[] = {"success", "a wrong argument", "a wrong shape", "too little workspace", "no memory", "wrong weights", "a file that cannot be written",
-                                     "no code for this processor", "weights in use", "an index out of range", "not an artefact"};
+  static const char *const text[] = {"success",
+                                     "a wrong argument",
+                                     "a wrong shape",
+                                     "too little workspace",
+                                     "no memory",
+                                     "wrong weights",
+                                     "a file that cannot be written",
+                                     "no code for this processor",
+                                     "weights in use",
+                                     "an index out of range",
+                                     "not an artefact"};
   return status >= 0 && status <= SINTER_ERROR_ARTEFACT ? text[status] : "an unknown status";
 }

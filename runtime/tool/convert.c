@@ -68,14 +68,17 @@ bool sinter_convert(uint32_t to_dtype, void *to, uint32_t from_dtype, const void
   uint32_t size = sinter_dtype_size(to_dtype);
   if (to_dtype == from_dtype && size) return memcpy(to, from, (size_t)n * size), true;
   bool floating = is_float(from_dtype);
-  if (!size || !sinter_dtype_size(from_dtype) || to_dtype == SINTER_F16 || to_dtype == SINTER_BF16 || from_dtype == SINTER_BF16 || (floating && !is_float(to_dtype))) {
-    snprintf(why, SINTER_WHY, "it holds %s, but %s is expected", sinter_dtype_text(from_dtype), sinter_dtype_text(to_dtype));
+  if (!size || !sinter_dtype_size(from_dtype) || to_dtype == SINTER_F16 || to_dtype == SINTER_BF16 ||
+      from_dtype == SINTER_BF16 || (floating && !is_float(to_dtype))) {
+    snprintf(why, SINTER_WHY, "it holds %s, but %s is expected", sinter_dtype_text(from_dtype),
+             sinter_dtype_text(to_dtype));
     return false;
   }
   for (int64_t k = 0; k < n; k++) {
     Value v = load(from_dtype, from, k);
     if (store(to_dtype, to, k, v, floating)) continue;
-    snprintf(why, SINTER_WHY, "its element %lld is %lld, which is no %s", (long long)k, (long long)v.i, sinter_dtype_text(to_dtype));
+    snprintf(why, SINTER_WHY, "its element %lld is %lld, which is no %s", (long long)k, (long long)v.i,
+             sinter_dtype_text(to_dtype));
     return false;
   }
   return true;

@@ -18,22 +18,26 @@ static bool wrong(const Check *c, const char *what) {
 static bool list(Check *c, SinterRef r, size_t size, const char *where) {
   c->where = where;
   if (r.n == 0) return true;
-  return (r.at % 8 == 0 && r.at >= sizeof(SinterModel) && r.at <= c->bytes && r.n <= (c->bytes - r.at) / size) || wrong(c, "the place");
+  return (r.at % 8 == 0 && r.at >= sizeof(SinterModel) && r.at <= c->bytes && r.n <= (c->bytes - r.at) / size) ||
+         wrong(c, "the place");
 }
 
 static bool text(const Check *c, SinterText t, bool needed) {
   if (t == 0) return !needed || wrong(c, "a missing name");
-  return (t >= sizeof(SinterModel) && t < c->bytes && memchr((const char *)c->m + t, 0, c->bytes - t)) || wrong(c, "a text");
+  return (t >= sizeof(SinterModel) && t < c->bytes && memchr((const char *)c->m + t, 0, c->bytes - t)) ||
+         wrong(c, "a text");
 }
 
 static bool sym(const Check *c, SinterSym s) {
   if (s.n == 0) return true;
-  if (s.at % 8 || s.at < sizeof(SinterModel) || s.at > c->bytes || s.n > (c->bytes - s.at) / sizeof(SinterCode)) return wrong(c, "a formula");
+  if (s.at % 8 || s.at < sizeof(SinterModel) || s.at > c->bytes || s.n > (c->bytes - s.at) / sizeof(SinterCode))
+    return wrong(c, "a formula");
   const SinterCode *code = sinter_at(c->m, s.at);
   int depth = 0;
   for (uint32_t i = 0; i < s.n; i++) {
     if (code[i].op < SINTER_SYM_INT || code[i].op > SINTER_SYM_NE) return wrong(c, "a formula");
-    if (code[i].op == SINTER_SYM_VAR && (code[i].operand < 0 || code[i].operand >= c->m->dims.n)) return wrong(c, "a formula");
+    if (code[i].op == SINTER_SYM_VAR && (code[i].operand < 0 || code[i].operand >= c->m->dims.n))
+      return wrong(c, "a formula");
     depth += code[i].op <= SINTER_SYM_VAR ? 1 : -1;
     if (depth < 1 || depth > 64) return wrong(c, "a formula");
   }
@@ -52,7 +56,8 @@ static bool cells(Check *c) {
     int64_t bytes = sinter_dtype_size(e->dtype);
     for (uint32_t k = 0; k < e->rank; k++)
       if (e->dim[k] < 0 || __builtin_mul_overflow(bytes, e->dim[k], &bytes)) return wrong(c, "a shape");
-    if (e->bytes != (uint64_t)bytes || e->at % 64 || e->at > c->m->cells_bytes || e->bytes > c->m->cells_bytes - e->at) return wrong(c, "the memory");
+    if (e->bytes != (uint64_t)bytes || e->at % 64 || e->at > c->m->cells_bytes || e->bytes > c->m->cells_bytes - e->at)
+      return wrong(c, "the memory");
   }
   return true;
 }
@@ -63,7 +68,8 @@ static bool ports(Check *c, SinterRef r, uint32_t in_bytes, uint32_t out_bytes, 
   for (uint32_t i = 0; i < r.n; i++) {
     if (!text(c, p[i].name, false) || !text(c, p[i].doc, false) || !dtype(c, p[i].dtype)) return false;
     uint32_t room = output ? out_bytes : in_bytes;
-    if (p[i].rank > SINTER_MAX_RANK || p[i].field % 8 || room < 8 || p[i].field > room - 8 || (output && p[i].inout)) return wrong(c, "a field");
+    if (p[i].rank > SINTER_MAX_RANK || p[i].field % 8 || room < 8 || p[i].field > room - 8 || (output && p[i].inout))
+      return wrong(c, "a field");
     for (uint32_t k = 0; k < p[i].rank; k++)
       if (!sym(c, p[i].dim[k])) return false;
   }
@@ -74,7 +80,8 @@ static bool plan_bufs(Check *c, const SinterPlan *p, const SinterEntry *e) {
   const SinterModel *m = c->m;
   const SinterBuf *b = SINTER_LIST(SinterBuf, m, p->bufs);
   for (uint32_t i = 0; i < p->bufs.n; i++) {
-    const uint32_t most[] = {e ? e->inputs.n : 0, e ? e->outputs.n : 0, m->cells.n, m->derived.n, m->consts.n, UINT32_MAX, UINT32_MAX};
+    const uint32_t most[] = {e ? e->inputs.n : 0, e ? e->outputs.n : 0, m->cells.n, m->derived.n,
+                             m->consts.n,         UINT32_MAX,           UINT32_MAX};
     if (b[i].index >= most[b[i].kind]) return c->where = "the buffers of a plan", wrong(c, "an index");
   }
   return true;
@@ -86,11 +93,15 @@ static bool entries(Check *c) {
   for (uint32_t i = 0; i < c->m->entries.n; i++, e++) {
     c->where = "the entries";
     if (!text(c, e->name, true) || !text(c, e->doc, false)) return false;
-    if (!ports(c, e->inputs, e->in_bytes, e->out_bytes, false) || !ports(c, e->outputs, e->in_bytes, e->out_bytes, true)) return false;
+    if (!ports(c, e->inputs, e->in_bytes, e->out_bytes, false) ||
+        !ports(c, e->outputs, e->in_bytes, e->out_bytes, true))
+      return false;
     const SinterDim *d = SINTER_LIST(SinterDim, c->m, e->dims);
     if (!list(c, e->dims, sizeof *d, "the dimensions")) return false;
     for (uint32_t k = 0; k < e->dims.n; k++)
-      if (d[k].index >= c->m->dims.n || d[k].field % 8 || e->in_bytes < 8 || d[k].field > e->in_bytes - 8 || d[k].lo > d[k].hi) return wrong(c, "a field");
+      if (d[k].index >= c->m->dims.n || d[k].field % 8 || e->in_bytes < 8 || d[k].field > e->in_bytes - 8 ||
+          d[k].lo > d[k].hi)
+        return wrong(c, "a field");
     const SinterCheck *f = SINTER_LIST(SinterCheck, c->m, e->checks);
     if (!list(c, e->checks, sizeof *f, "the conditions")) return false;
     for (uint32_t k = 0; k < e->checks.n; k++)
@@ -124,7 +135,7 @@ static bool steps(Check *c, const SinterPlan *p) {
     }
     if (s->kernel >= c->m->kernels.n) return wrong(c, "a kernel");
     const SinterSym *d = SINTER_LIST(SinterSym, c->m, s->dims);
-    if (!sym(c, s->tasks) || !sym(c, s->work) || !list(c, s->dims, sizeof *d, "the steps of a plan")) return false;
+    if (!sym(c, s->tasks) || !sym(c, s->work) || !sym(c, s->bytes) || !sym(c, s->flops) || !list(c, s->dims, sizeof *d, "the steps of a plan")) return false;
     for (uint32_t k = 0; k < s->dims.n; k++)
       if (!sym(c, d[k])) return false;
   }
@@ -141,7 +152,8 @@ static bool plans(Check *c) {
       if (b[k].kind > SINTER_BUF_RANDOM) return wrong(c, "the kind");
       if (!sym(c, b[k].bytes) || (b[k].kind == SINTER_BUF_ARENA && !sym(c, b[k].at))) return false;
     }
-    if (!list(c, p->steps, sizeof(SinterStep), "the steps of a plan") || !sym(c, p->arena) || !steps(c, p)) return false;
+    if (!list(c, p->steps, sizeof(SinterStep), "the steps of a plan") || !sym(c, p->arena) || !steps(c, p))
+      return false;
   }
   return true;
 }
@@ -154,7 +166,8 @@ static bool rest(Check *c) {
     c->where = "the prepared parameters";
     if (!text(c, d->name, true) || !text(c, d->kind, false)) return false;
     if (d->level >= SINTER_LEVELS || d->cell >= m->cells.n || d->plan >= m->plans.n) return wrong(c, "an index");
-    if (d->at % 64 || d->at > m->derived_bytes[d->level] || d->bytes > m->derived_bytes[d->level] - d->at) return wrong(c, "the memory");
+    if (d->at % 64 || d->at > m->derived_bytes[d->level] || d->bytes > m->derived_bytes[d->level] - d->at)
+      return wrong(c, "the memory");
     if (!plan_bufs(c, SINTER_LIST(SinterPlan, m, m->plans) + d->plan, NULL)) return false;
   }
   const SinterConst *k = SINTER_LIST(SinterConst, m, m->consts);
@@ -174,10 +187,13 @@ static bool rest(Check *c) {
 
 bool sinter_model_check(const SinterModel *m, uint64_t bytes, char *why) {
   Check c = {m, 0, why, "the head"};
-  if (bytes < sizeof *m || m->size < sizeof *m || m->abi != SINTER_ABI_VERSION || m->bytes < sizeof *m || m->bytes > bytes || m->bytes > UINT32_MAX)
+  if (bytes < sizeof *m || m->size < sizeof *m || m->abi != SINTER_ABI_VERSION || m->bytes < sizeof *m ||
+      m->bytes > bytes || m->bytes > UINT32_MAX)
     return wrong(&c, "the size or version");
   c.bytes = m->bytes;
-  if (!text(&c, m->name, true) || !text(&c, m->prefix, true) || !text(&c, m->compiler, false) || !text(&c, m->source, false)) return false;
+  if (!text(&c, m->name, true) || !text(&c, m->prefix, true) || !text(&c, m->compiler, false) ||
+      !text(&c, m->source, false))
+    return false;
   if (m->init != UINT32_MAX && m->init >= m->entries.n) return wrong(&c, "an index");
   uint64_t most = 1ull << 62;
   for (int i = 0; i < SINTER_LEVELS; i++)

@@ -12,8 +12,9 @@ typedef struct Type {
   char text[3];
   uint8_t dtype;
 } Type;
-static const Type TYPES[] = {{"f4", SINTER_F32}, {"f8", SINTER_F64}, {"f2", SINTER_F16}, {"i1", SINTER_I8},  {"i2", SINTER_I16}, {"i4", SINTER_I32},
-                             {"i8", SINTER_I64}, {"u1", SINTER_U8},  {"u2", SINTER_U16}, {"u4", SINTER_U32}, {"u8", SINTER_U64}, {"b1", SINTER_BOOL}};
+static const Type TYPES[] = {{"f4", SINTER_F32}, {"f8", SINTER_F64}, {"f2", SINTER_F16}, {"i1", SINTER_I8},
+                             {"i2", SINTER_I16}, {"i4", SINTER_I32}, {"i8", SINTER_I64}, {"u1", SINTER_U8},
+                             {"u2", SINTER_U16}, {"u4", SINTER_U32}, {"u8", SINTER_U64}, {"b1", SINTER_BOOL}};
 enum { N_TYPES = sizeof TYPES / sizeof *TYPES };
 
 typedef struct Header { /* a Python dict of three keys */
@@ -66,7 +67,8 @@ static bool descr(Header *h) {
   for (int i = 0; i < N_TYPES; i++)
     if (strcmp(t, TYPES[i].text) == 0) h->a->dtype = TYPES[i].dtype;
   if (!h->a->dtype && *t == 'O') return wrong(h, "Python objects are not read: an array of numbers is expected");
-  if (!h->a->dtype) return wrong(h, "the element type '%s' is not known: bool, integers and floats of up to 8 bytes are", d);
+  if (!h->a->dtype)
+    return wrong(h, "the element type '%s' is not known: bool, integers and floats of up to 8 bytes are", d);
   if (*d == '>' && sinter_dtype_size(h->a->dtype) > 1)
     return wrong(h, "its numbers are big-endian ('%s'): save it with astype('<%s')", d, t);
   return true;
@@ -79,7 +81,8 @@ static bool shape(Header *h) {
     int64_t v = 0;
     const char *start = h->p;
     for (; h->p < h->end && *h->p >= '0' && *h->p <= '9'; h->p++)
-      if (__builtin_mul_overflow(v, 10, &v) || __builtin_add_overflow(v, *h->p - '0', &v)) return wrong(h, "its shape is too large");
+      if (__builtin_mul_overflow(v, 10, &v) || __builtin_add_overflow(v, *h->p - '0', &v))
+        return wrong(h, "its shape is too large");
     if (h->p == start) return wrong(h, "the header is damaged: a size was expected");
     if (h->p < h->end && *h->p == 'L') h->p++; /* as Python 2 wrote it */
     if (h->a->rank == SINTER_MAX_RANK) return wrong(h, "it has more than %d axes", SINTER_MAX_RANK);
@@ -117,7 +120,8 @@ static bool parse(Header *h) {
   }
   next(h, 0);
   if (h->p != h->end) return wrong(h, "the header is damaged: there is text after its end");
-  return (has_descr && has_order && has_shape) || wrong(h, "the header is damaged: descr, fortran_order or shape is missing");
+  return (has_descr && has_order && has_shape) ||
+         wrong(h, "the header is damaged: descr, fortran_order or shape is missing");
 }
 
 /* From column order to row order. */
@@ -141,7 +145,8 @@ static bool read_data(Header *h, int file, uint64_t at, uint64_t bytes) {
   int64_t want;
   if (__builtin_mul_overflow(a->count, (int64_t)size, &want)) return wrong(h, "its shape is too large");
   if ((uint64_t)want != bytes - at)
-    return wrong(h, "it is %s: its shape wants %lld bytes of data, the file has %llu", (uint64_t)want > bytes - at ? "cut short" : "too long", (long long)want,
+    return wrong(h, "it is %s: its shape wants %lld bytes of data, the file has %llu",
+                 (uint64_t)want > bytes - at ? "cut short" : "too long", (long long)want,
                  (unsigned long long)(bytes - at));
   size_t room = ((size_t)want + 127) & ~(size_t)63; /* whole lines: vector loads of the last element stay inside */
   a->data = aligned_alloc(64, room);
@@ -163,8 +168,10 @@ static bool read_data(Header *h, int file, uint64_t at, uint64_t bytes) {
 static bool read_file(Header *h, int file, uint64_t bytes) {
   unsigned char head[12] = {0};
   size_t fixed = 10;
-  if (bytes < 10 || sys_read_file(file, head, 10, 0) || memcmp(head, MAGIC, PREFIX) != 0) return wrong(h, "it is not a .npy file");
-  if (head[6] < 1 || head[6] > 3) return wrong(h, "it has the .npy version %d.%d, 1.0 to 3.0 are known", head[6], head[7]);
+  if (bytes < 10 || sys_read_file(file, head, 10, 0) || memcmp(head, MAGIC, PREFIX) != 0)
+    return wrong(h, "it is not a .npy file");
+  if (head[6] < 1 || head[6] > 3)
+    return wrong(h, "it has the .npy version %d.%d, 1.0 to 3.0 are known", head[6], head[7]);
   uint64_t n = head[8] | (uint64_t)head[9] << 8;
   if (head[6] > 1) {
     fixed = 12;
@@ -209,8 +216,11 @@ bool npy_write(const char *path, uint32_t dtype, uint32_t rank, const int64_t *d
   size_t bytes = sinter_dtype_size(dtype), n = 0;
   for (int i = 0; i < N_TYPES; i++)
     if (TYPES[i].dtype == dtype) t = TYPES[i].text;
-  if (!t) return snprintf(why, SINTER_WHY, "cannot write %s: .npy has no element type %s", path, sinter_dtype_text(dtype)), false;
-  n += (size_t)snprintf(text + n, sizeof text - n, "{'descr': '%c%s', 'fortran_order': False, 'shape': (", bytes > 1 ? '<' : '|', t);
+  if (!t)
+    return snprintf(why, SINTER_WHY, "cannot write %s: .npy has no element type %s", path, sinter_dtype_text(dtype)),
+           false;
+  n += (size_t)snprintf(text + n, sizeof text - n, "{'descr': '%c%s', 'fortran_order': False, 'shape': (",
+                        bytes > 1 ? '<' : '|', t);
   for (uint32_t i = 0; i < rank; i++) {
     n += (size_t)snprintf(text + n, sizeof text - n, rank == 1 ? "%lld," : i ? ", %lld" : "%lld", (long long)dim[i]);
     bytes *= (size_t)dim[i];

@@ -21,14 +21,16 @@ static void join(Part *a, Part *b, const char *operator, int binds) {
   wrap(a, binds);
   wrap(b, binds == SUM ? binds : binds + 1);
   strcpy(left, a->text), strcpy(right, b->text);
-  if (binds == SUM && right[0] == '-') snprintf(a->text, ROOM, "%.120s - %.120s", left, right + 1);
-  else snprintf(a->text, ROOM, "%.120s %s %.120s", left, operator, right);
+  if (binds == SUM && right[0] == '-')
+    snprintf(a->text, ROOM, "%.120s - %.120s", left, right + 1);
+  else
+    snprintf(a->text, ROOM, "%.120s %s %.120s", left, operator, right);
   a->binds = binds;
 }
 
 char *sinter_sym_text(const SinterModel *m, SinterSym s, char *out, size_t room) {
   if (s.n == 0) return snprintf(out, room, "%u", s.at), out;
-  static const char *const operator[] = {"", "", "+", "*", "//", "%", "min", "max", "<", "<=", "==", "!="};
+  static const char *const operator[] = { "", "", "+", "*", "//", "%", "min", "max", "<", "<=", "==", "!=" };
   static const int binds[] = {ATOM, ATOM, SUM, PRODUCT, PRODUCT, PRODUCT, ATOM, ATOM, LOOSE, LOOSE, LOOSE, LOOSE};
   const SinterCode *code = sinter_at(m, s.at);
   Part stack[DEPTH];

@@ -1,11 +1,15 @@
 /* The packed product C = A B by emitted code against the FMA peak of the same level measured beside it: one thread,
- * 512^3 unless given. `gemm_bench [--level v4] [--tile MRxNV] [--size MxNxK] [--unroll U] [--symbolic] [--save FILE.o]`.
- * Prints GF/s and per cent; exit code 1 if the product is wrong. No gate on speed here. */
+ * 512^3 unless given. `gemm_bench [--level v4] [--tile MRxNV] [--size MxNxK] [--unroll U] [--symbolic] [--save
+ * FILE.o]`. Prints GF/s and per cent; exit code 1 if the product is wrong. No gate on speed here. */
 #include "jit.h"
 #include <math.h>
 #include <time.h>
 
-typedef struct Shape { int64_t m, n, k; int mr, nv, unroll, ahead; bool symbolic; } Shape;
+typedef struct Shape {
+  int64_t m, n, k;
+  int mr, nv, unroll, ahead;
+  bool symbolic;
+} Shape;
 
 static Sym size_of(LoopModule *m, Kernel *k, const char *name, int64_t n, bool symbolic) {
   if (!symbolic) return sym_int(m->ctx->syms, n);
@@ -18,7 +22,8 @@ static void build_gemm(LoopModule *m, const Target *t, Shape s) {
   SymTab *st = m->ctx->syms;
   Kernel *k = loop_kernel(m, "gemm");
   int lanes = target_lanes(t, DT_F32), nr = s.nv * lanes;
-  Sym M = size_of(m, k, "M", s.m, s.symbolic), N = size_of(m, k, "N", s.n, s.symbolic), K = size_of(m, k, "K", s.k, s.symbolic);
+  Sym M = size_of(m, k, "M", s.m, s.symbolic), N = size_of(m, k, "N", s.n, s.symbolic),
+      K = size_of(m, k, "K", s.k, s.symbolic);
   uint32_t A = loop_param(k, "A", BUF_IN, DT_F32, (Sym[]){M, K}, 2);
   uint32_t P = loop_param(k, "P", BUF_IN, DT_F32, (Sym[]){K, sym_round_up(st, N, sym_int(st, nr))}, 2);
   uint32_t C = loop_param(k, "C", BUF_OUT, DT_F32, (Sym[]){M, N}, 2);
@@ -27,7 +32,8 @@ static void build_gemm(LoopModule *m, const Target *t, Shape s) {
   loop_buf(k, P)->width = nr;
   loop_stage(k, "main");
   Ex jp = loop_axis(k, "jp", sym_div_up(st, N, sym_int(st, nr))), it, kk, u, v, i;
-  loop_for(k, "it", ex_idx(k, 0), loop_sym(k, sym_op(st, SYM_FLOORDIV, M, sym_int(st, s.mr))), FOR_SERIAL, 0, TAIL_NONE, &it);
+  loop_for(k, "it", ex_idx(k, 0), loop_sym(k, sym_op(st, SYM_FLOORDIV, M, sym_int(st, s.mr))), FOR_SERIAL, 0, TAIL_NONE,
+           &it);
   uint32_t acc = loop_reg(k, "t", DT_F32, lanes, 2, (int64_t[]){s.mr, s.nv}, ex_float(k, DT_F32, 0));
   loop_for_step(k, "k", ex_idx(k, 0), loop_sym(k, K), s.unroll, &kk);
   loop_for(k, "u", ex_idx(k, 0), ex_idx(k, s.unroll), FOR_UNROLL, 0, TAIL_NONE, &u);
@@ -36,7 +42,11 @@ static void build_gemm(LoopModule *m, const Target *t, Shape s) {
 #define COL(v) ex_add(k, ex_add(k, ex_mul(k, jp, ex_idx(k, nr)), ex_mul(k, v, ex_idx(k, lanes))), ex_lane(k, lanes))
   loop_for(k, "v", ex_idx(k, 0), ex_idx(k, s.nv), FOR_UNROLL, 0, TAIL_NONE, &v);
   loop_assign(k, b, &v, 1, ex_load(k, P, (Ex[]){ku, COL(v)}, 2, 0, 0), 0);
-  if (s.ahead) loop_prefetch(k, P, (Ex[]){ex_add(k, ku, ex_idx(k, s.ahead)), ex_add(k, ex_mul(k, jp, ex_idx(k, nr)), ex_mul(k, v, ex_idx(k, lanes)))}, 2);
+  if (s.ahead)
+    loop_prefetch(k, P,
+                  (Ex[]){ex_add(k, ku, ex_idx(k, s.ahead)),
+                         ex_add(k, ex_mul(k, jp, ex_idx(k, nr)), ex_mul(k, v, ex_idx(k, lanes)))},
+                  2);
   loop_end(k);
   loop_for(k, "i", ex_idx(k, 0), ex_idx(k, s.mr), FOR_UNROLL, 0, TAIL_NONE, &i);
   Ex row = ex_add(k, ex_mul(k, it, ex_idx(k, s.mr)), i), a = loop_let(k, "a", ex_load(k, A, (Ex[]){row, ku}, 2, 0, 0));
@@ -59,7 +69,8 @@ static void build_peak(LoopModule *m, const Target *t) {
   Kernel *k = loop_kernel(m, "peak");
   int lanes = target_lanes(t, DT_F32);
   Sym n = sym_int(m->ctx->syms, 2);
-  uint32_t in = loop_param(k, "x", BUF_IN, DT_F32, &n, 1), out = loop_param(k, "y", BUF_OUT, DT_F32, (Sym[]){sym_int(m->ctx->syms, lanes * CHAINS)}, 1);
+  uint32_t in = loop_param(k, "x", BUF_IN, DT_F32, &n, 1),
+           out = loop_param(k, "y", BUF_OUT, DT_F32, (Sym[]){sym_int(m->ctx->syms, lanes * CHAINS)}, 1);
   loop_stage(k, "main");
   loop_axis(k, "t", sym_int(m->ctx->syms, 1));
   Ex a = loop_let(k, "a", ex_splat(k, ex_load(k, in, (Ex[]){ex_idx(k, 0)}, 1, 0, 0), lanes));
@@ -80,25 +91,41 @@ static double now(void) {
   clock_gettime(CLOCK_MONOTONIC, &t);
   return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
-static int less(const void *a, const void *b) { return *(const double *)a < *(const double *)b ? -1 : *(const double *)a > *(const double *)b; }
+static int less(const void *a, const void *b) {
+  return *(const double *)a < *(const double *)b ? -1 : *(const double *)a > *(const double *)b;
+}
 
 int main(int argc, char **argv) {
   const Target *t = NULL;
   Shape s = {512, 512, 512, 0, 0, 4, 8, false};
   const char *save = NULL;
   for (int i = 1; i < argc; i++) {
-    if (!strcmp(argv[i], "--level") && i + 1 < argc) t = target_find(argv[++i]);
-    else if (!strcmp(argv[i], "--tile") && i + 1 < argc) sscanf(argv[++i], "%dx%d", &s.mr, &s.nv);
-    else if (!strcmp(argv[i], "--size") && i + 1 < argc) sscanf(argv[++i], "%ldx%ldx%ld", &s.m, &s.n, &s.k);
-    else if (!strcmp(argv[i], "--unroll") && i + 1 < argc) s.unroll = atoi(argv[++i]);
-    else if (!strcmp(argv[i], "--ahead") && i + 1 < argc) s.ahead = atoi(argv[++i]);
-    else if (!strcmp(argv[i], "--symbolic")) s.symbolic = true;
-    else if (!strcmp(argv[i], "--save") && i + 1 < argc) save = argv[++i];
+    if (!strcmp(argv[i], "--level") && i + 1 < argc)
+      t = target_find(argv[++i]);
+    else if (!strcmp(argv[i], "--tile") && i + 1 < argc)
+      sscanf(argv[++i], "%dx%d", &s.mr, &s.nv);
+    else if (!strcmp(argv[i], "--size") && i + 1 < argc)
+      sscanf(argv[++i], "%ldx%ldx%ld", &s.m, &s.n, &s.k);
+    else if (!strcmp(argv[i], "--unroll") && i + 1 < argc)
+      s.unroll = atoi(argv[++i]);
+    else if (!strcmp(argv[i], "--ahead") && i + 1 < argc)
+      s.ahead = atoi(argv[++i]);
+    else if (!strcmp(argv[i], "--symbolic"))
+      s.symbolic = true;
+    else if (!strcmp(argv[i], "--save") && i + 1 < argc)
+      save = argv[++i];
   }
   for (int i = LEVEL_V4; !t && i >= 0; i--)
     if (jit_runs(&TARGETS[i])) t = &TARGETS[i];
-  if (!t || (!save && !jit_runs(t))) return fprintf(stderr, "gemm_bench: this machine does not run that level: skipped\n"), 77;
-  if (!s.mr) s.mr = t->level == LEVEL_V4 || t->level == LEVEL_A64 ? 8 : t->level == LEVEL_V3 ? 6 : 4, s.nv = t->level == LEVEL_V4 || t->level == LEVEL_A64 ? 2 : t->level == LEVEL_V3 ? 2 : 2;
+  if (!t || (!save && !jit_runs(t)))
+    return fprintf(stderr, "gemm_bench: this machine does not run that level: skipped\n"), 77;
+  if (!s.mr)
+    s.mr = t->level == LEVEL_V4 || t->level == LEVEL_A64 ? 8
+           : t->level == LEVEL_V3                        ? 6
+                                                         : 4,
+    s.nv = t->level == LEVEL_V4 || t->level == LEVEL_A64 ? 2
+           : t->level == LEVEL_V3                        ? 2
+                                                         : 2;
   Ctx ctx = jit_ctx();
   LoopModule *m = loop_module_new(&ctx);
   build_gemm(m, t, s);
@@ -118,7 +145,9 @@ int main(int argc, char **argv) {
   SinterKernel *const *f = jit_open(m, t, &r);
   int nr = s.nv * target_lanes(t, DT_F32);
   int64_t np = (s.n + nr - 1) / nr;
-  float *A = aligned_alloc(64, (size_t)(s.m * s.k) * 4), *B = aligned_alloc(64, (size_t)(s.n * s.k) * 4), *P = aligned_alloc(64, (size_t)(np * nr * s.k + 4096) * 4), *C = aligned_alloc(64, (size_t)(s.m * np * nr + 64) * 4);
+  float *A = aligned_alloc(64, (size_t)(s.m * s.k) * 4), *B = aligned_alloc(64, (size_t)(s.n * s.k) * 4),
+        *P = aligned_alloc(64, (size_t)(np * nr * s.k + 4096) * 4),
+        *C = aligned_alloc(64, (size_t)(s.m * np * nr + 64) * 4);
   for (int64_t i = 0; i < s.m * s.k; i++) A[i] = (float)((i * 7919) % 1000) / 1000 - 0.5f;
   for (int64_t i = 0; i < s.n * s.k; i++) B[i] = (float)((i * 104729) % 1000) / 1000 - 0.5f;
   memset(C, 0, (size_t)(s.m * s.n) * 4);
@@ -133,7 +162,8 @@ int main(int argc, char **argv) {
   void *pb[] = {xy, xy + 2};
   SinterCall peak = {sizeof peak, 1, NULL, pb, fail};
   enum { REPS = 15 };
-  double g[REPS], p[REPS], flop = 2.0 * (double)s.m * (double)s.n * (double)s.k, pflop = 2.0 * CHAINS * (1 << 20) * target_lanes(t, DT_F32);
+  double g[REPS], p[REPS], flop = 2.0 * (double)s.m * (double)s.n * (double)s.k,
+                           pflop = 2.0 * CHAINS * (1 << 20) * target_lanes(t, DT_F32);
   int inner = (int)(2e8 / flop) + 1;
   for (int rep = 0; rep < REPS; rep++) { /* interleaved, so that a slow phase of the machine hits both */
     double a = now();
@@ -155,7 +185,9 @@ int main(int argc, char **argv) {
   /* the best of both: other programs on this machine only make times longer */
   qsort(g, REPS, sizeof *g, less);
   qsort(p, REPS, sizeof *p, less);
-  printf("%s %ldx%ldx%ld tile %dx%d unroll %d %s: %.1f GF/s, peak %.1f, %.1f %%; emitted in %.1f ms, %zu bytes; max error %.2g\n", t->name, s.m, s.n, s.k, s.mr,
-         nr, s.unroll, s.symbolic ? "symbolic" : "constant", g[REPS - 1], p[REPS - 1], 100 * g[REPS - 1] / p[REPS - 1], made * 1e3, r.size, worst);
+  printf("%s %ldx%ldx%ld tile %dx%d unroll %d %s: %.1f GF/s, peak %.1f, %.1f %%; emitted in %.1f ms, %zu bytes; max "
+         "error %.2g\n",
+         t->name, s.m, s.n, s.k, s.mr, nr, s.unroll, s.symbolic ? "symbolic" : "constant", g[REPS - 1], p[REPS - 1],
+         100 * g[REPS - 1] / p[REPS - 1], made * 1e3, r.size, worst);
   return !(worst < 1e-3);
 }

@@ -1,5 +1,5 @@
-/* A program written against add.h alone: every function of the header, right and wrong calls. Prints the first thing that
- * is not as it should be and ends with 1. */
+/* A program written against add.h alone: every function of the header, right and wrong calls. Prints the first thing
+ * that is not as it should be and ends with 1. */
 #include "add.h"
 #include <stdio.h>
 #include <stdlib.h>
@@ -39,8 +39,10 @@ static void wrong_calls(add_context *c) {
   MUST(strstr(add_message(c), "N"));
   MUST(add_add(c, &(add_add_in){.a = a, .b = b, .N = -4}, &(add_add_out){.out = out}) == SINTER_ERROR_SHAPE);
   MUST(add_add(c, &(add_add_in){.a = a, .b = b, .N = MOST + 1}, &(add_add_out){.out = out}) == SINTER_ERROR_WORKSPACE);
-  MUST(add_add(c, &(add_add_in){.a = a, .b = b, .N = 4}, &(add_add_out){.out = a + 1}) == SINTER_ERROR_ARGUMENT); /* overlap */
-  MUST(add_add(c, &(add_add_in){.a = (const float *)((const char *)a + 1), .b = b, .N = 2}, &(add_add_out){.out = out}) == SINTER_ERROR_ARGUMENT);
+  MUST(add_add(c, &(add_add_in){.a = a, .b = b, .N = 4}, &(add_add_out){.out = a + 1}) ==
+       SINTER_ERROR_ARGUMENT); /* overlap */
+  MUST(add_add(c, &(add_add_in){.a = (const float *)((const char *)a + 1), .b = b, .N = 2},
+               &(add_add_out){.out = out}) == SINTER_ERROR_ARGUMENT);
   MUST(out[0] == 9 && out[3] == 9);
   MUST(add_add(c, NULL, &(add_add_out){.out = out}) == SINTER_ERROR_ARGUMENT);
   MUST(*add_message(c));

@@ -1,6 +1,6 @@
-/* A program written against digits.h alone: trains on made-up digits, predicts, saves, opens what it saved, and makes the
- * mistakes that a caller can make. Prints the first thing that is not as it should be and ends with 1.
- * Usage: digits FILE.safetensors (is written) */
+/* A program written against digits.h alone: trains on made-up digits, predicts, saves, opens what it saved, and makes
+ * the mistakes that a caller can make. Prints the first thing that is not as it should be and ends with 1. Usage:
+ * digits FILE.safetensors (is written) */
 #include "digits.h"
 #include <math.h>
 #include <stdio.h>
@@ -32,7 +32,8 @@ static void batch(float *x, int64_t *y, int rows, uint32_t seed) {
 
 static float evaluate(digits_context *c, const float *x, const int64_t *y, int64_t rows, float *accuracy) {
   float loss = -1;
-  MUST(digits_evaluate(c, &(digits_evaluate_in){.x = x, .y = y, .B = rows}, &(digits_evaluate_out){.loss = &loss, .accuracy = accuracy}) == SINTER_OK);
+  MUST(digits_evaluate(c, &(digits_evaluate_in){.x = x, .y = y, .B = rows},
+                       &(digits_evaluate_out){.loss = &loss, .accuracy = accuracy}) == SINTER_OK);
   return loss;
 }
 
@@ -42,7 +43,8 @@ static float train(digits_context *c) {
   int64_t y[BATCH];
   for (uint32_t step = 0; step < STEPS; step++) {
     batch(x, y, BATCH, step + 1);
-    MUST(digits_step(c, &(digits_step_in){.x = x, .y = y, .B = BATCH}, &(digits_step_out){.loss = &loss, .accuracy = &accuracy}) == SINTER_OK);
+    MUST(digits_step(c, &(digits_step_in){.x = x, .y = y, .B = BATCH},
+                     &(digits_step_out){.loss = &loss, .accuracy = &accuracy}) == SINTER_OK);
     if (step == 0) first = loss;
   }
   MUST(loss < first / 2);
@@ -54,7 +56,8 @@ static void predict(digits_context *c, int64_t rows) {
   float x[BATCH * 64], p[BATCH * 10];
   int64_t y[BATCH], label[BATCH], right = 0;
   batch(x, y, BATCH, 1000);
-  MUST(digits_predict(c, &(digits_predict_in){.x = x, .B = rows}, &(digits_predict_out){.probability = p, .label = label}) == SINTER_OK);
+  MUST(digits_predict(c, &(digits_predict_in){.x = x, .B = rows},
+                      &(digits_predict_out){.probability = p, .label = label}) == SINTER_OK);
   for (int64_t i = 0; i < rows; i++) {
     float sum = 0, best = 0;
     for (int k = 0; k < 10; k++) {
@@ -76,12 +79,16 @@ static void refused(digits_weights *w, digits_context *c) {
   MUST(digits_get(w, "fc1.weight", before, sizeof before) == SINTER_OK);
   MUST(digits_get(w, "fc1.weight", before, 4) != SINTER_OK);
   y[BATCH - 1] = 10; /* there is no such digit */
-  MUST(digits_step(c, &(digits_step_in){.x = x, .y = y, .B = BATCH}, &(digits_step_out){.loss = &loss, .accuracy = &accuracy}) == SINTER_ERROR_INDEX);
+  MUST(digits_step(c, &(digits_step_in){.x = x, .y = y, .B = BATCH},
+                   &(digits_step_out){.loss = &loss, .accuracy = &accuracy}) == SINTER_ERROR_INDEX);
   MUST(strstr(digits_message(c), "loss.sir") || strstr(digits_message(c), "digits.sir"));
   y[BATCH - 1] = -11;
-  MUST(digits_step(c, &(digits_step_in){.x = x, .y = y, .B = BATCH}, &(digits_step_out){.loss = &loss, .accuracy = &accuracy}) == SINTER_ERROR_INDEX);
-  MUST(digits_step(c, &(digits_step_in){.x = x, .y = y, .B = 257}, &(digits_step_out){.loss = &loss, .accuracy = &accuracy}) == SINTER_ERROR_SHAPE);
-  MUST(digits_step(c, &(digits_step_in){.x = x, .B = BATCH}, &(digits_step_out){.loss = &loss, .accuracy = &accuracy}) == SINTER_ERROR_ARGUMENT);
+  MUST(digits_step(c, &(digits_step_in){.x = x, .y = y, .B = BATCH},
+                   &(digits_step_out){.loss = &loss, .accuracy = &accuracy}) == SINTER_ERROR_INDEX);
+  MUST(digits_step(c, &(digits_step_in){.x = x, .y = y, .B = 257},
+                   &(digits_step_out){.loss = &loss, .accuracy = &accuracy}) == SINTER_ERROR_SHAPE);
+  MUST(digits_step(c, &(digits_step_in){.x = x, .B = BATCH},
+                   &(digits_step_out){.loss = &loss, .accuracy = &accuracy}) == SINTER_ERROR_ARGUMENT);
   MUST(digits_get(w, "fc1.weight", after, sizeof after) == SINTER_OK);
   MUST(memcmp(before, after, sizeof before) == 0); /* nothing was changed */
 }
@@ -106,7 +113,7 @@ int main(int argc, char **argv) {
   MUST(digits_open(&again, argv[1], 0) == SINTER_OK);
   MUST(digits_new(&d, again, &most, NULL, 0) == SINTER_OK);
   MUST(evaluate(d, x, y, BATCH, &accuracy2) == loss && accuracy2 == accuracy); /* bit for bit */
-  MUST(train(d) < 0.5f); /* goes on where it was */
+  MUST(train(d) < 0.5f);                                                       /* goes on where it was */
   digits_free(c);
   digits_free(d);
   digits_close(w);

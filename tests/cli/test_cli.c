@@ -26,7 +26,8 @@ static int sinter(const char *arguments) {
   const char *bin = getenv("SINTER_BIN");
   char command[2048], root[512];
   assert_non_null(getcwd(root, sizeof root));
-  snprintf(command, sizeof command, "cd %s && %s%s %s >stdout 2>stderr", folder, bin && *bin ? "" : root, bin && *bin ? bin : "/build/sinter", arguments);
+  snprintf(command, sizeof command, "cd %s && %s%s %s >stdout 2>stderr", folder, bin && *bin ? "" : root,
+           bin && *bin ? bin : "/build/sinter", arguments);
   int status = system(command);
   slurp("stdout", out, sizeof out);
   slurp("stderr", err, sizeof err);
@@ -111,22 +112,33 @@ static void run_refuses(void **state) {
   (void)state;
 #define USE "`sinter run --help` says how it is used.\n"
   says("run", 2, "sinter: run wants an artefact\n" USE);
-  says("run fake.so predict x=one.npy", 1, "sinter: fake.so has parameters: give --weights FILE, or --init SEED for start values\n");
+  says("run fake.so predict x=one.npy", 1,
+       "sinter: fake.so has parameters: give --weights FILE, or --init SEED for start values\n");
   says("run fake.so predict x=one.npy --init two", 2, "sinter: --init is \"two\": a seed, a number, is expected\n" USE);
-  says("run fake.so predict x=one.npy --init 2 --weights w", 2, "sinter: --weights and --init exclude each other\n" USE);
-  says("run fake.so predict x=one.npy --wieghts w", 2, "sinter: there is no option --wieghts; did you mean --weights?\n" USE);
+  says("run fake.so predict x=one.npy --init 2 --weights w", 2,
+       "sinter: --weights and --init exclude each other\n" USE);
+  says("run fake.so predict x=one.npy --wieghts w", 2,
+       "sinter: there is no option --wieghts; did you mean --weights?\n" USE);
   says("run fake.so predict x=one.npy --init", 2, "sinter: --init wants a value\n" USE);
-  says("run fake.so predcit x=one.npy --init 1", 1, "sinter: fake.so has no entry \"predcit\"; did you mean predict?\n");
-  says("run fake.so x=one.npy --init 1", 1, "sinter: fake.so has several entries: name one of its entries: predict, train, sum, gather, noise, double, wait, look, evaluate\n");
-  says("run fake.so predict x=five.npy --init 1", 1, "sinter: x is f32[1, 5], but predict takes f32[N, 4] with N = 1\n");
+  says("run fake.so predcit x=one.npy --init 1", 1,
+       "sinter: fake.so has no entry \"predcit\"; did you mean predict?\n");
+  says("run fake.so x=one.npy --init 1", 1,
+       "sinter: fake.so has several entries: name one of its entries: predict, train, sum, gather, noise, double, "
+       "wait, look, evaluate\n");
+  says("run fake.so predict x=five.npy --init 1", 1,
+       "sinter: x is f32[1, 5], but predict takes f32[N, 4] with N = 1\n");
   says("run fake.so predict x=row.npy --init 1", 1, "sinter: x is f32[3], but predict takes f32[N, 4]\n");
-  says("run fake.so predict x=y.npy --init 1", 1, "note: x: i64 is converted to f32\nsinter: x is f32[70], but predict takes f32[N, 4]\n");
-  says("run fake.so evaluate x=x.npy y=short.npy --init 1", 1, "note: x: f64 is converted to f32\nsinter: y is i64[69], but evaluate takes i64[N] with N = 70\n");
+  says("run fake.so predict x=y.npy --init 1", 1,
+       "note: x: i64 is converted to f32\nsinter: x is f32[70], but predict takes f32[N, 4]\n");
+  says("run fake.so evaluate x=x.npy y=short.npy --init 1", 1,
+       "note: x: f64 is converted to f32\nsinter: y is i64[69], but evaluate takes i64[N] with N = 70\n");
   says("run fake.so evaluate x=one.npy y=row.npy --init 1", 1, "sinter: y: it holds f32, but i64 is expected\n");
-  says("run fake.so predict z=one.npy --init 1", 1, "sinter: predict has no input or dimension \"z\"; did you mean x?\n");
+  says("run fake.so predict z=one.npy --init 1", 1,
+       "sinter: predict has no input or dimension \"z\"; did you mean x?\n");
   says("run fake.so predict --init 1", 1, "sinter: predict takes an input x: f32[N, 4]; add x=FILE.npy\n");
   says("run fake.so predict x=one.npy x=one.npy --init 1", 2, "sinter: x is given twice\n" USE);
-  says("run fake.so predict one.npy --init 1", 2, "sinter: \"one.npy\" is not of the form NAME=FILE.npy or DIM=NUMBER\n" USE);
+  says("run fake.so predict one.npy --init 1", 2,
+       "sinter: \"one.npy\" is not of the form NAME=FILE.npy or DIM=NUMBER\n" USE);
   says("run fake.so noise --init 1", 1, "sinter: noise has a dimension N that no input gives; add N=NUMBER\n");
   says("run fake.so noise N=0 --init 1", 1, "sinter: noise: dimension N is 0, but it goes from 1 to 2147483647\n");
   says("run fake.so noise N=x --init 1", 1, "sinter: N is \"x\": a number is expected, as it is a dimension\n");
@@ -134,27 +146,40 @@ static void run_refuses(void **state) {
   says("run fake.so gather t=row.npy i=index.npy --init 1 --out none", 1,
        "note: i: i32 is converted to i64\nsinter: fake.sir:20:3: index out of range in gather; nothing was stored\n");
   assert_false(there("none"));
-  says("run fake.so predict x=none.npy --init 1", 1, "sinter: x: cannot open none.npy: there is no such file or folder\n");
-  says("run fake.so predict x=one.npy --weights none.st", 1, "sinter: cannot open none.st: there is no such file or folder\n");
-  says("run fake.so predict x=one.npy --init 1 --out no/folder", 1, "sinter: cannot make the folder no/folder: No such file or directory\n");
-  says("run fake.so predict x=one.npy --init 1 --threads 0", 1, "sinter: --threads is \"0\": a number from 1 to 256 is expected\n");
+  says("run fake.so predict x=none.npy --init 1", 1,
+       "sinter: x: cannot open none.npy: there is no such file or folder\n");
+  says("run fake.so predict x=one.npy --weights none.st", 1,
+       "sinter: cannot open none.st: there is no such file or folder\n");
+  says("run fake.so predict x=one.npy --init 1 --out no/folder", 1,
+       "sinter: cannot make the folder no/folder: No such file or directory\n");
+  says("run fake.so predict x=one.npy --init 1 --threads 0", 1,
+       "sinter: --threads is \"0\": a number from 1 to 256 is expected\n");
   says("run none.so", 1, "sinter: cannot open none.so: there is no such file or folder\n");
-  says("run one.npy", 1, "sinter: one.npy is not an artefact, or was stripped or damaged: its last bytes are missing\n");
-  assert_int_equal(sinter("run fake.so predict x=one.npy --init 1 >/dev/full; exit $?"), 1); /* a full disk is no success */
+  says("run one.npy", 1,
+       "sinter: one.npy is not an artefact, or was stripped or damaged: its last bytes are missing\n");
+  assert_int_equal(sinter("run fake.so predict x=one.npy --init 1 >/dev/full; exit $?"),
+                   1); /* a full disk is no success */
 }
 
 static void trains(void **state) {
   (void)state;
-  assert_int_equal(sinter("train fake.so --data x=x.npy y=y.npy --lr 0.5 --epochs 3 --batch 32 --holdout 0.2 --seed 4 --save a.st"), 0);
+  assert_int_equal(
+      sinter("train fake.so --data x=x.npy y=y.npy --lr 0.5 --epochs 3 --batch 32 --holdout 0.2 --seed 4 --save a.st"),
+      0);
   assert_string_equal(err, "note: x: f64 is converted to f32\n");
   assert_non_null(strstr(out, "epoch 3/3: loss "));
   assert_non_null(strstr(out, "\nheld out: loss "));
   assert_non_null(strstr(out, "saved a.st after 3 epochs"));
-  assert_int_equal(sinter("train fake.so --data x=x.npy y=y.npy --lr 0.5 --epochs 3 --batch 32 --holdout 0.2 --seed 4 --threads 1 --save b.st"), 0);
-  assert_int_equal(sinter("--version; cmp a.st b.st"), 0); /* the same seed, whatever the number of threads: the same file */
-  assert_int_equal(sinter("train fake.so --data x=x.npy y=y.npy --lr 0.5 --epochs 1 --batch 1 --eval x=x.npy y=y.npy --weights a.st --save c.st"), 0);
+  assert_int_equal(sinter("train fake.so --data x=x.npy y=y.npy --lr 0.5 --epochs 3 --batch 32 --holdout 0.2 --seed 4 "
+                          "--threads 1 --save b.st"),
+                   0);
+  assert_int_equal(sinter("--version; cmp a.st b.st"),
+                   0); /* the same seed, whatever the number of threads: the same file */
+  assert_int_equal(sinter("train fake.so --data x=x.npy y=y.npy --lr 0.5 --epochs 1 --batch 1 --eval x=x.npy y=y.npy "
+                          "--weights a.st --save c.st"),
+                   0);
   assert_non_null(strstr(out, "held out: loss 34.5000 accuracy 0.900\n"));
-  assert_int_equal(sinter("train fake.so --data x=x.npy y=y.npy lr=0.25 --epochs 1 --holdout 0 --save c.st"), 0);
+  assert_int_equal(sinter("train fake.so --data x=x.npy y=y.npy lr=0.25 --epochs 1 --holdout 0.0 --save c.st"), 0);
   assert_null(strstr(out, "held out"));
   assert_int_equal(sinter("run fake.so predict x=one.npy --weights c.st"), 0);
   /* 70 rows of 64 and 6: two steps of 0.25 */
@@ -164,25 +189,37 @@ static void trains(void **state) {
 static void train_refuses(void **state) {
   (void)state;
 #undef USE
-#define USE "`sinter train --help` says how it is used.\n"
+#define USE  "`sinter train --help` says how it is used.\n"
 #define NOTE "note: x: f64 is converted to f32\n"
   says("train", 2, "sinter: train wants an artefact\n" USE);
   says("train fake.so --save d.st", 2, "sinter: train wants --data NAME=FILE.npy ...\n" USE);
   says("train fake.so --data x=x.npy", 2, "sinter: train wants --save FILE\n" USE);
-  says("train fake.so x=x.npy --data y=y.npy --save d.st", 2, "sinter: \"x=x.npy\" is not expected here: data come after --data\n" USE);
-  says("train fake.so --data x=x.npy --save d.st --lr 1", 1, NOTE "sinter: train takes an input y: add --data y=FILE.npy\n");
-  says("train fake.so --data x=x.npy y=y.npy --save d.st", 1, NOTE "sinter: train takes a learning rate: add --lr NUMBER\n");
+  says("train fake.so x=x.npy --data y=y.npy --save d.st", 2,
+       "sinter: \"x=x.npy\" is not expected here: data come after --data\n" USE);
+  says("train fake.so --data x=x.npy --save d.st --lr 1", 1,
+       NOTE "sinter: train takes an input y: add --data y=FILE.npy\n");
+  says("train fake.so --data x=x.npy y=y.npy --save d.st", 1,
+       NOTE "sinter: train takes a learning rate: add --lr NUMBER\n");
   says("train fake.so --data x=x.npy y=short.npy --save d.st --lr 1", 1, NOTE "sinter: y has 69 rows, but x has 70\n");
-  says("train fake.so --data x=row.npy y=y.npy --save d.st --lr 1", 1, "sinter: x is f32[3], but train takes f32[N, 4]\n");
+  says("train fake.so --data x=row.npy y=y.npy --save d.st --lr 1", 1,
+       "sinter: x is f32[3], but train takes f32[N, 4]\n");
   says("train fake.so --data x=five.npy y=y.npy --save d.st --lr 1", 1, "sinter: y has 70 rows, but x has 1\n");
-  says("train fake.so --data z=x.npy --save d.st", 1, "sinter: --data: there is no input \"z\" in train(x: f32[N, 4], y: i64[N], lr: f32[]) -> {loss: f32[]}  # N 1 to 1000\n");
-  says("train fake.so --data x=x.npy y=wrong.npy --save d.st --lr 1", 1, NOTE "sinter: fake.sir:12:5: index out of range in cross_entropy; nothing was stored\n");
-  says("train fake.so --data x=x.npy y=y.npy --save d.st --lr 1 --step look", 1, "sinter: look updates nothing: it is no entry to train by\n");
-  says("train fake.so --data x=x.npy y=y.npy --save d.st --lr 1 --batch 0", 2, "sinter: --batch is \"0\": a number from 1 is expected\n" USE);
-  says("train fake.so --data x=x.npy y=y.npy --save d.st --lr 1 --holdout 1", 2, NOTE "sinter: --holdout is \"1\": a fraction from 0 to below 1 is expected\n" USE);
-  says("train fake.so --data x=x.npy y=y.npy --save no/d.st --lr 1", 1, "sinter: cannot write no/d.st: no/: No such file or directory\n");
+  says("train fake.so --data z=x.npy --save d.st", 1,
+       "sinter: --data: there is no input \"z\" in train(x: f32[N, 4], y: i64[N], lr: f32[]) -> {loss: f32[]}  # N 1 "
+       "to 1000\n");
+  says("train fake.so --data x=x.npy y=wrong.npy --save d.st --lr 1", 1,
+       NOTE "sinter: fake.sir:12:5: index out of range in cross_entropy; nothing was stored\n");
+  says("train fake.so --data x=x.npy y=y.npy --save d.st --lr 1 --step look", 1,
+       "sinter: look updates nothing: it is no entry to train by\n");
+  says("train fake.so --data x=x.npy y=y.npy --save d.st --lr 1 --batch 0", 2,
+       "sinter: --batch is \"0\": a number from 1 is expected\n" USE);
+  says("train fake.so --data x=x.npy y=y.npy --save d.st --lr 1 --holdout 1", 2,
+       NOTE "sinter: --holdout is \"1\": a fraction from 0 to below 1 is expected\n" USE);
+  says("train fake.so --data x=x.npy y=y.npy --save no/d.st --lr 1", 1,
+       "sinter: cannot write no/d.st: no/: No such file or directory\n");
   says("train fake.so --data x=x.npy y=y.npy --save . --lr 1", 1, "sinter: cannot write .: it is a folder\n");
-  says("train fake.so --data x=nan.npy y=y.npy --save d.st --lr 1 --holdout 0", 1, NOTE "sinter: epoch 1: the loss is nan; a smaller learning rate may help\n");
+  says("train fake.so --data x=nan.npy y=y.npy --save d.st --lr 1 --holdout 0", 1,
+       NOTE "sinter: epoch 1: the loss is nan; a smaller learning rate may help\n");
   assert_false(there("d.st"));
 }
 
@@ -190,10 +227,12 @@ static void informs(void **state) {
   (void)state;
   assert_int_equal(sinter("info fake.so"), 0);
   assert_non_null(strstr(out, "fake.so: model fake, made by sinter 0.1.0 from fake.sir, "));
-  assert_non_null(strstr(out, "\n  predict(x: f32[N, 4]) -> {y: f32[N, 3]}  # N 1 to 1000\n      scores of each row\n"));
+  assert_non_null(
+      strstr(out, "\n  predict(x: f32[N, 4]) -> {y: f32[N, 3]}  # N 1 to 1000\n      scores of each row\n"));
   assert_non_null(strstr(out, "parameters: 2 (15 elements, 60 bytes)\n"));
   assert_int_equal(sinter("verify fake.so"), 0);
-  says("verify one.npy", 1, "sinter: one.npy is not an artefact, or was stripped or damaged: its last bytes are missing\n");
+  says("verify one.npy", 1,
+       "sinter: one.npy is not an artefact, or was stripped or damaged: its last bytes are missing\n");
   says("info", 2, "sinter: info wants one artefact\n`sinter info --help` says how it is used.\n");
   says("trian", 2, "sinter: there is no command \"trian\"; did you mean train?\n");
   assert_int_equal(sinter("--version"), 0);
@@ -210,6 +249,7 @@ static void informs(void **state) {
 }
 
 int main(void) {
-  const struct CMUnitTest tests[] = {cmocka_unit_test(runs), cmocka_unit_test(run_refuses), cmocka_unit_test(trains), cmocka_unit_test(train_refuses), cmocka_unit_test(informs)};
+  const struct CMUnitTest tests[] = {cmocka_unit_test(runs), cmocka_unit_test(run_refuses), cmocka_unit_test(trains),
+                                     cmocka_unit_test(train_refuses), cmocka_unit_test(informs)};
   return cmocka_run_group_tests(tests, make, clean);
 }

@@ -1,6 +1,7 @@
 #include "gen.h"
 #include "autodiff.h"
 #include "philox.h"
+#include "window.h"
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -160,7 +161,10 @@ static bool jumps(const Gen *s, Op op) {
   case OP_MAXIMUM:
   case OP_MINIMUM:
   case OP_REDUCE_MAX:
-  case OP_REDUCE_MIN: return s->smooth;
+  case OP_REDUCE_MIN:
+  case OP_WINDOW_MAX: return s->smooth;
+  case OP_SELECT_SCATTER:
+  case OP_SELECT_GATHER: return true;
   default: return OP_INFO[op].cls == CLASS_COMPARE;
   }
 }
@@ -231,6 +235,7 @@ static void convert(Gen *s) {
   Known *k = pick(s, dtype_is_float(d) ? any : exact_with_axis, NULL);
   if (!k) return;
   DType from = type(s, k->v);
+  if (d == DT_F64 && from == DT_F32 && !k->exact) return; /* an f64 no better than an f32: no limit fits it */
   double mag = dtype_is_float(from) ? k->mag : from == DT_BOOL ? 1 : from == DT_I32 ? 0x1p31 : 0x1p63;
   bool narrows = d == DT_F32 && from != DT_BOOL && from != DT_F32; /* wide evaluation does not round there */
   put_real(s, g_convert(s->g, d, k->v), k->exact && !narrows && (d != DT_F64 || from != DT_I64), mag);
@@ -444,6 +449,78 @@ static void dot(Gen *s) {
   put_real(s, g_dot(s->g, p->v, q->v, cx, cy, nc, bx, by, nb), p->exact && q->exact && !real(s, p->v), mag);
 }
 
+/* ---- windows
+ * ------------------------------------------------------------------------------------------------------ */
+/* What lies around the operand, so that a window fits even one element of axis i. */
+static void around(Gen *s, Windows *w, int i, int64_t size) {
+  int64_t draw = upto(s, 6), lo = draw / 2, need = (size - 1) * w->step[i] - lo;
+  w->size[i] = num(s, size);
+  w->lo[i] = num(s, lo);
+  w->hi[i] = num(s, (need > 0 ? need : 0) + draw % 2);
+}
+
+/* Over x as [1, 1, ..] or, where it has three axes or more, as it is. */
+static void conv(Gen *s) {
+  Known *k = pick(s, number_with_axis, NULL);
+  if (!k || rank(s, k->v) > 5) return;
+  Graph *g = s->g;
+  DType d = type(s, k->v);
+  Sym shape[MAX_RANK], ws[5];
+  int n = 0, r = rank(s, k->v);
+  int64_t c = 1, groups = 1, terms = 1;
+  bool flat = r < 3 || !constant_dim(s, dim(s, k->v, 1), &c) || c < 1;
+  if (flat) shape[n++] = num(s, 1), shape[n++] = num(s, c = 1);
+  for (int i = 0; i < r; i++) shape[n++] = dim(s, k->v, i);
+  if (n > MAX_RANK_HERE) return;
+  if (c % 2 == 0 && upto(s, 2)) groups = 2;
+  Windows w = window_plain(g, n - 2);
+  ws[0] = num(s, groups * (1 + upto(s, 3)));
+  ws[1] = num(s, c / groups);
+  for (int i = 0; i < n - 2; i++) {
+    int64_t size = 1 + upto(s, 3);
+    w.stride[i] = 1 + upto(s, 2), w.step[i] = 1 + upto(s, 2), w.base[i] = 1 + upto(s, 8) / 6;
+    around(s, &w, i, size);
+    ws[2 + i] = w.size[i];
+    terms *= size;
+  }
+  Id kernel = g_iota(g, d, ws, n, upto(s, n));
+  if (real(s, k->v)) kernel = g_unary(g, OP_COS, kernel);
+  Id y = g_conv(g, g_reshape(g, k->v, shape, n), kernel, &w, groups, 1, upto(s, 2));
+  put_real(s, y, k->exact && !real(s, k->v), k->mag * (double)(terms * c / groups));
+}
+
+static void pool(Gen *s, Op op) {
+  Known *k = pick(s, jumps(s, op) ? exact_with_axis : number_with_axis, NULL);
+  if (!k) return;
+  Graph *g = s->g;
+  Windows w = window_plain(g, rank(s, k->v));
+  int64_t terms = 1;
+  for (int i = 0; i < w.n; i++) {
+    int64_t size = 1 + upto(s, 3);
+    w.stride[i] = 1 + upto(s, 2), w.step[i] = 1 + upto(s, 2), w.base[i] = 1 + upto(s, 8) / 6;
+    around(s, &w, i, size);
+    if (op != OP_WINDOW_SUM) { /* each window begins at an element: no infinities */
+      w.base[i] = 1;
+      w.lo[i] = num(s, 0);
+      w.hi[i] = num(s, (size - 1) * w.step[i]);
+    }
+    terms *= size;
+  }
+  bool ints = !real(s, k->v);
+  if (op == OP_WINDOW_SUM || op == OP_WINDOW_MAX) {
+    double mag = k->mag * (double)(op == OP_WINDOW_SUM ? terms : 1);
+    put_real(s, g_window(g, op, k->v, 0, &w), k->exact && (ints || op == OP_WINDOW_MAX), mag);
+    return;
+  }
+  Id other = ints ? k->v : g_unary(g, OP_SIN, k->v);
+  if (op == OP_SELECT_SCATTER) {
+    other = g_window(g, OP_WINDOW_SUM, other, 0, &w);
+    put_real(s, g_window(g, op, k->v, other, &w), k->exact && ints, (double)(terms * terms));
+  } else {
+    put_real(s, g_window(g, op, k->v, other, &w), k->exact && ints, 1);
+  }
+}
+
 /* ---- leaves and bodies
  * ------------------------------------------------------------------------------------------------------ */
 static void leaf(Gen *s, Op op) {
@@ -496,6 +573,12 @@ static void step(Gen *s) {
   case CLASS_REDUCE: reduce(s, op); break;
   case CLASS_ARG: arg(s, op); break;
   case CLASS_DOT: dot(s); break;
+  case CLASS_WINDOW:
+    if (op == OP_CONV_GENERAL)
+      conv(s);
+    else
+      pool(s, op);
+    break;
   case CLASS_BODY:
     if (op != OP_GET) body(s, op);
     break;

@@ -1,6 +1,7 @@
 /* Golden text: tests/golden/PASS/NAME.t holds an input, a line `---`, and the exact text that the pass makes of it. The
- * first line of a file says its idea; a line `# level: v2 v3` names the levels (v4 where there is none). BLESS=1 rewrites
- * what stands behind `---`. Arguments: the files to run, instead of all. Run from the root.
+ * first line of a file says its idea; a line `# level: v2 v3` names the levels (v4 where there is none), `# only: TEXT`
+ * keeps the lines with this text. BLESS=1 rewrites what stands behind `---`. Arguments: the files to run, instead of all.
+ * Run from the root.
  *
  *   simplify  a program, as simplified, in the flat form
  *   fuse      its groups and the notes on what was fused
@@ -110,31 +111,50 @@ static bool run_loop(Case *t, Buf *out) {
   return true;
 }
 
+/* What stands behind `# KEY: ` in the input, or NULL. */
+static const char *setting(Case *t, const char *key) {
+  const char *line = strstr(t->input, arena_printf(t->c.arena, "\n# %s: ", key));
+  if (!line) return NULL;
+  line = strchr(line, ':') + 2;
+  return arena_strndup(t->c.arena, line, strcspn(line, "\n"));
+}
+
+static void keep_lines(Buf *b, const char *text) {
+  Buf out = {0};
+  for (char *line = b->at, *end; line && *line; line = end) {
+    end = line + strcspn(line, "\n");
+    end += *end == '\n';
+    const char *found = strstr(line, text);
+    if (found && found < end) buf_printf(&out, "%.*s", (int)(end - line), line);
+  }
+  buf_free(b);
+  *b = out;
+}
+
 static void one_file(void **state) {
   Case t = {.c = ctx_new(), .path = *state};
   size_t n;
-  const char *why, *levels = "v4";
+  const char *why;
   char *text = file_read(t.c.arena, t.path, &n, &why);
   if (!text) fail_msg("%s", why);
   if (strncmp(text, "# ", 2)) fail_msg("%s: the first line does not say the idea", t.path);
   char *split = strstr(text, "\n---\n");
   if (!split) fail_msg("%s: there is no line ---", t.path);
-  t.input = text;
   t.ninput = (size_t)(split + 1 - text);
-  char *want = split + 5, *mark = strstr(text, "\n# level: ");
-  if (mark && mark < split) levels = arena_strndup(t.c.arena, mark + 10, strcspn(mark + 10, "\n"));
   t.input = arena_strndup(t.c.arena, text, t.ninput);
+  const char *want = split + 5, *levels = setting(&t, "level"), *only = setting(&t, "only");
 
   Buf got = {0};
   const char *pass = t.path + strlen("tests/golden/");
   bool ok = !strncmp(pass, "simplify/", 9) ? run_simplify(&t, &got)
             : !strncmp(pass, "fuse/", 5)   ? run_fuse(&t, &got)
             : !strncmp(pass, "loop/", 5)   ? run_loop(&t, &got)
-                                           : run_levels(&t, levels, !strncmp(pass, "plan/", 5), &got);
+                                           : run_levels(&t, levels ? levels : "v4", !strncmp(pass, "plan/", 5), &got);
   if (!ok) {
     got.n = 0;
     diag_print(t.c.diag, &got);
   }
+  if (ok && only) keep_lines(&got, only);
   const char *bless = getenv("BLESS");
   if (bless && *bless && strcmp(bless, "0")) {
     FILE *f = fopen(t.path, "w");

@@ -9,7 +9,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-enum { SEED = 0x5eed, SLOTS = 40, SLOT = 6 << 20, PAGE = 4096, PATTERN = 0xA5 };
+enum { SEED = 0x5eed, SLOTS = 128, SLOT = 6 << 20, PAGE = 4096, PATTERN = 0xA5 };
 const char *const NATIVE_LEVEL[NATIVE_LEVELS] = {"v2", "v3", "v4"};
 static const int THREADS[] = {1, 2, 3, 7};
 
@@ -182,8 +182,8 @@ static bool uses_cells(const Entry *e) {
   return e->updates.n > 0;
 }
 
-/* One call; its tensors lie in slots: outputs first, then inputs. Those of another call of the entry lie elsewhere if
- * `keep`, so that both can be compared. */
+/* One call; its tensors lie in slots: outputs first, then inputs. `slot` is the first, so that
+ * the results of two calls can lie side by side. */
 typedef struct Made {
   Tensor *outputs, *inputs;
 } Made;
@@ -258,6 +258,7 @@ static bool check_level(Native *n, const NativeCall *c, int level, const Referen
   const int count = (int)(e->outputs.n + e->inputs.n);
   bool ok = true;
   Made first = {0}, made;
+  Arena *kept = NULL;
   for (size_t t = 0; ok && t < sizeof THREADS / sizeof *THREADS; t++) {
     Arena *a = arena_new();
     snprintf(now, sizeof now, "%s on %s with %d threads", what, NATIVE_LEVEL[level], THREADS[t]);
@@ -269,8 +270,9 @@ static bool check_level(Native *n, const NativeCall *c, int level, const Referen
         ok = false;
       }
     if (t) arena_free(a);
-    else first = made; /* its arena goes with the process: small records only */
+    else first = made, kept = a;
   }
+  arena_free(kept);
   return ok;
 }
 

@@ -3,6 +3,7 @@
 #include "autodiff.h"
 #include "eval.h"
 #include "philox.h"
+#include "window.h"
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -109,6 +110,53 @@ static Id c_dot(Graph *g, Id *x) { /* x[2, B, 3, 4] y[3, 5, 4, B]: batch 1 with 
 static Id c_dot_crossed(Graph *g, Id *x) { return g_dot(g, x[0], x[1], (int[]){0, 2}, (int[]){1, 0}, 2, NULL, NULL, 0); }
 static Id c_dot_scalar(Graph *g, Id *x) { return g_dot(g, x[0], x[1], (int[]){0, 1}, (int[]){0, 1}, 2, NULL, NULL, 0); }
 
+/* ---- windows: numbers an axis: stride, lo, hi, base, step --------------------------------------------------------------- */
+static Windows windows(Graph *g, int n, const int (*at)[5]) {
+  Windows w = window_plain(g, n);
+  for (int i = 0; i < n; i++) {
+    w.stride[i] = at[i][0], w.base[i] = at[i][3], w.step[i] = at[i][4];
+    w.lo[i] = S(g, at[i][1]), w.hi[i] = S(g, at[i][2]);
+  }
+  return w;
+}
+#define CONV(name, groups, batches, reverse, ...)                                                                                    \
+  static Id c_conv_##name(Graph *g, Id *x) {                                                                                         \
+    static const int at[][5] = __VA_ARGS__;                                                                                          \
+    Windows w = windows(g, sizeof at / sizeof *at, at);                                                                              \
+    return g_conv(g, x[0], x[1], &w, groups, batches, reverse);                                                                      \
+  }
+CONV(plain, 1, 1, false, {{1, 1, 1, 1, 1}})
+CONV(strided, 1, 1, false, {{2, 1, 0, 1, 1}, {2, 1, 1, 1, 1}})
+CONV(sized, 1, 1, false, {{2, 1, 1, 1, 1}})
+CONV(groups, 2, 1, false, {{1, 0, 0, 1, 1}})
+CONV(batches, 1, 2, false, {{1, 0, 0, 1, 1}})
+CONV(spread, 1, 1, true, {{1, 2, 2, 2, 2}})
+CONV(cropped, 1, 1, false, {{1, -1, -1, 1, 1}})
+CONV(cube, 1, 1, false, {{1, 0, 0, 1, 1}, {1, 1, 0, 1, 1}, {2, 0, 1, 1, 1}})
+CONV(all, 2, 1, true, {{2, 1, 3, 2, 2}, {3, 2, 0, 1, 1}})
+CONV(all_batches, 1, 2, true, {{2, 1, 3, 2, 2}, {3, 2, 0, 1, 1}})
+CONV(pixel, 1, 1, false, {{1, 0, 0, 1, 1}, {1, 0, 0, 1, 1}})
+
+static Id pooled(Graph *g, Op op, Id x, Id other) { /* overlapping, padded, spread; axis 0 in steps of one */
+  Windows w = windows(g, 2, (const int[][5]){{1, 1, 0, 1, 1}, {2, 1, 2, 1, 2}});
+  w.size[0] = S(g, 2), w.size[1] = S(g, 3);
+  return g_window(g, op, x, other, &w);
+}
+static Id c_window_sum(Graph *g, Id *x) { return pooled(g, OP_WINDOW_SUM, x[0], 0); }
+static Id c_window_max(Graph *g, Id *x) { return pooled(g, OP_WINDOW_MAX, x[0], 0); }
+static Id c_select_scatter(Graph *g, Id *x) { return pooled(g, OP_SELECT_SCATTER, x[0], x[1]); }
+static Id c_select_gather(Graph *g, Id *x) { return pooled(g, OP_SELECT_GATHER, x[0], x[1]); }
+static Id c_window_spread(Graph *g, Id *x) {
+  Windows w = windows(g, 2, (const int[][5]){{1, -1, 2, 2, 1}, {1, 0, 0, 1, 1}});
+  w.size[0] = S(g, 2);
+  return g_window(g, OP_WINDOW_SUM, x[0], 0, &w);
+}
+static Id c_pool(Graph *g, Id *x) { /* as a CNN has it: its windows do not overlap */
+  Windows w = windows(g, 3, (const int[][5]){{1, 0, 0, 1, 1}, {2, 0, 0, 1, 1}, {2, 0, 0, 1, 1}});
+  w.size[1] = w.size[2] = S(g, 2);
+  return g_window(g, OP_WINDOW_MAX, x[0], 0, &w);
+}
+
 static Graph *pair_body(Graph *g) { /* (a, b) -> (a * sin(b), sum over axis 1 of a) */
   Graph *b = graph_new(g->ctx, g);
   Id x = in(b, "B3"), y = in(b, "B3");
@@ -159,6 +207,16 @@ static const Case CASES[] = {
     {"crossed axes", {"B43", "3B2"}, -1, 1, c_dot_crossed}, {"inner product", {"B3", "B3"}, -1, 1, c_dot_scalar},
     {"composite", {"B3"}, -1, 1, c_composite}, {"one result of two", {"B3", "B3"}, -1, 1, c_composite_half}, {"call", {"B3", "B3"}, -1, 1, c_call},
     {"softmax", {"B5"}, -1, 1, c_softmax},
+    {"conv", {"B25", "323"}, -1, 1, c_conv_plain}, {"conv strided", {"B244", "3223"}, -1, 1, c_conv_strided},
+    {"conv sized", {"22B", "323"}, -1, 1, c_conv_sized}, {"conv groups", {"B45", "622"}, -1, 1, c_conv_groups},
+    {"conv batch groups", {"4B5", "4B2"}, -1, 1, c_conv_batches}, {"conv spread", {"B24", "223"}, -1, 1, c_conv_spread},
+    {"conv cropped", {"B26", "222"}, -1, 1, c_conv_cropped}, {"conv results", {"226", "B22"}, -1, 1, c_conv_cropped},
+    {"conv of three axes", {"B1333", "21222"}, -1, 1, c_conv_cube}, {"conv all", {"B445", "4223"}, -1, 1, c_conv_all},
+    {"conv all batch groups", {"4245", "4223"}, -1, 1, c_conv_all_batches}, {"conv of one element", {"B233", "4211"}, -1, 1, c_conv_pixel},
+    {"conv of all places", {"B233", "4233"}, -1, 1, c_conv_pixel}, {"reduce_window_sum", {"B6"}, -1, 1, c_window_sum},
+    {"reduce_window_sum spread", {"B4"}, -1, 1, c_window_spread}, {"reduce_window_max", {"B6"}, -1, 1, c_window_max},
+    {"max pool", {"B46"}, -1, 1, c_pool}, {"select_and_scatter", {"B6", "B3"}, -1, 1, c_select_scatter},
+    {"select_and_gather", {"B6", "B6"}, -1, 1, c_select_gather},
 };
 enum { NCASES = sizeof CASES / sizeof *CASES };
 
@@ -343,6 +401,30 @@ static void kinks(void **state) {
   ctx_free(&ctx);
 }
 
+/* The first of equals takes the whole slope, as PyTorch's pooling has it; a window of nothing gives -inf and takes none. */
+static void first_of_equals(void **state) {
+  (void)state;
+  Ctx ctx = ctx_new();
+  Graph *g = graph_new(&ctx, NULL);
+  Sym five = S(g, 5), two = S(g, 2);
+  Id x = g_input(g, DT_F64, &five, 1), out;
+  Windows w = windows(g, 1, (const int[][5]){{2, 3, 1, 1, 1}});
+  w.size[0] = two;
+  Id y = g_window(g, OP_WINDOW_MAX, x, 0, &w), cts = g_iota(g, DT_F64, graph_shape(g, y), 1, 0);
+  assert_true(graph_grad(g, &y, &cts, 1, &x, 1, &out));
+  Arena *a = arena_new();
+  Tensor t = tensor_new(a, DT_F64, (int64_t[]){5}, 1), r[2];
+  const double at[] = {7, 3, 3, NAN, NAN}, max[] = {-INFINITY, 7, 3, NAN}, slope[] = {1, 2, 0, 3, 0};
+  for (int k = 0; k < 5; k++) tensor_set(&t, k, (Scalar){.f = at[k]});
+  Eval e = {.inputs = &t, .ninputs = 1, .arena = a};
+  assert_true(graph_eval(g, &e, (Id[]){y, out}, 2, r));
+  assert_int_equal(r[0].dim[0], 4);
+  for (int k = 0; k < 4; k++) assert_true(tensor_at(&r[0], k).f == max[k] || (isnan(max[k]) && isnan(tensor_at(&r[0], k).f)));
+  for (int k = 0; k < 5; k++) assert_true(tensor_at(&r[1], k).f == slope[k]);
+  arena_free(a);
+  ctx_free(&ctx);
+}
+
 static void nothing_flows(void **state) {
   (void)state;
   Ctx ctx = ctx_new();
@@ -405,7 +487,7 @@ static void places(void **state) { /* a backward node has the place of its forwa
 }
 
 int main(void) {
-  const struct CMUnitTest tests[] = {cmocka_unit_test(all_cases), cmocka_unit_test(table_is_covered), cmocka_unit_test(kinks),
+  const struct CMUnitTest tests[] = {cmocka_unit_test(all_cases), cmocka_unit_test(table_is_covered), cmocka_unit_test(kinks), cmocka_unit_test(first_of_equals),
                                      cmocka_unit_test(nothing_flows), cmocka_unit_test(stops_and_weights), cmocka_unit_test(places)};
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,6 +1,6 @@
-/* Every program of tests/plan, planned for every level: its plans verify, and the loop interpreter running them agrees with
- * the reference evaluator of the graph, with dimensions at 1, an odd number and near their bounds. Arguments: the programs
- * to run, instead of all; SHOW=1 prints their plans. Run from the root. */
+/* Every program of tests/plan, planned for every level: its plans verify, and the loop interpreter running them agrees
+ * with the reference evaluator of the graph, with dimensions at 1, an odd number and near their bounds. Arguments: the
+ * programs to run, instead of all; SHOW=1 prints their plans. Run from the root. */
 #include "check.h"
 #include "pass.h"
 #include "simplify.h"
@@ -34,11 +34,11 @@ static int check_level(Ctx *c, Program *p, const char *path, const char *level) 
   int *cells = ARENA_ARRAY(c->arena, int, p->cells.n + 1), n, bad = 0;
   Entry init = {.name = "init", .graph = plan_init_graph(p, cells, &n), .facts = sym_facts_new(c->arena, c->syms)};
   if (init.graph) {
-    for (int i = 0; i < n; i++)
-      vec_push(c->arena, &init.updates, ((Update){cells[i], init.graph->output.at[i], 0}));
+    for (int i = 0; i < n; i++) vec_push(c->arena, &init.updates, ((Update){cells[i], init.graph->output.at[i], 0}));
     unit.init = &init;
   }
-  if (!plan_level(&unit, target_find(level), &planned)) return complain(c, path, arena_printf(c->arena, "planning for %s", level));
+  if (!plan_level(&unit, target_find(level), &planned))
+    return complain(c, path, arena_printf(c->arena, "planning for %s", level));
   if (getenv("SHOW")) {
     Buf b = {0};
     loop_print(planned.module, &b);
@@ -50,7 +50,8 @@ static int check_level(Ctx *c, Program *p, const char *path, const char *level) 
     for (int s = 0; s < 3; s++) {
       CheckResult r;
       bool ok = check_entry(&unit, &planned, e, SIZES[s], (uint64_t)(17 * s + e), &r);
-      const char *what = arena_printf(c->arena, "%s on %s at size %lld", p->entries.at[e].name, level, (long long)SIZES[s]);
+      const char *what =
+          arena_printf(c->arena, "%s on %s at size %lld", p->entries.at[e].name, level, (long long)SIZES[s]);
       if (!ok) bad += complain(c, path, what);
     }
   return bad;
@@ -60,11 +61,16 @@ static int check_file(const char *path) {
   Ctx c = ctx_new();
   Program p;
   int bad = 0;
-  if (!sir_trace(&c, path, NULL, &p)) bad = complain(&c, path, "tracing");
-  else if (!program_map(&p, pass_inline_all, NULL)) bad = complain(&c, path, "inlining");
-  else if (!program_map(&p, pass_simplify, NULL)) bad = complain(&c, path, "simplifying");
-  else if (!program_verify(&p)) bad = complain(&c, path, "verifying the graph");
-  else bad = check_level(&c, &p, path, "v2") + check_level(&c, &p, path, "v3") + check_level(&c, &p, path, "v4");
+  if (!sir_trace(&c, path, NULL, &p))
+    bad = complain(&c, path, "tracing");
+  else if (!program_map(&p, pass_inline_all, NULL))
+    bad = complain(&c, path, "inlining");
+  else if (!program_map(&p, pass_simplify, NULL))
+    bad = complain(&c, path, "simplifying");
+  else if (!program_verify(&p))
+    bad = complain(&c, path, "verifying the graph");
+  else
+    bad = check_level(&c, &p, path, "v2") + check_level(&c, &p, path, "v3") + check_level(&c, &p, path, "v4");
   ctx_free(&c);
   return bad;
 }

@@ -10,7 +10,8 @@
 static inline bool fake_artefact(const char *path) {
   char command[1024];
   snprintf(command, sizeof command,
-           "clang-19 -std=c17 -O2 -fPIC -fvisibility=hidden -ffreestanding -fno-stack-protector -fno-builtin -DFAKE_SHARED -I runtime -I runtime/cpu "
+           "clang-19 -std=c17 -O2 -fPIC -fvisibility=hidden -ffreestanding -fno-stack-protector -fno-builtin "
+           "-DFAKE_SHARED -I runtime -I runtime/cpu "
            "tests/unit/fake_model.c runtime/cpu/*.c -shared -o %s",
            path);
   if (system(command) != 0) return false;
@@ -20,7 +21,11 @@ static inline bool fake_artefact(const char *path) {
   unsigned char *bytes = malloc((size_t)n);
   rewind(f);
   bool good = fread(bytes, 1, (size_t)n, f) == (size_t)n;
-  SinterTail tail = {.magic = "SINTER\r", .abi = SINTER_ABI_VERSION, .size = sizeof tail, .length = (uint64_t)n, .crc64 = sinter_crc64(bytes, (size_t)n, 0)};
+  SinterTail tail = {.magic = "SINTER\r",
+                     .abi = SINTER_ABI_VERSION,
+                     .size = sizeof tail,
+                     .length = (uint64_t)n,
+                     .crc64 = sinter_crc64(bytes, (size_t)n, 0)};
   tail.magic[7] = '\n';
   free(bytes);
   good = good && !fseek(f, 0, SEEK_END) && fwrite(&tail, sizeof tail, 1, f) == 1;

@@ -16,21 +16,63 @@
 #define SINTER_TEST_FAKE_MODEL_H
 #include "abi.h"
 
-enum { FAKE_INIT, FAKE_PREDICT, FAKE_TRAIN, FAKE_SUM, FAKE_GATHER, FAKE_NOISE, FAKE_DOUBLE, FAKE_WAIT, FAKE_LOOK, FAKE_EVALUATE, FAKE_ENTRIES };
+enum {
+  FAKE_INIT,
+  FAKE_PREDICT,
+  FAKE_TRAIN,
+  FAKE_SUM,
+  FAKE_GATHER,
+  FAKE_NOISE,
+  FAKE_DOUBLE,
+  FAKE_WAIT,
+  FAKE_LOOK,
+  FAKE_EVALUATE,
+  FAKE_ENTRIES
+};
 enum { FAKE_N, FAKE_M, FAKE_DIMS };
 
-typedef struct FakePredictIn { const float *x; int64_t N; } FakePredictIn;
-typedef struct FakePredictOut { float *y; } FakePredictOut;
-typedef struct FakeTrainIn { const float *x; const int64_t *y; const float *lr; int64_t N; } FakeTrainIn;
-typedef struct FakeOut { float *out; } FakeOut;
-typedef struct FakeSumIn { const float *x; int64_t N; } FakeSumIn;
-typedef struct FakeGatherIn { const float *t; const int64_t *i; int64_t N, M; } FakeGatherIn;
-typedef struct FakeNoiseIn { int64_t N; } FakeNoiseIn;
-typedef struct FakeDoubleIn { float *c; int64_t N; } FakeDoubleIn;
-typedef struct FakeEvaluateIn { const float *x; const int64_t *y; int64_t N; } FakeEvaluateIn;
-typedef struct FakeEvaluateOut { float *loss, *accuracy; } FakeEvaluateOut;
+typedef struct FakePredictIn {
+  const float *x;
+  int64_t N;
+} FakePredictIn;
+typedef struct FakePredictOut {
+  float *y;
+} FakePredictOut;
+typedef struct FakeTrainIn {
+  const float *x;
+  const int64_t *y;
+  const float *lr;
+  int64_t N;
+} FakeTrainIn;
+typedef struct FakeOut {
+  float *out;
+} FakeOut;
+typedef struct FakeSumIn {
+  const float *x;
+  int64_t N;
+} FakeSumIn;
+typedef struct FakeGatherIn {
+  const float *t;
+  const int64_t *i;
+  int64_t N, M;
+} FakeGatherIn;
+typedef struct FakeNoiseIn {
+  int64_t N;
+} FakeNoiseIn;
+typedef struct FakeDoubleIn {
+  float *c;
+  int64_t N;
+} FakeDoubleIn;
+typedef struct FakeEvaluateIn {
+  const float *x;
+  const int64_t *y;
+  int64_t N;
+} FakeEvaluateIn;
+typedef struct FakeEvaluateOut {
+  float *loss, *accuracy;
+} FakeEvaluateOut;
 
-void fake_build(void);            /* fills sinter_model; call it first */
-extern void (*fake_hook)(void);   /* called by the kernels of wait and look if set */
+void fake_build(void);          /* fills sinter_model; call it first */
+extern void (*fake_hook)(void); /* called by the kernels of wait and look if set */
 extern unsigned char fake_description[1 << 16] __asm__("sinter_model"); /* to write what the runtime reads */
 #endif

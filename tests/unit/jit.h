@@ -1,5 +1,5 @@
-/* For tests: a module of Loop IR becomes object code, is linked with ld.lld into a shared object in a fresh folder under
- * /tmp and opened; a stage is then a function. Everything asserts; the folder is removed at once. */
+/* For tests: a module of Loop IR becomes object code, is linked with ld.lld into a shared object in a fresh folder
+ * under /tmp and opened; a stage is then a function. Everything asserts; the folder is removed at once. */
 #ifndef SINTER_TESTS_JIT_H
 #define SINTER_TESTS_JIT_H
 #include "abi.h"
@@ -23,7 +23,9 @@ static inline bool jit_runs(const Target *t) {
   __builtin_cpu_init();
   if (t->level == LEVEL_V2) return __builtin_cpu_supports("sse4.2");
   if (t->level == LEVEL_V3) return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
-  if (t->level == LEVEL_V4) return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq");
+  if (t->level == LEVEL_V4)
+    return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") &&
+           __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq");
 #endif
   return false;
 }

@@ -102,8 +102,8 @@ static void mutated(void **state) {
   sinter_artefact_close(&a);
 }
 
-/* A description that is damaged though the checksum agrees: refused, or safe to walk. In a block of exactly its size, so
- * that a sanitizer sees every step beyond it. */
+/* A description that is damaged though the checksum agrees: refused, or safe to walk. In a block of exactly its size,
+ * so that a sanitizer sees every step beyond it. */
 static void descriptions(void **state) {
   (void)state;
   SinterArtefact a;
@@ -116,8 +116,10 @@ static void descriptions(void **state) {
     unsigned char *copy = malloc(n);
     memcpy(copy, a.model, n);
     size_t at = i < 4000 ? (size_t)i % n : next_random(&seed) % n;
-    if (i % 3 == 0) copy[at] ^= (unsigned char)(1u << next_random(&seed) % 8);
-    else if (i % 3 == 1) copy[at] = (unsigned char)next_random(&seed);
+    if (i % 3 == 0)
+      copy[at] ^= (unsigned char)(1u << next_random(&seed) % 8);
+    else if (i % 3 == 1)
+      copy[at] = (unsigned char)next_random(&seed);
     else {
       uint32_t v = (uint32_t)(next_random(&seed) >> next_random(&seed) % 31);
       memcpy(copy + at / 4 * 4, &v, 4);
@@ -148,7 +150,8 @@ static void sym_texts(void **state) {
   const SinterModel *m = a.model;
   const SinterEntry *e = SINTER_LIST(SinterEntry, m, m->entries);
   char text[128];
-  assert_string_equal(sinter_sym_text(m, SINTER_LIST(SinterCheck, m, e[FAKE_DOUBLE].checks)->cond, text, sizeof text), "N % 2 == 0");
+  assert_string_equal(sinter_sym_text(m, SINTER_LIST(SinterCheck, m, e[FAKE_DOUBLE].checks)->cond, text, sizeof text),
+                      "N % 2 == 0");
   const SinterPlan *p = SINTER_LIST(SinterPlan, m, m->plans);
   assert_string_equal(sinter_sym_text(m, p[FAKE_TRAIN].arena, text, sizeof text), "64 * ((N * 4 + 63) // 64)");
   int64_t v, dims[2] = {17, 0};
@@ -166,6 +169,8 @@ static void crc(void **state) {
 }
 
 int main(void) {
-  const struct CMUnitTest tests[] = {cmocka_unit_test(opens), cmocka_unit_test(refused), cmocka_unit_test(mutated), cmocka_unit_test(descriptions), cmocka_unit_test(sym_texts), cmocka_unit_test(crc)};
+  const struct CMUnitTest tests[] = {cmocka_unit_test(opens),     cmocka_unit_test(refused),
+                                     cmocka_unit_test(mutated),   cmocka_unit_test(descriptions),
+                                     cmocka_unit_test(sym_texts), cmocka_unit_test(crc)};
   return cmocka_run_group_tests(tests, make, clean);
 }

@@ -96,20 +96,28 @@ static void says(const char *header, size_t bytes, const char *sentence) {
 static void refused(void **state) {
   (void)state;
   NpyArray a;
-  says("{'descr': '>f4', 'fortran_order': False, 'shape': (2,)}", 8, "its numbers are big-endian ('>f4'): save it with astype('<f4')");
-  says("{'descr': '|O', 'fortran_order': False, 'shape': (2,)}", 8, "Python objects are not read: an array of numbers is expected");
-  says("{'descr': [('a', '<f4')], 'fortran_order': False, 'shape': (2,)}", 8, "records are not read: an array of one element type is expected");
-  says("{'descr': '<c8', 'fortran_order': False, 'shape': (2,)}", 8, "the element type '<c8' is not known: bool, integers and floats of up to 8 bytes are");
-  says("{'descr': '<f4', 'fortran_order': False, 'shape': (3,)}", 8, "it is cut short: its shape wants 12 bytes of data, the file has 8");
-  says("{'descr': '<f4', 'fortran_order': False, 'shape': (1,)}", 8, "it is too long: its shape wants 4 bytes of data, the file has 8");
+  says("{'descr': '>f4', 'fortran_order': False, 'shape': (2,)}", 8,
+       "its numbers are big-endian ('>f4'): save it with astype('<f4')");
+  says("{'descr': '|O', 'fortran_order': False, 'shape': (2,)}", 8,
+       "Python objects are not read: an array of numbers is expected");
+  says("{'descr': [('a', '<f4')], 'fortran_order': False, 'shape': (2,)}", 8,
+       "records are not read: an array of one element type is expected");
+  says("{'descr': '<c8', 'fortran_order': False, 'shape': (2,)}", 8,
+       "the element type '<c8' is not known: bool, integers and floats of up to 8 bytes are");
+  says("{'descr': '<f4', 'fortran_order': False, 'shape': (3,)}", 8,
+       "it is cut short: its shape wants 12 bytes of data, the file has 8");
+  says("{'descr': '<f4', 'fortran_order': False, 'shape': (1,)}", 8,
+       "it is too long: its shape wants 4 bytes of data, the file has 8");
   says("{'descr': '<f4', 'fortran_order': False, 'shape': (4611686018427387904, 4)}", 8, "its shape is too large");
   says("{'descr': '<f4', 'fortran_order': False, 'shape': (99999999999999999999,)}", 8, "its shape is too large");
   says("{'descr': '<f4', 'fortran_order': False, 'shape': (1,1,1,1,1,1,1,1,1)}", 4, "it has more than 8 axes");
   says("{'descr': '<f4', 'fortran_order': False, 'shape': (-2,)}", 8, "the header is damaged: a size was expected");
   says("{'descr': '<f4', 'fortran_order': 0, 'shape': (2,)}", 8, "the header is damaged: True or False was expected");
   says("{'descr': '<f4', 'shape': (2,)}", 8, "the header is damaged: descr, fortran_order or shape is missing");
-  says("{'descr': '<f4', 'descr': '<f4', 'fortran_order': False, 'shape': (2,)}", 8, "the header is damaged: it has a key 'descr'");
-  says("{'descr': '<f4', 'fortran_order': False, 'shape': (2,)} x", 8, "the header is damaged: there is text after its end");
+  says("{'descr': '<f4', 'descr': '<f4', 'fortran_order': False, 'shape': (2,)}", 8,
+       "the header is damaged: it has a key 'descr'");
+  says("{'descr': '<f4', 'fortran_order': False, 'shape': (2,)} x", 8,
+       "the header is damaged: there is text after its end");
   says("", 8, "the header is damaged: '{' was expected");
   write_file("\x93NUMPX\1\0\0\0", 10);
   assert_false(npy_read(&a, path, why));
@@ -130,14 +138,17 @@ static void mutated(void **state) {
   (void)state;
   char good[512], bad[512];
   float data[12] = {1, 2, 3};
-  size_t n = make(good, 1, "{'descr': '<f4', 'fortran_order': False, 'shape': (3, 4), }          \n", data, sizeof data);
+  size_t n =
+      make(good, 1, "{'descr': '<f4', 'fortran_order': False, 'shape': (3, 4), }          \n", data, sizeof data);
   uint64_t seed = 7;
   int refused_count = 0;
   for (size_t i = 0; i < n - sizeof data; i++)
     for (int k = 0; k < 8; k++) {
       NpyArray a;
       memcpy(bad, good, n);
-      bad[i] = (char)(k < 3 ? (uint64_t)(unsigned char)bad[i] ^ 1u << next_random(&seed) % 8 : k < 5 ? next_random(&seed) : (uint64_t)"{}()',:0189TF "[next_random(&seed) % 14]);
+      bad[i] = (char)(k < 3   ? (uint64_t)(unsigned char)bad[i] ^ 1u << next_random(&seed) % 8
+                      : k < 5 ? next_random(&seed)
+                              : (uint64_t)"{}()',:0189TF "[next_random(&seed) % 14]);
       write_file(bad, n);
       why[0] = 0;
       if (npy_read(&a, path, why)) {
@@ -191,7 +202,8 @@ static void converts(void **state) {
   uint16_t h[6] = {0x3c00, 0xc000, 1, 0x7c00, 0x7e00, 0x0400};
   float wide[6];
   assert_true(sinter_convert(SINTER_F32, wide, SINTER_F16, h, 6, why));
-  assert_true(wide[0] == 1 && wide[1] == -2 && wide[2] == 0x1p-24f && isinf(wide[3]) && isnan(wide[4]) && wide[5] == 0x1p-14f);
+  assert_true(wide[0] == 1 && wide[1] == -2 && wide[2] == 0x1p-24f && isinf(wide[3]) && isnan(wide[4]) &&
+              wide[5] == 0x1p-14f);
   int64_t i[3] = {0, 255, 256}, j[3];
   uint8_t u[3];
   assert_true(sinter_convert(SINTER_U8, u, SINTER_I64, i, 2, why));
@@ -212,7 +224,8 @@ static void converts(void **state) {
 
 int main(void) {
   snprintf(path, sizeof path, "/tmp/test_npy_%d", (int)getpid());
-  const struct CMUnitTest tests[] = {cmocka_unit_test(reads), cmocka_unit_test(refused), cmocka_unit_test(mutated), cmocka_unit_test(writes), cmocka_unit_test(converts)};
+  const struct CMUnitTest tests[] = {cmocka_unit_test(reads), cmocka_unit_test(refused), cmocka_unit_test(mutated),
+                                     cmocka_unit_test(writes), cmocka_unit_test(converts)};
   int failed = cmocka_run_group_tests(tests, NULL, NULL);
   unlink(path);
   return failed;

@@ -1,5 +1,7 @@
-/* The runtime of an artefact, over a model made by hand (fake_model.h). Linked with -Wl,--wrap=sys_alloc,--wrap=sys_free:
- * allocation can be made to fail, and memory comes from malloc, so that sanitizers see its bounds. */
+/* The runtime of an artefact, over a model made by hand (fake_model.h). Linked with
+ * -Wl,--wrap=sys_alloc,--wrap=sys_free,
+ * --wrap=sys_thread_start: both can be made to fail, and memory comes from malloc, so that sanitizers see its bounds.
+ */
 #include "fake_model.h"
 #include "rt.h"
 #include <pthread.h>
@@ -27,6 +29,13 @@ void *__wrap_sys_alloc(size_t bytes) {
 void __wrap_sys_free(void *p, size_t bytes) {
   (void)bytes;
   free(p);
+}
+
+static bool no_threads; /* the system may refuse threads */
+bool __real_sys_thread_start(SysThread *, void *(*run)(void *), void *arg);
+bool __wrap_sys_thread_start(SysThread *, void *(*run)(void *), void *arg);
+bool __wrap_sys_thread_start(SysThread *t, void *(*run)(void *), void *arg) {
+  return !no_threads && __real_sys_thread_start(t, run, arg);
 }
 
 static const SinterApi *const api = &sinter_rt_api;
@@ -93,17 +102,25 @@ static void refuses(void **state) {
   assert_int_equal(api->call(p.c, 99, NULL, NULL), SINTER_ERROR_ARGUMENT);
   assert_int_equal(api->call(p.c, FAKE_INIT, NULL, NULL), SINTER_ERROR_ARGUMENT);
   says(p.c, FAKE_PREDICT, NULL, &out, SINTER_ERROR_ARGUMENT, "predict: the struct of inputs is NULL");
-  says(p.c, FAKE_PREDICT, &(FakePredictIn){x, 1}, NULL, SINTER_ERROR_ARGUMENT, "predict: the struct of outputs is NULL");
+  says(p.c, FAKE_PREDICT, &(FakePredictIn){x, 1}, NULL, SINTER_ERROR_ARGUMENT,
+       "predict: the struct of outputs is NULL");
   says(p.c, FAKE_PREDICT, &(FakePredictIn){NULL, 1}, &out, SINTER_ERROR_ARGUMENT, "predict: x is NULL");
   says(p.c, FAKE_PREDICT, &(FakePredictIn){x, 1}, &(FakePredictOut){NULL}, SINTER_ERROR_ARGUMENT, "predict: y is NULL");
-  says(p.c, FAKE_PREDICT, &(FakePredictIn){(const float *)(const void *)((char *)x + 2), 1}, &out, SINTER_ERROR_ARGUMENT, "predict: x is not aligned to 4 bytes");
-  says(p.c, FAKE_PREDICT, &(FakePredictIn){x, 0}, &out, SINTER_ERROR_SHAPE, "predict: dimension N is 0, but it goes from 1 to 1000");
-  says(p.c, FAKE_PREDICT, &(FakePredictIn){x, 1001}, &out, SINTER_ERROR_SHAPE, "predict: dimension N is 1001, but it goes from 1 to 1000");
-  says(p.c, FAKE_SUM, &(FakeSumIn){x, 1001}, &out, SINTER_ERROR_WORKSPACE, "sum: dimension N is 1001, above the 1000 that this context was made for");
-  says(p.c, FAKE_PREDICT, &(FakePredictIn){x, 2}, &(FakePredictOut){x + 7}, SINTER_ERROR_ARGUMENT, "predict: the memory of y overlaps that of x");
+  says(p.c, FAKE_PREDICT, &(FakePredictIn){(const float *)(const void *)((char *)x + 2), 1}, &out,
+       SINTER_ERROR_ARGUMENT, "predict: x is not aligned to 4 bytes");
+  says(p.c, FAKE_PREDICT, &(FakePredictIn){x, 0}, &out, SINTER_ERROR_SHAPE,
+       "predict: dimension N is 0, but it goes from 1 to 1000");
+  says(p.c, FAKE_PREDICT, &(FakePredictIn){x, 1001}, &out, SINTER_ERROR_SHAPE,
+       "predict: dimension N is 1001, but it goes from 1 to 1000");
+  says(p.c, FAKE_SUM, &(FakeSumIn){x, 1001}, &out, SINTER_ERROR_WORKSPACE,
+       "sum: dimension N is 1001, above the 1000 that this context was made for");
+  says(p.c, FAKE_PREDICT, &(FakePredictIn){x, 2}, &(FakePredictOut){x + 7}, SINTER_ERROR_ARGUMENT,
+       "predict: the memory of y overlaps that of x");
   says(p.c, FAKE_DOUBLE, &(FakeDoubleIn){x, 3}, NULL, SINTER_ERROR_SHAPE, "double: N % 2 == 0 does not hold (N = 3)");
-  says(p.c, FAKE_EVALUATE, &(FakeEvaluateIn){x, labels, 1}, &(FakeEvaluateOut){y, y}, SINTER_ERROR_ARGUMENT, "evaluate: the memory of loss overlaps that of accuracy");
-  assert_int_equal(api->call(p.c, FAKE_PREDICT, &(FakePredictIn){x, 2}, &(FakePredictOut){x + 8}), SINTER_OK); /* beside is allowed */
+  says(p.c, FAKE_EVALUATE, &(FakeEvaluateIn){x, labels, 1}, &(FakeEvaluateOut){y, y}, SINTER_ERROR_ARGUMENT,
+       "evaluate: the memory of loss overlaps that of accuracy");
+  assert_int_equal(api->call(p.c, FAKE_PREDICT, &(FakePredictIn){x, 2}, &(FakePredictOut){x + 8}),
+                   SINTER_OK); /* beside is allowed */
   drop(p);
   assert_int_equal(api->open(NULL, NULL, 1), SINTER_ERROR_ARGUMENT);
   assert_int_equal(api->create(NULL, NULL, NULL, NULL, 0), SINTER_ERROR_ARGUMENT);
@@ -127,14 +144,16 @@ static void trains_and_fails(void **state) {
   labels[1] = 3;
   for (int t = 1; t <= 7; t++) {
     assert_int_equal(api->threads(p.c, t), SINTER_OK);
-    says(p.c, FAKE_TRAIN, &in, &out, SINTER_ERROR_INDEX, "fake.sir:12:5: index out of range in cross_entropy; nothing was stored");
+    says(p.c, FAKE_TRAIN, &in, &out, SINTER_ERROR_INDEX,
+         "fake.sir:12:5: index out of range in cross_entropy; nothing was stored");
   }
   assert_true(first_weight(p.w) == 3.5f);
   assert_int_equal(api->get(p.w, "net.count", &count, 8), SINTER_OK);
   assert_int_equal(count, 3);
   assert_int_equal(api->call_number(p.c, FAKE_TRAIN), 3);
   int64_t index[3] = {0, -1, 7};
-  says(p.c, FAKE_GATHER, &(FakeGatherIn){x, index, 3, 7}, &(FakeOut){y}, SINTER_ERROR_INDEX, "fake.sir:20:3: index out of range in gather; nothing was stored");
+  says(p.c, FAKE_GATHER, &(FakeGatherIn){x, index, 3, 7}, &(FakeOut){y}, SINTER_ERROR_INDEX,
+       "fake.sir:20:3: index out of range in gather; nothing was stored");
   index[1] = 4, index[2] = 6;
   says(p.c, FAKE_GATHER, &(FakeGatherIn){x, index, 3, 7}, &(FakeOut){y}, SINTER_OK, "");
   assert_true(y[1] == 1);
@@ -216,13 +235,15 @@ static void workspace(void **state) {
   assert_string_equal(api->open_message(w), "the memory of a context must be aligned to 64 bytes");
   assert_int_equal(api->create(&c, w, NULL, block, three), SINTER_ERROR_ARGUMENT);
   assert_int_equal(api->create(&c, w, (int64_t[]){-3, 1}, block, three), SINTER_ERROR_SHAPE);
-  assert_string_equal(api->open_message(w), "dimension N: a context for up to -3 was asked for, but it goes from 1 to 2147483647");
+  assert_string_equal(api->open_message(w),
+                      "dimension N: a context for up to -3 was asked for, but it goes from 1 to 2147483647");
   memset(block, 0xff, three);
   allocations = 0;
   assert_int_equal(api->create(&c, w, dims, block, three), SINTER_OK);
   assert_int_equal(api->threads(c, 3), SINTER_OK);
   float x[1000] = {1}, out;
-  for (int i = 0; i < 10; i++) assert_int_equal(api->call(c, FAKE_SUM, &(FakeSumIn){x, 1000}, &(FakeOut){&out}), SINTER_OK);
+  for (int i = 0; i < 10; i++)
+    assert_int_equal(api->call(c, FAKE_SUM, &(FakeSumIn){x, 1000}, &(FakeOut){&out}), SINTER_OK);
   assert_int_equal(api->call(c, FAKE_PREDICT, &(FakePredictIn){x, 1}, &(FakePredictOut){x + 4}), SINTER_OK);
   assert_int_equal(allocations, 0); /* nothing allocates after */
   api->free(c);
@@ -309,7 +330,8 @@ static void environment(void **state) {
   m->levels = 1 << SINTER_LEVEL_A64; /* as on a processor that is too old */
   unsetenv("SINTER_CPU");
   assert_int_equal(api->open(&w, NULL, 1), SINTER_ERROR_CPU);
-  assert_non_null(strstr(api->open_message(w), "fake has no code for this processor: it was compiled for a64, this processor runs v2"));
+  assert_non_null(strstr(api->open_message(w),
+                         "fake has no code for this processor: it was compiled for a64, this processor runs v2"));
   api->close(w);
   m->levels = 15;
 #endif
@@ -403,7 +425,8 @@ static void forked(void **state) {
 #if defined __SANITIZE_THREAD__ /* it does not let the child of a process with threads make its own */
     api->threads(p.c, 1);
 #endif
-    for (int i = 0; i < 20; i++) bad += api->call(p.c, FAKE_SUM, &(FakeSumIn){x, 500}, &(FakeOut){&again}) || again != out;
+    for (int i = 0; i < 20; i++)
+      bad += api->call(p.c, FAKE_SUM, &(FakeSumIn){x, 500}, &(FakeOut){&again}) || again != out;
 #if !defined __SANITIZE_THREAD__
     bad += count_threads() < 3;
 #endif
@@ -420,6 +443,21 @@ static void forked(void **state) {
   assert_int_equal(count_threads(), before + 2);
   drop(q); /* the last one ends the threads */
   assert_int_equal(count_threads(), before);
+}
+
+static void threads_refused(void **state) {
+  (void)state;
+  Pair p = pair(1);
+  float x[500] = {1, 2, 3}, out, again;
+  api->threads(p.c, 1);
+  assert_int_equal(api->call(p.c, FAKE_SUM, &(FakeSumIn){x, 500}, &(FakeOut){&out}), SINTER_OK);
+  api->threads(p.c, 3);
+  no_threads = true;
+  int status = api->call(p.c, FAKE_SUM, &(FakeSumIn){x, 500}, &(FakeOut){&again});
+  no_threads = false;
+  assert_int_equal(status, SINTER_OK);
+  assert_true(again == out);
+  drop(p);
 }
 
 static uint32_t get_mode(void) {
@@ -451,10 +489,19 @@ static void float_mode(void **state) {
 
 int main(void) {
   fake_build();
-  const struct CMUnitTest tests[] = {cmocka_unit_test(predicts),       cmocka_unit_test(refuses),       cmocka_unit_test(trains_and_fails),
-                                     cmocka_unit_test(threads),        cmocka_unit_test(busy),          cmocka_unit_test(workspace),
-                                     cmocka_unit_test(random_numbers), cmocka_unit_test(no_memory),     cmocka_unit_test(environment),
-                                     cmocka_unit_test(get_and_set),    cmocka_unit_test(concurrent_callers), cmocka_unit_test(forked),
+  const struct CMUnitTest tests[] = {cmocka_unit_test(predicts),
+                                     cmocka_unit_test(refuses),
+                                     cmocka_unit_test(trains_and_fails),
+                                     cmocka_unit_test(threads),
+                                     cmocka_unit_test(busy),
+                                     cmocka_unit_test(workspace),
+                                     cmocka_unit_test(random_numbers),
+                                     cmocka_unit_test(no_memory),
+                                     cmocka_unit_test(environment),
+                                     cmocka_unit_test(get_and_set),
+                                     cmocka_unit_test(concurrent_callers),
+                                     cmocka_unit_test(forked),
+                                     cmocka_unit_test(threads_refused),
                                      cmocka_unit_test(float_mode)};
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

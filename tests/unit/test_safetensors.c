@@ -1,5 +1,5 @@
-/* Weight files: what is saved is read back, names with or without a root, and files that are damaged in every way give a
- * sentence. Over the model of fake_model.h; linked as test_runtime is. */
+/* Weight files: what is saved is read back, names with or without a root, and files that are damaged in every way give
+ * a sentence. Over the model of fake_model.h; linked as test_runtime is. */
 #include "fake_model.h"
 #include "rt.h"
 #include <setjmp.h>
@@ -78,8 +78,8 @@ static void says(const char *json, size_t bytes, const char *sentence) { /* %s s
 }
 
 #define WEIGHT "\"net.fc.weight\":{\"dtype\":\"F32\",\"shape\":[3,4],\"data_offsets\":[0,48]}"
-#define BIAS "\"net.fc.bias\":{\"dtype\":\"F32\",\"shape\":[3],\"data_offsets\":[48,60]}"
-#define COUNT "\"net.count\":{\"dtype\":\"I64\",\"shape\":[],\"data_offsets\":[60,68]}"
+#define BIAS   "\"net.fc.bias\":{\"dtype\":\"F32\",\"shape\":[3],\"data_offsets\":[48,60]}"
+#define COUNT  "\"net.count\":{\"dtype\":\"I64\",\"shape\":[],\"data_offsets\":[60,68]}"
 #define MOMENT "\"opt.m\":{\"dtype\":\"F32\",\"shape\":[3,4],\"data_offsets\":[68,116]}"
 
 static void round_trip(void **state) {
@@ -108,7 +108,8 @@ static void round_trip(void **state) {
   assert_int_equal(read_file(path2, b, sizeof b), n);
   assert_memory_equal(a, b, n); /* the same bytes */
   assert_int_equal((unsigned char)a[0] % 8, 0);
-  assert_non_null(strstr(a + 8, "{\"__metadata__\":{\"format\":\"pt\",\"sinter.seed\":\"123\",\"sinter.calls.train\":\"0\",\"sinter.calls.noise\":\"0\"},\"net.fc.weight\":"));
+  assert_non_null(strstr(a + 8, "{\"__metadata__\":{\"format\":\"pt\",\"sinter.seed\":\"123\",\"sinter.calls.train\":"
+                                "\"0\",\"sinter.calls.noise\":\"0\"},\"net.fc.weight\":"));
   api->close(v);
   api->close(w);
 }
@@ -122,33 +123,43 @@ static void names(void **state) {
   write_header("  {}", 0);
   assert_int_equal(open_file(true, m), SINTER_ERROR_WEIGHTS);
   /* as PyTorch names the state dict of the module alone; and of a module around it */
-  write_header("{\"fc.weight\":{\"dtype\":\"F32\",\"shape\":[3,4],\"data_offsets\":[0,48]},\"fc.bias\":{\"dtype\":\"F32\",\"shape\":[3],\"data_offsets\":[48,60]}}", 60);
+  write_header("{\"fc.weight\":{\"dtype\":\"F32\",\"shape\":[3,4],\"data_offsets\":[0,48]},\"fc.bias\":{\"dtype\":"
+               "\"F32\",\"shape\":[3],\"data_offsets\":[48,60]}}",
+               60);
   assert_int_equal(open_file(false, m), SINTER_OK);
-  snprintf(want, sizeof want, "note: 2 states (\"net.count\", ...) are not in %s and begin with their start values", path);
+  snprintf(want, sizeof want, "note: 2 states (\"net.count\", ...) are not in %s and begin with their start values",
+           path);
   assert_string_equal(m, want);
   assert_int_equal(open_file(true, m), SINTER_ERROR_WEIGHTS);
   snprintf(want, sizeof want, "%s: state \"net.count\" is missing", path);
   assert_string_equal(m, want);
-  write_header("{\"wrap.net.fc.weight\":{\"dtype\":\"F32\",\"shape\":[3,4],\"data_offsets\":[0,48]},\"wrap.net.fc.bias\":{\"dtype\":\"F32\",\"shape\":[3],\"data_offsets\":[48,60]},"
+  write_header("{\"wrap.net.fc.weight\":{\"dtype\":\"F32\",\"shape\":[3,4],\"data_offsets\":[0,48]},\"wrap.net.fc."
+               "bias\":{\"dtype\":\"F32\",\"shape\":[3],\"data_offsets\":[48,60]},"
                "\"wrap.net.count\":{\"dtype\":\"I64\",\"shape\":[],\"data_offsets\":[60,68]}}",
                68);
   assert_int_equal(open_file(false, m), SINTER_OK);
   snprintf(want, sizeof want, "note: state \"opt.m\" is not in %s and begins with its start value", path);
   assert_string_equal(m, want);
-  write_header("{" WEIGHT "," BIAS "," COUNT "," MOMENT ",\"more\":{\"dtype\":\"F8_E4M3\",\"shape\":[2,0],\"data_offsets\":[116,116]}}", 116);
+  write_header("{" WEIGHT "," BIAS "," COUNT "," MOMENT
+               ",\"more\":{\"dtype\":\"F8_E4M3\",\"shape\":[2,0],\"data_offsets\":[116,116]}}",
+               116);
   assert_int_equal(open_file(false, m), SINTER_OK);
   snprintf(want, sizeof want, "note: tensor \"more\" of %s is not of this model and is ignored", path);
   assert_string_equal(m, want);
   assert_int_equal(open_file(true, m), SINTER_ERROR_WEIGHTS);
   /* under two names at once */
-  write_header("{\"a.net.fc.weight\":{\"dtype\":\"F32\",\"shape\":[3,4],\"data_offsets\":[0,48]},\"a.net.fc.bias\":{\"dtype\":\"F32\",\"shape\":[3],\"data_offsets\":[48,60]},"
-               "\"b.net.fc.weight\":{\"dtype\":\"F32\",\"shape\":[3,4],\"data_offsets\":[60,108]},\"b.net.fc.bias\":{\"dtype\":\"F32\",\"shape\":[3],\"data_offsets\":[108,120]}}",
+  write_header("{\"a.net.fc.weight\":{\"dtype\":\"F32\",\"shape\":[3,4],\"data_offsets\":[0,48]},\"a.net.fc.bias\":{"
+               "\"dtype\":\"F32\",\"shape\":[3],\"data_offsets\":[48,60]},"
+               "\"b.net.fc.weight\":{\"dtype\":\"F32\",\"shape\":[3,4],\"data_offsets\":[60,108]},\"b.net.fc.bias\":{"
+               "\"dtype\":\"F32\",\"shape\":[3],\"data_offsets\":[108,120]}}",
                120);
   assert_int_equal(open_file(false, m), SINTER_ERROR_WEIGHTS);
   snprintf(want, sizeof want, "%s holds the tensors of this model under more than one name", path);
   assert_string_equal(m, want);
   /* escapes and other order of keys, blanks */
-  write_header("{ \"net.fc.w\\u0065ight\" : { \"shape\":[ 3 , 4 ],\"data_offsets\":[0,48], \"dtype\":\"F32\"}, " BIAS ",\"__metadata__\":{\"\\ud83d\\ude00\\n\":\"\xc3\xa9\"} }  ", 60);
+  write_header("{ \"net.fc.w\\u0065ight\" : { \"shape\":[ 3 , 4 ],\"data_offsets\":[0,48], \"dtype\":\"F32\"}, " BIAS
+               ",\"__metadata__\":{\"\\ud83d\\ude00\\n\":\"\xc3\xa9\"} }  ",
+               60);
   assert_int_equal(open_file(false, m), SINTER_OK);
 }
 
@@ -156,35 +167,54 @@ static void refused(void **state) {
   (void)state;
   char m[MESSAGE];
   says("{" WEIGHT "}", 48, "@: tensor \"net.fc.bias\" is missing (f32[3]); 1 of the 2 that fake needs are there");
-  says("{\"net.fc.weight\":{\"dtype\":\"F64\",\"shape\":[3,2],\"data_offsets\":[0,48]}," BIAS "}", 60, "@: tensor \"net.fc.weight\" is F64[3, 2], but fake has F32[3, 4]");
+  says("{\"net.fc.weight\":{\"dtype\":\"F64\",\"shape\":[3,2],\"data_offsets\":[0,48]}," BIAS "}", 60,
+       "@: tensor \"net.fc.weight\" is F64[3, 2], but fake has F32[3, 4]");
   says("[]", 0, "@: the header is damaged at byte 8: '{' was expected");
   says(" {}", 0, "@: the header is damaged at byte 8: '{' was expected");
   says("{}x", 0, "@: the header is damaged at byte 10: nothing was expected after the last '}'");
   says("{" WEIGHT, 48, "@: the header is damaged at byte 76: '}' was expected");
-  says("{" WEIGHT "," WEIGHT "}", 48, "@: the data of \"net.fc.weight\" begin at 0, where 48 was expected: there is an overlap");
-  says("{\"a\":{\"dtype\":\"U8\",\"shape\":[0],\"data_offsets\":[0,0]},\"a\":{\"dtype\":\"U8\",\"shape\":[0],\"data_offsets\":[0,0]}}", 0, "@: the name \"a\" stands there twice");
+  says("{" WEIGHT "," WEIGHT "}", 48,
+       "@: the data of \"net.fc.weight\" begin at 0, where 48 was expected: there is an overlap");
+  says("{\"a\":{\"dtype\":\"U8\",\"shape\":[0],\"data_offsets\":[0,0]},\"a\":{\"dtype\":\"U8\",\"shape\":[0],\"data_"
+       "offsets\":[0,0]}}",
+       0, "@: the name \"a\" stands there twice");
   says("{\"__metadata__\":{\"a\":\"1\",\"a\":\"2\"}}", 0, "@: the name \"a\" stands there twice");
-  says("{\"__metadata__\":{},\"__metadata__\":{}}", 0, "@: the header is damaged at byte 42: __metadata__ stands there twice");
+  says("{\"__metadata__\":{},\"__metadata__\":{}}", 0,
+       "@: the header is damaged at byte 42: __metadata__ stands there twice");
   says("{\"__metadata__\":{\"a\":1}}", 0, "@: the header is damaged at byte 29: a text in double quotes was expected");
-  says("{\"a\":{\"dtype\":\"U8\",\"shape\":[1],\"data_offsets\":[4,5]}}", 5, "@: the data of \"a\" begin at 4, where 0 was expected: there is a hole");
-  says("{\"a\":{\"dtype\":\"U8\",\"shape\":[1],\"data_offsets\":[0,1]}}", 5, "@: its tensors take 1 bytes, but 5 follow the header: the file is damaged or cut short");
-  says("{\"a\":{\"dtype\":\"U8\",\"shape\":[2],\"data_offsets\":[0,1]}}", 1, "@: the header is damaged at byte 60: shape and data_offsets do not agree");
-  says("{\"a\":{\"dtype\":\"F4\",\"shape\":[1],\"data_offsets\":[0,1]}}", 1, "@: the header is damaged at byte 60: shape and data_offsets do not agree");
-  says("{\"a\":{\"dtype\":\"U8\",\"shape\":[4294967296,4294967296],\"data_offsets\":[0,1]}}", 1, "@: the header is damaged at byte 57: the shape is too large");
-  says("{\"a\":{\"dtype\":\"U8\",\"shape\":[9223372036854775808],\"data_offsets\":[0,1]}}", 1, "@: the header is damaged at byte 54: the number is too large");
-  says("{\"a\":{\"dtype\":\"U8\",\"shape\":[-1],\"data_offsets\":[0,1]}}", 1, "@: the header is damaged at byte 36: a whole number was expected");
-  says("{\"a\":{\"dtype\":\"U8\",\"shape\":[01],\"data_offsets\":[0,1]}}", 1, "@: the header is damaged at byte 38: a whole number was expected");
-  says("{\"a\":{\"dtype\":\"U8\",\"shape\":[1.0],\"data_offsets\":[0,1]}}", 1, "@: the header is damaged at byte 37: ']' was expected");
-  says("{\"a\":{\"dtype\":\"X8\",\"shape\":[1],\"data_offsets\":[0,1]}}", 1, "@: the header is damaged at byte 26: an unknown dtype");
-  says("{\"a\":{\"dtype\":\"U8\",\"shape\":[1],\"data_offsets\":[1,0]}}", 1, "@: the header is damaged at byte 60: shape and data_offsets do not agree");
-  says("{\"a\":{\"dtype\":\"U8\",\"shape\":[1]}}", 1, "@: the header is damaged at byte 39: dtype, shape or data_offsets is missing");
-  says("{\"a\":{\"dtype\":\"U8\",\"dtype\":\"U8\"}}", 1, "@: the header is damaged at byte 35: dtype, shape and data_offsets were expected, each once");
+  says("{\"a\":{\"dtype\":\"U8\",\"shape\":[1],\"data_offsets\":[4,5]}}", 5,
+       "@: the data of \"a\" begin at 4, where 0 was expected: there is a hole");
+  says("{\"a\":{\"dtype\":\"U8\",\"shape\":[1],\"data_offsets\":[0,1]}}", 5,
+       "@: its tensors take 1 bytes, but 5 follow the header: the file is damaged or cut short");
+  says("{\"a\":{\"dtype\":\"U8\",\"shape\":[2],\"data_offsets\":[0,1]}}", 1,
+       "@: the header is damaged at byte 60: shape and data_offsets do not agree");
+  says("{\"a\":{\"dtype\":\"F4\",\"shape\":[1],\"data_offsets\":[0,1]}}", 1,
+       "@: the header is damaged at byte 60: shape and data_offsets do not agree");
+  says("{\"a\":{\"dtype\":\"U8\",\"shape\":[4294967296,4294967296],\"data_offsets\":[0,1]}}", 1,
+       "@: the header is damaged at byte 57: the shape is too large");
+  says("{\"a\":{\"dtype\":\"U8\",\"shape\":[9223372036854775808],\"data_offsets\":[0,1]}}", 1,
+       "@: the header is damaged at byte 54: the number is too large");
+  says("{\"a\":{\"dtype\":\"U8\",\"shape\":[-1],\"data_offsets\":[0,1]}}", 1,
+       "@: the header is damaged at byte 36: a whole number was expected");
+  says("{\"a\":{\"dtype\":\"U8\",\"shape\":[01],\"data_offsets\":[0,1]}}", 1,
+       "@: the header is damaged at byte 38: a whole number was expected");
+  says("{\"a\":{\"dtype\":\"U8\",\"shape\":[1.0],\"data_offsets\":[0,1]}}", 1,
+       "@: the header is damaged at byte 37: ']' was expected");
+  says("{\"a\":{\"dtype\":\"X8\",\"shape\":[1],\"data_offsets\":[0,1]}}", 1,
+       "@: the header is damaged at byte 26: an unknown dtype");
+  says("{\"a\":{\"dtype\":\"U8\",\"shape\":[1],\"data_offsets\":[1,0]}}", 1,
+       "@: the header is damaged at byte 60: shape and data_offsets do not agree");
+  says("{\"a\":{\"dtype\":\"U8\",\"shape\":[1]}}", 1,
+       "@: the header is damaged at byte 39: dtype, shape or data_offsets is missing");
+  says("{\"a\":{\"dtype\":\"U8\",\"dtype\":\"U8\"}}", 1,
+       "@: the header is damaged at byte 35: dtype, shape and data_offsets were expected, each once");
   says("{\"a\xff\":{}}", 1, "@: the header is damaged at byte 12: it is not UTF-8");
   says("{\"\xc0\x80\":{}}", 1, "@: the header is damaged at byte 11: it is not UTF-8");
   says("{\"\\ud800\":{}}", 1, "@: the header is damaged at byte 16: half a surrogate pair");
   says("{\"\\u0000\":{}}", 1, "@: the header is damaged at byte 16: a zero byte in a text");
   says("{\"a\n\":{}}", 1, "@: the header is damaged at byte 12: a control character in a text");
-  says("{\"a\":{\"b\":{\"c\":{\"d\":{}}}}}", 0, "@: the header is damaged at byte 18: dtype, shape and data_offsets were expected, each once");
+  says("{\"a\":{\"b\":{\"c\":{\"d\":{}}}}}", 0,
+       "@: the header is damaged at byte 18: dtype, shape and data_offsets were expected, each once");
   /* lengths */
   write_file("12345", 5);
   assert_int_equal(open_file(false, m), SINTER_ERROR_WEIGHTS);
@@ -210,14 +240,17 @@ static uint64_t next_random(uint64_t *s) { return *s = *s * 6364136223846793005u
 static void mutated(void **state) {
   (void)state;
   char good[2048], bad[2048], m[MESSAGE];
-  write_header("{\"__metadata__\":{\"format\":\"pt\",\"sinter.seed\":\"5\"}," WEIGHT "," BIAS "," COUNT "," MOMENT "}", 116);
+  write_header("{\"__metadata__\":{\"format\":\"pt\",\"sinter.seed\":\"5\"}," WEIGHT "," BIAS "," COUNT "," MOMENT "}",
+               116);
   size_t n = read_file(path, good, sizeof good), header = n - 116;
   int refused_count = 0;
   uint64_t seed = 1;
   for (size_t i = 0; i < header; i++)
     for (int k = 0; k < 3; k++) {
       memcpy(bad, good, n);
-      bad[i] = (char)(k == 0 ? (uint64_t)(unsigned char)bad[i] ^ 1u << next_random(&seed) % 8 : k == 1 ? next_random(&seed) : (uint64_t)"{}[]\",:09\\"[next_random(&seed) % 10]);
+      bad[i] = (char)(k == 0   ? (uint64_t)(unsigned char)bad[i] ^ 1u << next_random(&seed) % 8
+                      : k == 1 ? next_random(&seed)
+                               : (uint64_t)"{}[]\",:09\\"[next_random(&seed) % 10]);
       write_file(bad, n);
       refused_count += open_file(false, m) != SINTER_OK;
     }
@@ -227,7 +260,8 @@ static void mutated(void **state) {
     assert_int_equal(open_file(false, m), SINTER_ERROR_WEIGHTS);
   }
   for (int i = 0; i < 400; i++) { /* pieces moved, doubled, left out */
-    size_t a = 8 + next_random(&seed) % (header - 8), b = 8 + next_random(&seed) % (header - 8), len = next_random(&seed) % 20;
+    size_t a = 8 + next_random(&seed) % (header - 8), b = 8 + next_random(&seed) % (header - 8),
+           len = next_random(&seed) % 20;
     memcpy(bad, good, n);
     if (a + len < header && b + len < header) memmove(bad + a, bad + b, len);
     write_file(bad, n);
@@ -273,7 +307,8 @@ int main(void) {
   fake_build();
   snprintf(path, sizeof path, "/tmp/test_safetensors_%d", (int)getpid());
   snprintf(path2, sizeof path2, "/tmp/test_safetensors_%d_2", (int)getpid());
-  const struct CMUnitTest tests[] = {cmocka_unit_test(round_trip), cmocka_unit_test(names), cmocka_unit_test(refused), cmocka_unit_test(mutated), cmocka_unit_test(writing_fails)};
+  const struct CMUnitTest tests[] = {cmocka_unit_test(round_trip), cmocka_unit_test(names), cmocka_unit_test(refused),
+                                     cmocka_unit_test(mutated), cmocka_unit_test(writing_fails)};
   int failed = cmocka_run_group_tests(tests, NULL, NULL);
   unlink(path);
   unlink(path2);

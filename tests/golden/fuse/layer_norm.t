@@ -24,26 +24,26 @@ entry f
     fused with reduce_sum (layer_norm.t:8:17), which mul reads: read where it is made: one loop nest
     fused with mul (layer_norm.t:8:17), which add reads: read where it is made: one loop nest
     fused with add (layer_norm.t:8:17), which rsqrt reads: read where it is made: one loop nest
-    fused with rsqrt (layer_norm.t:8:11), which mul reads: read where it is made: one loop nest
+    fused with sub (layer_norm.t:7:7), which mul reads: read where it is made: one loop nest
     fused with mul (layer_norm.t:8:7), which mul reads: read where it is made: one loop nest
     fused with mul (layer_norm.t:8:7), which add reads: read where it is made: one loop nest
-    fused with add (layer_norm.t:8:7), which mul reads: read where it is made: one loop nest
     fused with mul (layer_norm.t:8:7), which mul reads: read where it is made: one loop nest
-    fused with mul (layer_norm.t:8:7), which reduce_sum reads: read where it is made: one loop nest
+    fused with rsqrt (layer_norm.t:8:11), which mul reads: read where it is made: one loop nest
     fused with mul (layer_norm.t:8:7), which mul reads: read where it is made: one loop nest
+    fused with sub (layer_norm.t:7:7), which mul reads: read where it is made: one loop nest
     fused with mul (layer_norm.t:8:7), which reduce_sum reads: read where it is made: one loop nest
+    fused with rsqrt (layer_norm.t:8:11), which mul reads: read where it is made: one loop nest
+    fused with rsqrt (layer_norm.t:8:11), which mul reads: read where it is made: one loop nest
+    fused with mul (layer_norm.t:8:11), which mul reads: read where it is made: one loop nest
     fused with reduce_sum (layer_norm.t:8:7), which mul reads: read where it is made: one loop nest
     fused with mul (layer_norm.t:8:11), which mul reads: read where it is made: one loop nest
-    fused with mul (layer_norm.t:8:11), which mul reads: read where it is made: one loop nest
-    fused with mul (layer_norm.t:8:11), which mul reads: read where it is made: one loop nest
-    fused with mul (layer_norm.t:8:11), which mul reads: read where it is made: one loop nest
-    fused with mul (layer_norm.t:8:17), which mul reads: read where it is made: one loop nest
+    fused with sub (layer_norm.t:7:7), which mul reads: read where it is made: one loop nest
+    fused with mul (layer_norm.t:8:7), which add reads: read where it is made: one loop nest
     fused with mul (layer_norm.t:8:22), which add reads: read where it is made: one loop nest
-    fused with add (layer_norm.t:8:22), which add reads: read where it is made: one loop nest
     fused with add (layer_norm.t:8:22), which reduce_sum reads: read where it is made: one loop nest
     fused with reduce_sum (layer_norm.t:7:7), which neg reads: read where it is made: one loop nest
     fused with neg (layer_norm.t:7:7), which mul reads: read where it is made: one loop nest
-    fused with mul (layer_norm.t:7:11), which add reads: read where it is made: one loop nest
+    fused with add (layer_norm.t:8:22), which add reads: read where it is made: one loop nest
   kernel k2: reduce over [B, 32]
     computes reduce_sum (layer_norm.t:8:7)
     stores f32[32] reduce_sum (layer_norm.t:8:7)

@@ -12,4 +12,3 @@ entry f
     computes add (other_place.t:4:3)
     stores f32[N, 8] add (other_place.t:4:3)
     not fused with exp (other_place.t:3:7), which add reads: it reads the value at another place than where it is made
-    not fused with exp (other_place.t:3:7), which add reads: it reads the value at another place than where it is made

@@ -13,4 +13,4 @@ entry f
     fused with reduce_max (product_then_rows.t:2:56), which sub reads: read where it is made: one loop nest
     fused with sub (product_then_rows.t:2:56), which exp reads: read where it is made: one loop nest
     fused with exp (product_then_rows.t:2:56), which reduce_sum reads: read where it is made: one loop nest
-    fused with reduce_sum (product_then_rows.t:2:56), which div reads: read where it is made: one loop nest
+    fused with exp (product_then_rows.t:2:56), which div reads: read where it is made: one loop nest

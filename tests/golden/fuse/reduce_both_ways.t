@@ -12,4 +12,4 @@ entry f
   kernel k1: reduce over [B, 20]
     computes reduce_sum (reduce_both_ways.t:4:15)
     stores f32[20] reduce_sum (reduce_both_ways.t:4:15)
-    not fused with reduce_sum (reduce_both_ways.t:4:4), which reduce_sum reads: the loop nests differ
+    not fused with exp (reduce_both_ways.t:3:7), which reduce_sum reads: the loop nests differ

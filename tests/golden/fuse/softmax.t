@@ -8,4 +8,4 @@ entry f
     fused with reduce_max (softmax.t:2:40), which sub reads: read where it is made: one loop nest
     fused with sub (softmax.t:2:40), which exp reads: read where it is made: one loop nest
     fused with exp (softmax.t:2:40), which reduce_sum reads: read where it is made: one loop nest
-    fused with reduce_sum (softmax.t:2:40), which div reads: read where it is made: one loop nest
+    fused with exp (softmax.t:2:40), which div reads: read where it is made: one loop nest

@@ -3,13 +3,6 @@ entry f(x: f32[B, 10]) -> i64[B] { argmax(x, -1) }
 ---
 kernel f_0_row(B in 1..=2147483647; in x1: f32[B, 10], out y2: i64[B]) {
   stage main(i0 < B) {
-    reg h1[2]: f32x8
-    for v in 0..2 unroll {
-      if v * 8 + lane(8) < 10 {
-        let v1 = x1[i0, v * 8 + lane(8)]
-        h1[v] = v1
-      }
-    }
     reg best: f32 = -inf
     reg best_at: i64 = 0
     for j in 0..10 {

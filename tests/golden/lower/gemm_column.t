@@ -5,9 +5,9 @@ kernel f_0_gemm(K in 1..=2147483647; in x2: f32[K], in x1: f32[4, K], out y4: f3
   stage main(jp < 1) {
     for it in 0..1 {
       let row = it * 4
-      reg t[4][1]: f32x16 = 0.0
+      reg t[4][1]: f32 = 0.0
       for k in 0..K {
-        reg b[1]: f32x16
+        reg b[1]: f32
         for v in 0..1 unroll {
           let v2 = x2[k]
           b[v] = v2
@@ -22,13 +22,10 @@ kernel f_0_gemm(K in 1..=2147483647; in x2: f32[K], in x1: f32[4, K], out y4: f3
       }
       for i in 0..4 unroll {
         for v in 0..1 unroll {
-          if jp * 16 + v * 16 + lane(16) < 1 {
-            y4[row + i, jp * 16 + v * 16 + lane(16)] = t[i][v]
-          }
+          y4[row + i, jp + v] = t[i][v]
         }
       }
     }
-    let rest = 4
   }
 }
 

@@ -31,7 +31,6 @@ kernel f_0_gemm(K in 1..=2147483647; in x2: f32[K, 16], in x1: f32[2, K], in x3:
         }
       }
     }
-    let rest = 2
   }
 }
 

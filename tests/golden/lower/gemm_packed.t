@@ -32,7 +32,6 @@ kernel f_0_gemm(K in 1..=2147483647; inout panels: f32[K, 16] panel(1, 16) align
         }
       }
     }
-    let rest = 4
   }
 }
 

@@ -27,7 +27,6 @@ kernel f_0_gemm(K in 1..=2147483647; in x2: f32[K, 20], in x1: f32[2, K], out y3
         }
       }
     }
-    let rest = 2
   }
 }
 

@@ -4,12 +4,11 @@ entry f(inout k: f32[2, 3, T], v: f32[2, 3, 1], at: i64[], i: i64[]) -> f32[2, 3
   k[:, :, i:i + 1]
 }
 ---
-plan f(T in 1..=50; inout x0: f32[2, 3, T], in x2: i64[], in x1: f32[2, 3, 1], in x3: i64[], out o0: f32[2, 3, 1]) {
+plan f(T in 1..=50; inout x0: f32[2, 3, T], in x1: f32[2, 3, 1], in x2: i64[], in x3: i64[], out o0: f32[2, 3, 1]) {
   buf t5: f32[2, 3, T] at 0
   launch f_0_nest.copy(T; y5 = t5, x1 = x0)
-  barrier
   launch f_0_nest.update(T; y5 = t5, x3 = x2, x2 = x1)
-  barrier
   launch f_1_elementwise.main(T; x4 = x3, v5 = t5, y6 = o0)
+  barrier
   copy x0 <- t5 commit
 }

@@ -6,7 +6,7 @@ entry f(x: f32[8, 8]) -> f32[8, 8] {
   x @ old
 }
 ---
-plan f(; in x0: f32[8, 8], inout c0: f32[8, 8], out o0: f32[8, 8]) {
+plan f(; in x0: f32[8, 8], out o0: f32[8, 8], inout c0: f32[8, 8]) {
   buf t3: f32[8, 8] at 0
   launch f_0_elementwise.main(; x1 = x0, p2 = c0, y3 = t3)
   launch f_1_gemm.main(; p2 = c0, x1 = x0, y4 = o0)

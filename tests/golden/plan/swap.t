@@ -7,7 +7,7 @@ entry f() {
   b <- old
 }
 ---
-plan f(; inout c1: f32[5], inout c0: f32[5]) {
+plan f(; inout c0: f32[5], inout c1: f32[5]) {
   buf w2: f32[5] at 0
   buf w1: f32[5] at 64
   copy w2 <- c1

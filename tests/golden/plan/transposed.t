@@ -2,7 +2,7 @@
 state s: f32[8, 8] = zeros([8, 8])
 entry f(x: f32[8]) { s <- s.T + x }
 ---
-plan f(; inout c0: f32[8, 8], in x0: f32[8]) {
+plan f(; in x0: f32[8], inout c0: f32[8, 8]) {
   buf t5: f32[8, 8] at 0
   launch f_0_elementwise.main(; p2 = c0, x1 = x0, y5 = t5)
   barrier

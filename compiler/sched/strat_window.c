@@ -1,0 +1,187 @@
+/* Pooling and its gradient. A pool takes a vector of the last axis at a time and walks the window; the gradient of max
+ * pooling goes window by window within the axes that no window spans, and those are its tasks. */
+#include "fold.h"
+#include "nest.h"
+#include <string.h>
+
+static const char *const AXIS[] = {"i0", "i1", "i2", "i3", "i4", "i5", "i6", "i7"};
+static const char *const WINDOW[] = {"k0", "k1", "k2", "k3", "k4", "k5", "k6", "k7"};
+/* Windows of up to so many elements are unrolled. */
+#define UNROLL 16
+
+static bool not_above(const Lower *l, Sym s, int64_t most) {
+  int64_t n;
+  return sym_is_int(l->all->ctx->syms, s, &n) && n <= most;
+}
+
+static bool is_int(const Lower *l, Sym s, int64_t want) {
+  int64_t n;
+  return sym_is_int(l->all->ctx->syms, s, &n) && n == want;
+}
+
+Ex window_place(Lower *l, const Windows *w, int i, Sym n, Ex p, Ex e, Ex *inside) {
+  Kernel *k = l->k;
+  Ex at = ex_add(k, ex_mul(k, p, ex_idx(k, w->stride[i])), ex_mul(k, e, ex_idx(k, w->step[i])));
+  at = ex_op2(k, OP_SUB, at, lower_dim(l, w->lo[i]));
+  if (not_above(l, w->lo[i], 0) && not_above(l, w->hi[i], 0) && w->base[i] == 1) return at;
+  Ex base = ex_idx(k, w->base[i]), ok = ex_op2(k, OP_GREATER_EQUAL, at, ex_idx(k, 0));
+  if (w->base[i] > 1) {
+    ok = ex_op2(k, OP_AND, ok, ex_op2(k, OP_EQUAL, ex_op2(k, OP_FLOOR_MOD, at, base), ex_idx(k, 0)));
+    at = ex_op2(k, OP_FLOOR_DIV, at, base);
+  }
+  ok = ex_op2(k, OP_AND, ok, ex_op2(k, OP_LESS, at, lower_dim(l, n)));
+  *inside = *inside ? ex_op2(k, OP_AND, *inside, ok) : ok;
+  return at;
+}
+
+static bool in_memory(const Lower *l, Id v) {
+  return group_leaf(l->g, v) || (l->all->groups->stored[v] && l->all->groups->of[v] != l->number);
+}
+
+Ex window_pull(Lower *l, Id v, const Ex *index, int n, Ex inside, Ex other) {
+  if (!inside) return lower_pull(l, v, index, n);
+  const Graph *g = l->g;
+  Kernel *k = l->k;
+  Ex at[MAX_RANK], from[MAX_RANK];
+  Id x = v;
+  int m;
+  memcpy(at, index, (size_t)n * sizeof *at);
+  while (graph_op(g, x) == OP_TRANSPOSE && !in_memory(l, x)) {
+    const int64_t *axes = graph_attr(g, x, "axes", &m);
+    memcpy(from, at, sizeof from);
+    for (int i = 0; i < n; i++) at[axes[i]] = from[i];
+    x = *graph_in(g, x);
+  }
+  Id memory = in_memory(l, x) ? x : graph_op(g, x) == OP_RESHAPE && in_memory(l, *graph_in(g, x)) ? *graph_in(g, x) : 0;
+  if (memory) return loop_let(k, "x", ex_load(k, lower_param(l, memory, graph_shape(g, x), n, false), at, n, inside, other));
+  for (int i = 0; i < n; i++) {
+    Ex last = ex_op2(k, OP_SUB, lower_dim(l, graph_shape(g, v)[i]), ex_idx(k, 1));
+    at[i] = ex_op2(k, OP_MAXIMUM, ex_op2(k, OP_MINIMUM, index[i], last), ex_idx(k, 0));
+  }
+  return loop_let(k, "x", ex_op3(k, OP_SELECT, inside, lower_pull(l, v, at, n), other));
+}
+
+/* Opens loops over the window's elements; their numbers in e. */
+static void open_window(Lower *l, const Windows *w, Ex *e) {
+  Kernel *k = l->k;
+  int64_t all = 1, size;
+  for (int i = 0; i < w->n; i++)
+    if (sym_is_int(l->all->ctx->syms, w->size[i], &size)) all *= size;
+  for (int i = 0; i < w->n; i++) {
+    e[i] = ex_idx(k, 0);
+    if (!is_int(l, w->size[i], 1))
+      loop_for(k, WINDOW[i], e[i], lower_dim(l, w->size[i]), all <= UNROLL ? FOR_UNROLL : FOR_SERIAL, 0, TAIL_NONE, &e[i]);
+  }
+}
+
+static double window_cost(const Lower *l, const Windows *w) {
+  int64_t size;
+  double cost = 2;
+  for (int i = 0; i < w->n; i++)
+    if (sym_is_int(l->all->ctx->syms, w->size[i], &size)) cost *= (double)size;
+  return cost;
+}
+
+static void pool(Lower *l, Id v, const Windows *w) {
+  Kernel *k = l->k;
+  Id x = *graph_in(l->g, v);
+  DType d = graph_dtype(l->g, v);
+  Op fold = graph_op(l->g, v) == OP_WINDOW_SUM ? OP_REDUCE_SUM : OP_REDUCE_MAX;
+  int rank = w->n, lanes = rank ? lower_lanes(l) : 0;
+  Ex p[MAX_RANK], e[MAX_RANK], at[MAX_RANK], inside = 0, start = fold_start(l, fold, d);
+  lower_stage(l, "main", lower_total(l, graph_shape(l->g, v), rank), window_cost(l, w), false);
+  nest_open(l, graph_shape(l->g, v), rank, lanes, p);
+  uint32_t acc = loop_reg(k, "acc", d, lanes ? lanes : 1, 0, NULL, start), mark = l->memo.n;
+  int depth = k->depth;
+  open_window(l, w, e);
+  for (int i = 0; i < rank; i++) at[i] = window_place(l, w, i, graph_shape(l->g, x)[i], p[i], e[i], &inside);
+  Ex value = window_pull(l, x, at, rank, inside, start);
+  loop_assign(k, acc, NULL, 0, ex_op2(k, fold_step(fold), ex_reg(k, acc, NULL, 0), value), 0);
+  while (k->depth > depth) loop_end(k);
+  l->memo.n = mark;
+  lower_store(l, v, p, rank, ex_reg(k, acc, NULL, 0), 0);
+  nest_close(l);
+}
+
+/* Where window p of x has its first maximum, in `at`; the answer is whether there is one. */
+static Ex first_maximum(Lower *l, Id x, const Windows *w, const Ex *p, Ex *at) {
+  Kernel *k = l->k;
+  DType d = graph_dtype(l->g, x);
+  Ex zero = ex_int(k, DT_I64, 0), e[MAX_RANK], q[MAX_RANK], inside = 0;
+  uint32_t best = loop_reg(k, "best", d, 1, 0, NULL, lower_zero(l, d)), some = loop_reg(k, "some", DT_I64, 1, 0, NULL, zero);
+  uint32_t where[MAX_RANK], mark = l->memo.n;
+  for (int i = 0; i < w->n; i++) where[i] = loop_reg(k, "where", DT_I64, 1, 0, NULL, zero);
+  int depth = k->depth;
+  open_window(l, w, e);
+  for (int i = 0; i < w->n; i++) q[i] = window_place(l, w, i, graph_shape(l->g, x)[i], p[i], e[i], &inside);
+  Ex value = loop_let(k, "x", window_pull(l, x, q, w->n, inside, lower_zero(l, d))), old = ex_reg(k, best, NULL, 0);
+  Ex win = ex_op2(k, OP_GREATER, value, old);
+  if (dtype_is_float(d)) win = ex_op2(k, OP_OR, win, ex_op2(k, OP_AND, ex_op1(k, OP_IS_NAN, value), ex_op1(k, OP_NOT, ex_op1(k, OP_IS_NAN, old))));
+  win = ex_op2(k, OP_OR, win, ex_op2(k, OP_EQUAL, ex_reg(k, some, NULL, 0), zero));
+  win = loop_let(k, "win", inside ? ex_op2(k, OP_AND, inside, win) : win);
+  loop_assign(k, some, NULL, 0, ex_op3(k, OP_SELECT, win, ex_int(k, DT_I64, 1), ex_reg(k, some, NULL, 0)), 0);
+  for (int i = 0; i < w->n; i++)
+    loop_assign(k, where[i], NULL, 0, ex_op3(k, OP_SELECT, win, ex_convert(k, DT_I64, q[i]), ex_reg(k, where[i], NULL, 0)), 0);
+  loop_assign(k, best, NULL, 0, ex_op3(k, OP_SELECT, win, value, old), 0);
+  while (k->depth > depth) loop_end(k);
+  l->memo.n = mark;
+  for (int i = 0; i < w->n; i++) at[i] = loop_let(k, "at", ex_convert(k, DT_IDX, ex_reg(k, where[i], NULL, 0)));
+  return loop_let(k, "found", ex_op2(k, OP_NOT_EQUAL, ex_reg(k, some, NULL, 0), zero));
+}
+
+static void select_gather(Lower *l, Id v, const Windows *w) {
+  Id x = graph_in(l->g, v)[0], other = graph_in(l->g, v)[1];
+  Ex p[MAX_RANK], at[MAX_RANK];
+  lower_stage(l, "main", lower_total(l, graph_shape(l->g, v), w->n), 3 * window_cost(l, w), false);
+  nest_open(l, graph_shape(l->g, v), w->n, 0, p);
+  Ex found = first_maximum(l, x, w, p, at);
+  lower_store(l, v, p, w->n, window_pull(l, other, at, w->n, found, lower_zero(l, graph_dtype(l->g, v))), 0);
+  nest_close(l);
+}
+
+static bool spans_nothing(const Lower *l, const Windows *w, int i) {
+  return is_int(l, w->size[i], 1) && is_int(l, w->lo[i], 0) && is_int(l, w->hi[i], 0) && w->stride[i] == 1 && w->base[i] == 1;
+}
+
+static void open_tasks(Lower *l, const Sym *shape, int n, Ex *index) {
+  for (int a = 0; a < n; a++) index[a] = loop_axis(l->k, AXIS[a], shape[a]);
+  if (!n) loop_axis(l->k, "t", sym_int(l->all->ctx->syms, 1));
+}
+
+static void select_scatter(Lower *l, Id v, const Windows *w) {
+  Kernel *k = l->k;
+  Id x = graph_in(l->g, v)[0], update = graph_in(l->g, v)[1];
+  Ex p[MAX_RANK], at[MAX_RANK], zero = lower_zero(l, graph_dtype(l->g, v)), i;
+  int rank = w->n, outer = 0;
+  uint32_t y = nest_result(l, v);
+  while (outer < rank && outer < LOOP_AXES && spans_nothing(l, w, outer)) outer++;
+  lower_stage(l, "zero", lower_total(l, graph_shape(l->g, v), rank), 1, false);
+  open_tasks(l, graph_shape(l->g, v), outer, at);
+  for (int a = outer; a < rank; a++) {
+    bool last = a == rank - 1;
+    loop_for(k, AXIS[a], ex_idx(k, 0), lower_dim(l, graph_shape(l->g, v)[a]), last ? FOR_VECTOR : FOR_SERIAL, last ? lower_lanes(l) : 0,
+             last ? lower_tail(l) : TAIL_NONE, &at[a]);
+  }
+  loop_store(k, y, at, rank, zero, 0);
+  nest_close(l);
+  lower_stage(l, "add", lower_total(l, graph_shape(l->g, update), rank), 4 * window_cost(l, w), false); /* the same tasks */
+  open_tasks(l, graph_shape(l->g, v), outer, p);
+  for (int a = outer; a < rank; a++) {
+    loop_for(k, AXIS[a], ex_idx(k, 0), lower_dim(l, graph_shape(l->g, update)[a]), FOR_SERIAL, 0, TAIL_NONE, &i);
+    p[a] = i;
+  }
+  Ex found = first_maximum(l, x, w, p, at), e = lower_pull(l, update, p, rank);
+  loop_if(k, found);
+  loop_store(k, y, at, rank, ex_add(k, ex_load(k, y, at, rank, 0, 0), e), 0);
+  nest_close(l);
+}
+
+void strat_window(Lower *l) {
+  Id v = l->grp->anchor;
+  Windows w;
+  window_read(l->g, v, &w);
+  l->out->schedule = "window";
+  if (graph_op(l->g, v) == OP_SELECT_SCATTER) select_scatter(l, v, &w);
+  else if (graph_op(l->g, v) == OP_SELECT_GATHER) select_gather(l, v, &w);
+  else pool(l, v, &w);
+}

@@ -1,0 +1,218 @@
+/* The digits models, compiled, against their PyTorch twin (tests/twin/twin.py), which worked in f64: outputs, losses,
+ * all gradients, three steps of AdamW, on every CPU level that this machine has and with several threads. Run from the
+ * root. */
+#include "digits.h"
+#include "digits_small.h"
+#include "sinter.h"
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+// cmocka wants the headers above it
+#include <cmocka.h>
+
+#define FOLDER "tests/model/digits/"
+enum { ROWS = 29, LAYERS = 3, PARAMS = 2 * LAYERS, STEPS = 3, FULL_ROWS = 64 };
+
+static const struct {
+  const char *name, *file;
+  int count;
+} PARAM[PARAMS] = {{"fc1.weight", "fc1_weight", 32 * 64}, {"fc1.bias", "fc1_bias", 32},
+                   {"fc2.weight", "fc2_weight", 16 * 32}, {"fc2.bias", "fc2_bias", 16},
+                   {"fc3.weight", "fc3_weight", 10 * 16}, {"fc3.bias", "fc3_bias", 10}};
+
+static NpyArray read_array(const char *prefix, const char *name, uint32_t dtype, int64_t count) {
+  char path[128], why[SINTER_WHY];
+  NpyArray a;
+  snprintf(path, sizeof path, FOLDER "%s%s.npy", prefix, name);
+  if (!npy_read(&a, path, why)) fail_msg("%s", why);
+  assert_int_equal(a.dtype, dtype);
+  assert_int_equal(a.count, count);
+  return a;
+}
+
+static double largest(const NpyArray *a) {
+  double most = 0;
+  for (int64_t i = 0; i < a->count; i++) most = fmax(most, fabs(((double *)a->data)[i]));
+  return most;
+}
+
+/* max|a - b| <= 1e-5 max(max|b|, 1e-3 of the largest of all gradients). */
+static void assert_near(const char *what, const float *got, const NpyArray *want, double all) {
+  double limit = 1e-5 * fmax(largest(want), 1e-3 * all);
+  for (int64_t i = 0; i < want->count; i++) {
+    double w = ((double *)want->data)[i];
+    if (!(fabs((double)got[i] - w) <= limit))
+      fail_msg("%s[%lld] is %.9g, PyTorch has %.9g; %.1e may differ", what, (long long)i, (double)got[i], w, limit);
+  }
+}
+
+typedef struct Setting {
+  const char *level, *threads;
+} Setting;
+
+typedef struct Small {
+  digits_small_weights *w;
+  digits_small_context *c;
+  NpyArray x, y;
+} Small;
+
+/* False: this processor lacks the level. */
+static bool open_small(Small *s, const Setting *on) {
+  setenv("SINTER_CPU", on->level, 1);
+  setenv("SINTER_THREADS", on->threads, 1);
+  int status = digits_small_open(&s->w, FOLDER "weights.safetensors", 0);
+  if (status == SINTER_ERROR_CPU) {
+    digits_small_close(s->w);
+    return false;
+  }
+  if (status != SINTER_OK) fail_msg("%s", digits_small_open_message(s->w));
+  assert_int_equal(digits_small_new(&s->c, s->w, &(digits_small_dims){ROWS}, NULL, 0), SINTER_OK);
+  s->x = read_array("", "x", SINTER_F32, ROWS * 64);
+  s->y = read_array("", "y", SINTER_I64, ROWS);
+  return true;
+}
+
+static void close_small(Small *s) {
+  npy_free(&s->x);
+  npy_free(&s->y);
+  digits_small_free(s->c);
+  digits_small_close(s->w);
+}
+
+static void forward(void **state) {
+  Small s;
+  if (!open_small(&s, *state)) skip();
+  float logits[ROWS * 10];
+  assert_int_equal(digits_small_forward(s.c, &(digits_small_forward_in){.x = s.x.data, .B = ROWS},
+                                        &(digits_small_forward_out){.out = logits}),
+                   SINTER_OK);
+  NpyArray want = read_array("", "logits", SINTER_F64, ROWS * 10);
+  assert_near("logits", logits, &want, 0);
+  npy_free(&want);
+  close_small(&s);
+}
+
+static void gradients(void **state) {
+  Small s;
+  if (!open_small(&s, *state)) skip();
+  float loss, *g[PARAMS];
+  NpyArray want[PARAMS], want_loss = read_array("", "loss", SINTER_F64, 1);
+  double all = 0;
+  for (int i = 0; i < PARAMS; i++) {
+    g[i] = malloc((size_t)PARAM[i].count * sizeof *g[i]);
+    want[i] = read_array("", PARAM[i].file, SINTER_F64, PARAM[i].count);
+    all = fmax(all, largest(&want[i]));
+  }
+  digits_small_gradients_out out = {&loss, g[0], g[1], g[2], g[3], g[4], g[5]};
+  assert_int_equal(
+      digits_small_gradients(s.c, &(digits_small_gradients_in){.x = s.x.data, .y = s.y.data, .B = ROWS}, &out),
+      SINTER_OK);
+  assert_near("loss", &loss, &want_loss, 0);
+  npy_free(&want_loss);
+  for (int i = 0; i < PARAMS; i++) {
+    assert_near(PARAM[i].name, g[i], &want[i], all);
+    npy_free(&want[i]);
+    free(g[i]);
+  }
+  close_small(&s);
+}
+
+static void steps(void **state) {
+  Small s;
+  if (!open_small(&s, *state)) skip();
+  float loss[STEPS];
+  for (int i = 0; i < STEPS; i++)
+    assert_int_equal(digits_small_step(s.c, &(digits_small_step_in){.x = s.x.data, .y = s.y.data, .B = ROWS},
+                                       &(digits_small_step_out){.loss = &loss[i]}),
+                     SINTER_OK);
+  NpyArray want = read_array("", "step_losses", SINTER_F64, STEPS);
+  assert_near("losses", loss, &want, 0);
+  npy_free(&want);
+  for (int i = 0; i < PARAMS; i++) {
+    float *p = malloc((size_t)PARAM[i].count * sizeof *p);
+    assert_int_equal(digits_small_get(s.w, PARAM[i].name, p, (size_t)PARAM[i].count * sizeof *p), SINTER_OK);
+    want = read_array("after_", PARAM[i].file, SINTER_F64, PARAM[i].count);
+    assert_near(PARAM[i].name, p, &want, 0);
+    npy_free(&want);
+    free(p);
+  }
+  close_small(&s);
+}
+
+/* The weights that twin.py makes in start(). */
+static void set_full(digits_weights *w) {
+  static const struct {
+    const char *name;
+    int count, inputs;
+  } P[] = {{"fc1.weight", 256 * 64, 64}, {"fc1.bias", 256, 64},         {"fc2.weight", 128 * 256, 256},
+           {"fc2.bias", 128, 256},       {"fc3.weight", 10 * 128, 128}, {"fc3.bias", 10, 128}};
+  for (uint32_t i = 0; i < 6; i++) {
+    float *p = malloc((size_t)P[i].count * sizeof *p);
+    uint32_t draw = i + 1;
+    for (int k = 0; k < P[i].count; k++) {
+      draw = draw * 1664525u + 1013904223u;
+      p[k] = (float)(((draw >> 8) / 8388608.0 - 1) / sqrt(P[i].inputs));
+    }
+    assert_int_equal(digits_set(w, P[i].name, p, (size_t)P[i].count * sizeof *p), SINTER_OK);
+    free(p);
+  }
+}
+
+static void full_model(void **state) {
+  const Setting *on = *state;
+  digits_weights *w;
+  digits_context *c;
+  setenv("SINTER_CPU", on->level, 1);
+  setenv("SINTER_THREADS", on->threads, 1);
+  if (digits_open(&w, NULL, 1) == SINTER_ERROR_CPU) {
+    digits_close(w);
+    skip();
+  }
+  set_full(w);
+  assert_int_equal(digits_new(&c, w, &(digits_dims){FULL_ROWS}, NULL, 0), SINTER_OK);
+  char why[SINTER_WHY];
+  NpyArray x, y, want = read_array("", "full", SINTER_F64, 12);
+  assert_true(npy_read(&x, "models/digits/test_x.npy", why) && npy_read(&y, "models/digits/test_y.npy", why));
+  float loss, accuracy, p[FULL_ROWS * 10];
+  int64_t label[FULL_ROWS];
+  assert_int_equal(digits_evaluate(c, &(digits_evaluate_in){.x = x.data, .y = y.data, .B = FULL_ROWS},
+                                   &(digits_evaluate_out){.loss = &loss, .accuracy = &accuracy}),
+                   SINTER_OK);
+  assert_int_equal(digits_predict(c, &(digits_predict_in){.x = x.data, .B = FULL_ROWS},
+                                  &(digits_predict_out){.probability = p, .label = label}),
+                   SINTER_OK);
+  const double *w64 = want.data;
+  assert_true(fabs((double)loss - w64[0]) <= 1e-5 * w64[0]);
+  assert_true(fabs((double)accuracy - w64[1]) <= 1e-6);
+  double most = w64[2], sum = 0;
+  for (int i = 0; i < 10; i++) most = fmax(most, w64[2 + i]);
+  for (int i = 0; i < 10; i++) sum += exp(w64[2 + i] - most);
+  for (int i = 0; i < 10; i++) assert_true(fabs((double)p[i] - exp(w64[2 + i] - most) / sum) <= 1e-5);
+  npy_free(&x);
+  npy_free(&y);
+  npy_free(&want);
+  digits_free(c);
+  digits_close(w);
+}
+
+int main(void) {
+  static const Setting settings[] = {{"v2", "1"}, {"v3", "1"}, {"v4", "1"}, {"v2", "2"}, {"v3", "3"}, {"v4", "7"}};
+  static const struct {
+    const char *name;
+    CMUnitTestFunction run;
+  } test[] = {{"forward", forward}, {"gradients", gradients}, {"steps", steps}, {"full_model", full_model}};
+  enum { SETTINGS = sizeof settings / sizeof *settings, TESTS = sizeof test / sizeof *test };
+  static char name[SETTINGS * TESTS][64];
+  struct CMUnitTest all[SETTINGS * TESTS];
+  for (size_t i = 0; i < SETTINGS * TESTS; i++) {
+    const Setting *on = &settings[i / TESTS];
+    snprintf(name[i], sizeof name[i], "%s on %s, %s threads", test[i % TESTS].name, on->level, on->threads);
+    all[i] = (struct CMUnitTest){name[i], test[i % TESTS].run, NULL, NULL, (void *)(uintptr_t)on};
+  }
+  return _cmocka_run_group_tests("digits", all, SETTINGS * TESTS, NULL, NULL);
+}
