@@ -1,6 +1,6 @@
 /* Groups: what one kernel computes. Fusion (pass/fuse.c) partitions the nodes that do work; the rest (numbers, iota,
- * movement) is free and worked out anew wherever it is read. A group has an iteration space, its members sit in it at full
- * or row positions, and only its outputs are stored. The strategies (sched/) turn a group into Loop IR. */
+ * movement) is free and worked out anew wherever it is read. A group has an iteration space, its members sit in it at
+ * full or row positions, and only its outputs are stored. The strategies (sched/) turn a group into Loop IR. */
 #ifndef SINTER_GRAPH_GROUP_H
 #define SINTER_GRAPH_GROUP_H
 #include "graph.h"
@@ -25,27 +25,27 @@ typedef Vec(Id) Ids;
 
 typedef struct Group {
   GroupKind kind;
-  Ids members;              /* in node order */
-  Ids outputs;              /* members that are stored, in node order */
-  Id anchor;                /* the reduction, product or nest node; 0 */
+  Ids members; /* in node order */
+  Ids outputs; /* members that are stored, in node order */
+  Id anchor;   /* the reduction, product or nest node; 0 */
   int rank;
   Sym space[MAX_RANK];
-  double cost;              /* rough operations an element of the space, of the elementwise members */
+  double cost; /* rough operations an element of the space, of the elementwise members */
 } Group;
 
-typedef struct FuseNote {   /* for `sinter explain`: why a value goes through memory, or why two groups are one */
+typedef struct FuseNote { /* for `sinter explain`: why a value goes through memory, or why two groups are one */
   Id producer, consumer;
   bool fused;
-  bool sibling;             /* neither feeds the other: both read the same */
+  bool sibling; /* neither feeds the other: both read the same */
   const char *why;
 } FuseNote;
 
 typedef struct Groups {
   const Graph *graph;
-  Vec(Group) at;            /* in launch order */
-  int *of;                  /* node -> group, or -1: free (or a leaf) */
-  Map *pos;                 /* node -> where a member sits: for each of its axes the space's axis or AXIS_ZERO */
-  uint8_t *stored;          /* node -> its value lies in memory (leaves, outputs of groups) */
+  Vec(Group) at;   /* in launch order */
+  int *of;         /* node -> group, or -1: free (or a leaf) */
+  Map *pos;        /* node -> where a member sits: for each of its axes the space's axis or AXIS_ZERO */
+  uint8_t *stored; /* node -> its value lies in memory (leaves, outputs of groups) */
   Vec(FuseNote) notes;
 } Groups;
 
@@ -62,7 +62,9 @@ typedef void ReadVisit(void *ctx, Id read, const Map *);
 void group_reads(const Graph *, Id c, ReadVisit *, void *ctx);
 
 /* pass/fuse.c */
-Groups *pass_fuse(const Graph *, const Id *outputs, int n); /* of what the outputs need; every output that is a member is stored */
-/* pass/fuse_text.c: what group `number` computes and stores, and the notes of what was tried with it; indented by two. */
+Groups *pass_fuse(const Graph *, const Id *outputs,
+                  int n); /* of what the outputs need; every output that is a member is stored */
+/* pass/fuse_text.c: what group `number` computes and stores, and the notes of what was tried with it; indented by two.
+ */
 void group_print(const Groups *, uint32_t number, Buf *);
 #endif

@@ -1,10 +1,11 @@
-/* Fusion: starts with a group a node and merges along reads, producers into consumers, where the result is still one loop
- * nest that reads every value where it makes it. Legal are merges that keep the graph of groups without cycles. Nothing is
- * computed twice but free nodes; a value that another group needs as well is stored as one more output. */
+/* Fusion: starts with a group a node and merges along reads, producers into consumers, where the result is still one
+ * loop nest that reads every value where it makes it. Legal are merges that keep the graph of groups without cycles.
+ * Nothing is computed twice but free nodes; a value that another group needs as well is stored as one more output. */
 #include "group.h"
 #include <string.h>
 
-/* Above this many operations an element an epilogue is not unrolled over a register tile: it runs as a kernel of its own. */
+/* Above this many operations an element an epilogue is not unrolled over a register tile: it runs as a kernel of its
+ * own. */
 #define EPILOGUE_COST 40
 /* Up to so many operations an element a prologue is worked out anew for every panel of columns rather than stored. */
 #define PROLOGUE_COST 4
@@ -14,22 +15,35 @@
 #define GROUP_NODES 256
 /* A value made of numbers, iota and sizes by at most so many nodes is worked out anew by each reader. */
 #define GENERATED_NODES 8
+/* After so many movements in a row the value is stored, so that no read goes arbitrarily deep. */
+#define FREE_MOVES 32
 
 const char *group_kind_name(GroupKind k) {
   static const char *const name[] = {"elementwise", "row", "reduce", "gemm", "nest"};
   return name[k];
 }
 
-static bool is_move(Op o) { return OP_INFO[o].cls == CLASS_MOVE && o != OP_CONCAT; }
+static bool is_move(Op o) { return (OP_INFO[o].cls == CLASS_MOVE && o != OP_CONCAT) || o == OP_DYNAMIC_SLICE; }
 
 static double node_cost(const Graph *g, Id v) {
   switch (graph_op(g, v)) {
   case OP_RANDOM: return 120;
-  case OP_EXP: case OP_LOG: case OP_TANH: case OP_SIGMOID: case OP_EXPM1: case OP_LOG1P: return 14;
-  case OP_ERF: case OP_SIN: case OP_COS: return 24;
+  case OP_EXP:
+  case OP_LOG:
+  case OP_TANH:
+  case OP_SIGMOID:
+  case OP_EXPM1:
+  case OP_LOG1P: return 14;
+  case OP_ERF:
+  case OP_SIN:
+  case OP_COS: return 24;
   case OP_POW: return 40;
-  case OP_GATHER: case OP_SCATTER_ADD: return 8;
-  case OP_DIV: case OP_SQRT: case OP_RSQRT: case OP_REM: return 4;
+  case OP_GATHER:
+  case OP_SCATTER_ADD: return 8;
+  case OP_DIV:
+  case OP_SQRT:
+  case OP_RSQRT:
+  case OP_REM: return 4;
   default: return 1;
   }
 }
@@ -47,10 +61,9 @@ static bool generated(const Graph *g, Id v, int *budget) {
 }
 
 bool group_free(const Graph *g, Id v) {
-  Op o = graph_op(g, v);
-  int budget = GENERATED_NODES;
-  if (is_move(o) || o == OP_DYNAMIC_SLICE) return true;
-  return generated(g, v, &budget);
+  int budget = GENERATED_NODES, moves = 0;
+  for (Id x = v; is_move(graph_op(g, x)); x = *graph_in(g, x)) moves++;
+  return moves ? moves % FREE_MOVES != 0 : generated(g, v, &budget);
 }
 
 bool group_leaf(const Graph *g, Id v) {
@@ -69,11 +82,20 @@ bool group_one_hot(const Graph *g, Id v) {
   int m = (int)graph_at(g, v)->nin - 2, axis = (int)graph_attr_int(g, v, "axis"), ri = graph_rank(g, in[1]);
   if (ri != m - 1 && !(ri == m && is_one(g, graph_shape(g, in[1])[m - 1]))) return false;
   for (int j = 0; j < m - 1; j++)
-    if (graph_op(g, in[1 + j]) != OP_IOTA || graph_attr_int(g, in[1 + j], "axis") != j || graph_shape(g, in[1])[j] != graph_shape(g, v)[axis + j]) return false;
+    if (graph_op(g, in[1 + j]) != OP_IOTA || graph_attr_int(g, in[1 + j], "axis") != j ||
+        graph_shape(g, in[1])[j] != graph_shape(g, v)[axis + j])
+      return false;
   return true;
 }
 
-/* ---- reads ---------------------------------------------------------------------------------------------------------- */
+/* Whether any element of v can be worked out alone. */
+static bool by_element(const Graph *g, Id v) {
+  Op o = graph_op(g, v);
+  return op_elementwise(o) || is_move(o) || o == OP_RANDOM || o == OP_GATHER || group_one_hot(g, v) || group_free(g, v);
+}
+
+/* ---- reads ----------------------------------------------------------------------------------------------------------
+ */
 
 static Map map_identity(int rank) {
   Map m;
@@ -88,17 +110,22 @@ static Map map_other(void) {
   return m;
 }
 
-/* A reshape that only adds or drops axes of size 1: operand axis -> result axis. Others are read through a view of memory. */
+/* A reshape that only adds or drops axes of size 1: operand axis -> result axis. Others are read through a view of
+ * memory. */
 static bool reshape_map(const Graph *g, Id v, Map *m) {
   Id x = *graph_in(g, v);
   const Sym *from = graph_shape(g, x), *to = graph_shape(g, v);
   int i = 0, j = 0, n = graph_rank(g, x), r = graph_rank(g, v);
   memset(m->axis, AXIS_ZERO, sizeof m->axis);
   while (i < n || j < r) {
-    if (i < n && j < r && from[i] == to[j]) m->axis[i++] = (int8_t)j++;
-    else if (i < n && is_one(g, from[i])) m->axis[i++] = AXIS_ZERO;
-    else if (j < r && is_one(g, to[j])) j++;
-    else return false;
+    if (i < n && j < r && from[i] == to[j])
+      m->axis[i++] = (int8_t)j++;
+    else if (i < n && is_one(g, from[i]))
+      m->axis[i++] = AXIS_ZERO;
+    else if (j < r && is_one(g, to[j]))
+      j++;
+    else
+      return false;
   }
   return true;
 }
@@ -154,7 +181,8 @@ static void read_operands(Reads *r, Id v, const Map *m) {
   }
   case OP_GATHER: {
     int axis = (int)graph_attr_int(g, v, "axis"), k = nin - 1, ri = graph_rank(g, in[1]);
-    for (int i = 0; i < graph_rank(g, in[0]); i++) q.axis[i] = i < axis ? m->axis[i] : i < axis + k ? AXIS_OTHER : m->axis[i - k + ri];
+    for (int i = 0; i < graph_rank(g, in[0]); i++)
+      q.axis[i] = i < axis ? m->axis[i] : i < axis + k ? AXIS_OTHER : m->axis[i - k + ri];
     for (int j = 0; j < k; j++) {
       Map t = map_identity(0);
       for (int i = 0; i < ri; i++) t.axis[i] = m->axis[axis + i];
@@ -168,7 +196,8 @@ static void read_operands(Reads *r, Id v, const Map *m) {
     int axis = (int)graph_attr_int(g, v, "axis"), k = nin - 2, ri = graph_rank(g, in[1]);
     Map t = map_identity(0);
     for (int i = 0; i < k - 1; i++) t.axis[i] = m->axis[axis + i];
-    for (int i = 0; i < graph_rank(g, in[k + 1]); i++) q.axis[i] = i < axis ? m->axis[i] : i < axis + ri ? t.axis[i - axis] : m->axis[i - ri + k];
+    for (int i = 0; i < graph_rank(g, in[k + 1]); i++)
+      q.axis[i] = i < axis ? m->axis[i] : i < axis + ri ? t.axis[i - axis] : m->axis[i - ri + k];
     read_at(r, in[0], *m);
     read_at(r, in[k], t);
     read_at(r, in[k + 1], q);
@@ -187,38 +216,45 @@ static void read_operands(Reads *r, Id v, const Map *m) {
 static void read_at(Reads *r, Id v, Map m) {
   for (int i = 0; i < graph_rank(r->g, v); i++)
     if (is_one(r->g, graph_shape(r->g, v)[i])) m.axis[i] = AXIS_ZERO;
-  if (group_free(r->g, v)) read_operands(r, v, &m);
-  else r->fn(r->ctx, v, &m);
+  if (group_free(r->g, v))
+    read_operands(r, v, &m);
+  else
+    r->fn(r->ctx, v, &m);
 }
 
 void group_reads(const Graph *g, Id c, ReadVisit *fn, void *ctx) {
   Reads r = {g, fn, ctx};
   OpClass cls = OP_INFO[graph_op(g, c)].cls;
   Map m = map_identity(cls == CLASS_REDUCE || cls == CLASS_ARG ? graph_rank(g, *graph_in(g, c)) : graph_rank(g, c));
-  if (cls == CLASS_REDUCE || cls == CLASS_ARG) read_at(&r, *graph_in(g, c), m);
-  else if (op_elementwise(graph_op(g, c)) || graph_op(g, c) == OP_GATHER || group_one_hot(g, c) || group_free(g, c)) read_operands(&r, c, &m);
+  if (cls == CLASS_REDUCE || cls == CLASS_ARG)
+    read_at(&r, *graph_in(g, c), m);
+  else if (by_element(g, c))
+    read_operands(&r, c, &m);
   else {
     for (uint32_t i = 0; i < graph_at(g, c)->nin; i++) read_at(&r, graph_in(g, c)[i], map_other());
   }
 }
 
-/* ---- merging -------------------------------------------------------------------------------------------------------- */
+/* ---- merging --------------------------------------------------------------------------------------------------------
+ */
 
 typedef struct Fuse {
   const Graph *g;
   Arena *arena;
   Groups *out;
-  Vec(Group) group;   /* by number of first member; merged ones have no members */
+  Vec(Group) group; /* by number of first member; merged ones have no members */
   int *of;
   Map *pos;
-  uint8_t *wanted;    /* outputs of the entry */
-  Ids *users;         /* groupable readers of a node */
+  uint8_t *wanted; /* outputs of the entry */
+  Ids *users;      /* groupable readers of a node */
   uint32_t *seen, turn;
-  const char *why;    /* of the last trial; NULL: they were merged */
+  const char *why; /* of the last trial; NULL: they were merged */
   Arena *scratch;
 } Fuse;
 
-static bool same_shape(const Sym *a, int ra, const Sym *b, int rb) { return ra == rb && !memcmp(a, b, (size_t)ra * sizeof *a); }
+static bool same_shape(const Sym *a, int ra, const Sym *b, int rb) {
+  return ra == rb && !memcmp(a, b, (size_t)ra * sizeof *a);
+}
 
 /* Where a value of this shape sits in the space: its own axes if it fills it, else its rows. */
 static bool place(const Graph *g, Id v, const Sym *space, int rank, Map *pos) {
@@ -251,22 +287,23 @@ static bool row_op(const Graph *g, Id v) {
   return OP_INFO[o].cls == CLASS_ARG && graph_attr_int(g, v, "axis") == rank - 1;
 }
 
-static bool full(const Graph *g, Id v, const Group *x) { return same_shape(graph_shape(g, v), graph_rank(g, v), x->space, x->rank); }
+static bool full(const Graph *g, Id v, const Group *x) {
+  return same_shape(graph_shape(g, v), graph_rank(g, v), x->space, x->rank);
+}
 
 typedef struct CheckRead {
   Fuse *f;
   const Group *to; /* the merged group under trial */
   Id reader;
-  int a, b;        /* the two groups that become one */
+  int a, b; /* the two groups that become one */
   bool ok;
 } CheckRead;
 
 /* Members of a product's group that are made after it; the others are its prologue, worked out at any place. */
-static bool is_epilogue(const Fuse *f, const Group *gemm, Id v) {
-  return v > gemm->anchor && full(f->g, v, gemm);
-}
+static bool is_epilogue(const Fuse *f, const Group *gemm, Id v) { return v > gemm->anchor && full(f->g, v, gemm); }
 
-/* A read inside the merged group must find the value where it is made; a value of the row may be read at any place of it. */
+/* A read inside the merged group must find the value where it is made; a value of the row may be read at any place of
+ * it. */
 static void check_read(void *ctx, Id p, const Map *m) {
   CheckRead *c = ctx;
   Fuse *f = c->f;
@@ -342,7 +379,9 @@ static bool places_fit(const Fuse *f, const Group *x, const Group *to) {
   for (uint32_t i = 0; i < x->members.n; i++) {
     Id v = x->members.at[i];
     if (x->kind == GROUP_GEMM && !is_epilogue(f, x, v)) continue;
-    if (!place(g, v, to->space, to->rank, &pos) || (to->kind != GROUP_ROW && !full(g, v, to)) || (row_op(g, v) && !same)) return false;
+    if (!place(g, v, to->space, to->rank, &pos) || (to->kind != GROUP_ROW && !full(g, v, to)) ||
+        (row_op(g, v) && !same))
+      return false;
   }
   return true;
 }
@@ -361,21 +400,27 @@ static const char *why_not(Fuse *f, int a, int b, const Group *to) {
   const Group *p = &f->group.at[a], *c = &f->group.at[b];
   if (p->kind == GROUP_NEST || c->kind == GROUP_NEST) return "a plain loop nest stands alone";
   if (p->members.n + c->members.n > GROUP_NODES) return "the kernel would be too long";
-  if (to->kind == GROUP_ROW && row_reductions(f, p) + row_reductions(f, c) > ROW_REDUCTIONS) return "the row would need too many passes";
+  if (to->kind == GROUP_ROW && row_reductions(f, p) + row_reductions(f, c) > ROW_REDUCTIONS)
+    return "the row would need too many passes";
   if (c->kind == GROUP_GEMM) { /* cheap element-wise values that only the left side needs ride along as its prologue */
     bool cheap = p->kind == GROUP_ELEM && p->cost <= PROLOGUE_COST && feeds_only(f, a, b);
-    if (!cheap || !feeds_left(f->g, graph_in(f->g, c->anchor)[0], vec_last(&p->members))) return "an operand of a product is read many times: it is stored once";
+    if (!cheap || !feeds_left(f->g, graph_in(f->g, c->anchor)[0], vec_last(&p->members)))
+      return "an operand of a product is read many times: it is stored once";
     return NULL;
   }
   if (p->kind == GROUP_GEMM && c->kind != GROUP_ELEM) return "a reduction does not ride on a product's tile";
-  if (p->kind == GROUP_GEMM && p->cost + c->cost > EPILOGUE_COST) return "the epilogue would be too long for a register tile";
+  if (p->kind == GROUP_GEMM && p->cost + c->cost > EPILOGUE_COST)
+    return "the epilogue would be too long for a register tile";
   if (p->kind == GROUP_REDUCE && c->kind != GROUP_ELEM) return "a reduction over these axes ends its loop nest";
   if (c->kind == GROUP_REDUCE && p->kind != GROUP_ELEM) return "the loop nests differ";
   if (c->kind == GROUP_REDUCE && !feeds_only(f, a, b)) return "the value is needed elsewhere too: it is stored once";
   bool fit;
-  if (c->kind == GROUP_REDUCE) fit = same_shape(p->space, p->rank, c->space, c->rank);
-  else if (p->kind == GROUP_REDUCE) fit = same_shape(c->space, c->rank, graph_shape(f->g, p->anchor), graph_rank(f->g, p->anchor));
-  else fit = places_fit(f, p, to) && places_fit(f, c, to);
+  if (c->kind == GROUP_REDUCE)
+    fit = same_shape(p->space, p->rank, c->space, c->rank);
+  else if (p->kind == GROUP_REDUCE)
+    fit = same_shape(c->space, c->rank, graph_shape(f->g, p->anchor), graph_rank(f->g, p->anchor));
+  else
+    fit = places_fit(f, p, to) && places_fit(f, c, to);
   return fit ? NULL : "the shapes differ";
 }
 
@@ -397,7 +442,8 @@ static Ids merged(Fuse *f, const Group *a, const Group *b) {
   return out;
 }
 
-/* Whether each read inside of the merged group finds the value where it is made; else f->why, and places as they were. */
+/* Whether each read inside of the merged group finds the value where it is made; else f->why, and places as they were.
+ */
 static bool reads_fit(Fuse *f, const Group *to, int a, int b) {
   uint32_t n = to->members.n;
   Map *saved = ARENA_ARRAY(f->scratch, Map, n);
@@ -421,7 +467,8 @@ static bool reads_fit(Fuse *f, const Group *to, int a, int b) {
 static void try_merge(Fuse *f, int a, int b, Id producer, Id consumer, bool sibling) {
   Group to = host(&f->group.at[a], &f->group.at[b]);
   f->why = why_not(f, a, b, &to);
-  if (!f->why && (reaches(f, a, b) || reaches(f, b, a))) f->why = "a kernel between them needs the one and feeds the other";
+  if (!f->why && (reaches(f, a, b) || reaches(f, b, a)))
+    f->why = "a kernel between them needs the one and feeds the other";
   if (!f->why) {
     to.cost = f->group.at[a].cost + f->group.at[b].cost;
     to.members = merged(f, &f->group.at[a], &f->group.at[b]);
@@ -435,7 +482,8 @@ static void try_merge(Fuse *f, int a, int b, Id producer, Id consumer, bool sibl
   f->group.at[b].members.n = 0;
 }
 
-/* ---- the pass -------------------------------------------------------------------------------------------------------- */
+/* ---- the pass
+ * -------------------------------------------------------------------------------------------------------- */
 
 typedef struct Reader {
   Fuse *f;
@@ -456,8 +504,11 @@ static void start_group(Fuse *f, Id v) {
   Id shaped = inner ? *graph_in(g, v) : v;
   Group x = {.rank = graph_rank(g, shaped), .cost = node_cost(g, v)};
   if (x.rank) memcpy(x.space, graph_shape(g, shaped), (size_t)x.rank * sizeof(Sym));
-  x.kind = row_op(g, v) ? GROUP_ROW : cls == CLASS_REDUCE ? GROUP_REDUCE : cls == CLASS_DOT ? GROUP_GEMM
-           : op_elementwise(graph_op(g, v)) || graph_op(g, v) == OP_RANDOM || graph_op(g, v) == OP_GATHER || group_one_hot(g, v) || group_free(g, v) ? GROUP_ELEM : GROUP_NEST;
+  x.kind = row_op(g, v)          ? GROUP_ROW
+           : cls == CLASS_REDUCE ? GROUP_REDUCE
+           : cls == CLASS_DOT    ? GROUP_GEMM
+           : by_element(g, v)    ? GROUP_ELEM
+                                 : GROUP_NEST;
   x.anchor = x.kind == GROUP_ELEM || x.kind == GROUP_ROW ? 0 : v;
   vec_push(f->arena, &x.members, v);
   f->of[v] = (int)f->group.n;
@@ -547,8 +598,15 @@ Groups *pass_fuse(const Graph *g, const Id *outputs, int n) {
   Arena *arena = g->ctx->arena, *scratch = arena_new();
   Groups *out = ARENA_NEW(arena, Groups);
   uint32_t count = g->node.n;
-  Fuse f = {.g = g, .arena = arena, .scratch = scratch, .out = out, .of = ARENA_ARRAY(arena, int, count), .pos = ARENA_ARRAY(arena, Map, count),
-            .wanted = ARENA_ARRAY(scratch, uint8_t, count), .users = ARENA_ARRAY(scratch, Ids, count), .seen = ARENA_ARRAY(scratch, uint32_t, count)};
+  Fuse f = {.g = g,
+            .arena = arena,
+            .scratch = scratch,
+            .out = out,
+            .of = ARENA_ARRAY(arena, int, count),
+            .pos = ARENA_ARRAY(arena, Map, count),
+            .wanted = ARENA_ARRAY(scratch, uint8_t, count),
+            .users = ARENA_ARRAY(scratch, Ids, count),
+            .seen = ARENA_ARRAY(scratch, uint32_t, count)};
   *out = (Groups){.graph = g, .of = f.of, .pos = f.pos};
   Id *order = ARENA_ARRAY(scratch, Id, count);
   int reached = graph_reach(g, outputs, n, order);

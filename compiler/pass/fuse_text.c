@@ -1,5 +1,5 @@
-/* Groups as text: what a kernel computes and stores, and why each neighbour was or was not fused. For `sinter explain` and
- * the golden tests. */
+/* Groups as text: what a kernel computes and stores, and why each neighbour was or was not fused. For `sinter explain`
+ * and the golden tests. */
 #include "group.h"
 #include <string.h>
 
@@ -14,7 +14,8 @@ static void put_node(const Graph *g, Id v, Buf *b) {
 
 static void put_space(const Graph *g, const Group *x, Buf *b) {
   buf_put(b, "[");
-  for (int i = 0; i < x->rank; i++) buf_printf(b, "%s%s", i ? ", " : "", sym_text(g->ctx->syms, x->space[i], g->ctx->arena));
+  for (int i = 0; i < x->rank; i++)
+    buf_printf(b, "%s%s", i ? ", " : "", sym_text(g->ctx->syms, x->space[i], g->ctx->arena));
   buf_put(b, "]");
 }
 
@@ -39,6 +40,7 @@ void group_print(const Groups *all, uint32_t number, Buf *b) {
     if (all->of[n->consumer] != (int)number) continue;
     buf_put(b, n->fused ? "    fused with " : "    not fused with ");
     put_node(g, n->producer, b);
-    buf_printf(b, n->sibling ? ", a sibling of %s: %s\n" : ", which %s reads: %s\n", OP_INFO[graph_op(g, n->consumer)].text, n->why);
+    buf_printf(b, n->sibling ? ", a sibling of %s: %s\n" : ", which %s reads: %s\n",
+               OP_INFO[graph_op(g, n->consumer)].text, n->why);
   }
 }

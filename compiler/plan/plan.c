@@ -1,40 +1,13 @@
-/* Plans: fuse, lower group by group, give every stored value its buffer, write the steps with commits last; then give the
- * buffers of the arena their slots, and put barriers where steps meet in memory. */
-#include "plan.h"
+/* Plans: fuse, lower group by group, give every stored value its buffer, write the steps with commits last; then give
+ * the buffers of the arena their slots, and put barriers where steps meet in memory. */
+#include "planner.h"
 #include <string.h>
 
-typedef struct Life { /* of a buffer of the arena: from the position of the launch that makes it to that of its last reader */
-  int from, to;
-  int slot;           /* -1: not in the arena */
-  Sym at, end;        /* where in its slot */
-} Life;
+/* ---- buffers
+ * ------------------------------------------------------------------------------------------------------------ */
 
-typedef struct Slot { /* a piece of the arena, as large as its largest buffer, for buffers whose lives or places are disjoint */
-  Sym bytes;
-  int64_t sample;     /* bytes at typical dimensions */
-} Slot;
-
-typedef struct Planner {
-  Unit *unit;
-  LevelUnit *level;
-  EntryPlan *out;
-  Arena *arena;
-  SymTab *syms;
-  const Graph *g;
-  const Entry *e;
-  const SymFacts *facts;
-  Plan *plan;
-  Step **tail;
-  int *home;         /* node -> the buffer of the plan that holds it, -1: none yet */
-  int *last_use;     /* node -> last launch position that reads it */
-  uint8_t *updated;  /* node -> a CELL (or the input of an inout) that this entry writes */
-  Vec(Life) life;    /* of each buffer of the plan */
-  Vec(Slot) slots;
-} Planner;
-
-/* ---- buffers ------------------------------------------------------------------------------------------------------------ */
-
-static int add_buffer(Planner *p, const char *name, BufKind kind, DType d, const Sym *shape, int rank, BindKind bind, int index) {
+static int add_buffer(Planner *p, const char *name, BufKind kind, DType d, const Sym *shape, int rank, BindKind bind,
+                      int index) {
   LoopBuf b = {.name = name, .kind = kind, .dtype = d, .rank = rank, .inplace = -1};
   if (rank) memcpy(b.dim, shape, (size_t)rank * sizeof *shape);
   vec_push(p->arena, &p->plan->bufs, b);
@@ -57,24 +30,43 @@ static void copy_layout(LoopBuf *to, const LoopBuf *from) {
   to->align = from->align;
 }
 
-/* What a buffer takes in memory: a panel's axis is padded to its width. */
-static Sym buffer_bytes(const Planner *p, const LoopBuf *b) {
-  Sym n = sym_int(p->syms, (int64_t)dtype_size(b->dtype));
-  for (int i = 0; i < b->rank; i++) {
-    bool panels = b->layout == LAYOUT_PANEL && i == b->panel_axis;
-    n = sym_mul(p->syms, n, panels ? sym_round_up(p->syms, b->dim[i], sym_int(p->syms, b->width)) : b->dim[i]);
-  }
-  return n;
-}
-
 static int arena_buffer(Planner *p, const char *name, DType d, const Sym *shape, int rank, int from, int to) {
   int b = add_buffer(p, name, BUF_INOUT, d, shape, rank, BIND_ARENA, -1);
   p->life.at[b] = (Life){.from = from, .to = to, .slot = -1};
   return b;
 }
 
+/* The bytes are one constant for all entries and levels. */
+static int add_constant(Planner *p, const void *data, size_t bytes) {
+  uint32_t i = 0;
+  while (i < p->unit->consts.n &&
+         (p->unit->consts.at[i].bytes != bytes || memcmp(p->unit->consts.at[i].data, data, bytes)))
+    i++;
+  if (i == p->unit->consts.n) vec_push(p->arena, &p->unit->consts, (PlanConst){data, bytes});
+  return (int)i;
+}
+
+/* A table that stayed in its file until now. */
+static int file_constant(Planner *p, Id v) {
+  const char *path = graph_attr_str(p->g, v, "file"), *why = "it is shorter than it was";
+  size_t n = 0, offset = (size_t)graph_attr_int(p->g, v, "offset");
+  int64_t count = 0;
+  if (!sym_is_int(p->syms, sym_product(p->syms, graph_shape(p->g, v), graph_rank(p->g, v)), &count))
+    BUG("a table of unknown size");
+  size_t bytes = (size_t)count * dtype_size(graph_dtype(p->g, v));
+  char *text = file_read(p->arena, path, &n, &why);
+  if (text && offset <= n && bytes <= n - offset) {
+    for (size_t i = 0; graph_dtype(p->g, v) == DT_BOOL && i < bytes; i++) text[offset + i] = text[offset + i] != 0;
+    return add_constant(p, text + offset, bytes);
+  }
+  p->failed = !diag_error(p->g->ctx->diag, "plan-data", graph_at(p->g, v)->loc, "cannot read %zu bytes of %s: %s",
+                          bytes, path, why);
+  return add_constant(p, arena_alloc(p->arena, bytes + 1), bytes);
+}
+
 static int constant(Planner *p, Id v) {
   int n;
+  if (graph_op(p->g, v) == OP_DATA) return file_constant(p, v);
   const int64_t *w = graph_attr(p->g, v, "value", &n);
   DType d = graph_dtype(p->g, v);
   size_t size = dtype_size(d);
@@ -85,11 +77,14 @@ static int constant(Planner *p, Id v) {
     float f = (float)x;
     int32_t k = (int32_t)w[i];
     bool b = w[i] != 0;
-    const void *from = d == DT_F32 ? (const void *)&f : d == DT_F64 ? (const void *)&x : d == DT_I32 ? (const void *)&k : d == DT_BOOL ? (const void *)&b : (const void *)&w[i];
+    const void *from = d == DT_F32    ? (const void *)&f
+                       : d == DT_F64  ? (const void *)&x
+                       : d == DT_I32  ? (const void *)&k
+                       : d == DT_BOOL ? (const void *)&b
+                                      : (const void *)&w[i];
     memcpy(data + (size_t)i * size, from, size);
   }
-  vec_push(p->arena, &p->unit->consts, (PlanConst){data, size * (uint64_t)n});
-  return (int)p->unit->consts.n - 1;
+  return add_constant(p, data, size * (size_t)n);
 }
 
 /* The plan's buffer of a leaf. */
@@ -114,10 +109,12 @@ static int leaf_buffer(Planner *p, Id v) {
     index = constant(p, v);
     name = arena_printf(p->arena, "k%d", index);
   }
-  return p->home[v] = add_buffer(p, name, inout ? BUF_INOUT : BUF_IN, graph_dtype(g, v), graph_shape(g, v), graph_rank(g, v), kind, index);
+  return p->home[v] = add_buffer(p, name, inout ? BUF_INOUT : BUF_IN, graph_dtype(g, v), graph_shape(g, v),
+                                 graph_rank(g, v), kind, index);
 }
 
-/* ---- updates -------------------------------------------------------------------------------------------------------------- */
+/* ---- updates
+ * -------------------------------------------------------------------------------------------------------------- */
 
 typedef struct Same { /* whether `reader` reads `old` only where the new value of this element is made */
   Id old, reader, value;
@@ -129,7 +126,9 @@ static void check_same(void *ctx, Id read, const Map *m) {
   Same *s = ctx;
   if (read != s->old) return;
   s->same &= op_elementwise(graph_op(s->g, s->reader)) && graph_rank(s->g, s->reader) == graph_rank(s->g, s->value);
-  for (int i = 0; i < graph_rank(s->g, read); i++) s->same &= m->axis[i] == i || m->axis[i] == AXIS_ZERO;
+  for (int i = 0; i < graph_rank(s->g, read); i++)
+    s->same &=
+        m->axis[i] == i || (m->axis[i] == AXIS_ZERO && planner_is_one(s->g->ctx->syms, graph_shape(s->g, read)[i]));
 }
 
 static bool reads_same(const Graph *g, Id reader, Id old, Id value) {
@@ -138,29 +137,35 @@ static bool reads_same(const Graph *g, Id reader, Id old, Id value) {
   return s.same;
 }
 
-/* Whether group k may store the new value over the old one: all others have read it before, and nothing can fail later. */
+/* Whether group k may store the new value over the old one: all others have read it before, and nothing can fail later.
+ */
 static bool in_place(Planner *p, int k, Id old, Id value, bool copied_later) {
   const Groups *gs = p->out->groups;
-  bool dynamic = gs->at.at[k].kind == GROUP_NEST && graph_op(p->g, value) == OP_DYNAMIC_UPDATE && graph_in(p->g, value)[0] == old;
+  bool dynamic =
+      gs->at.at[k].kind == GROUP_NEST && graph_op(p->g, value) == OP_DYNAMIC_UPDATE && graph_in(p->g, value)[0] == old;
   if (copied_later) return false;
   for (uint32_t i = (uint32_t)k; i < gs->at.n; i++)
-    if (p->out->kernels.at[i].fails && !(dynamic && i == (uint32_t)k)) return false; /* all tasks of an update fail alike */
+    if (p->out->kernels.at[i].fails && !(dynamic && i == (uint32_t)k))
+      return false; /* all tasks of an update fail alike */
   for (uint32_t i = (uint32_t)k; i < gs->at.n; i++)
     for (uint32_t j = 0; j < p->out->kernels.at[i].args.n; j++) {
       const LowArg *a = &p->out->kernels.at[i].args.at[j];
       if (!old || a->kind == ARG_RANDOM || a->node != old || a->out) continue;
-      if (i > (uint32_t)k || gs->at.at[k].kind == GROUP_ROW) return false; /* a later pass over a row would read what is stored */
+      if (i > (uint32_t)k || gs->at.at[k].kind == GROUP_ROW)
+        return false; /* a later pass over a row would read what is stored */
       for (uint32_t m = 0; !dynamic && m < gs->at.at[k].members.n; m++)
         if (!reads_same(p->g, gs->at.at[k].members.at[m], old, value)) return false;
     }
-  for (uint32_t i = 1; dynamic && i < graph_at(p->g, value)->nin; i++) { /* update and starts must not read what is being stored */
+  for (uint32_t i = 1; dynamic && i < graph_at(p->g, value)->nin;
+       i++) { /* update and starts must not read what is being stored */
     Id x = graph_in(p->g, value)[i];
     if (x == old || (group_free(p->g, x) && !reads_same(p->g, x, old, value))) return false;
   }
   return true;
 }
 
-/* ---- steps ---------------------------------------------------------------------------------------------------------------- */
+/* ---- steps
+ * ---------------------------------------------------------------------------------------------------------------- */
 
 static Step *add_step(Planner *p, StepKind kind) {
   Step *s = ARENA_NEW(p->arena, Step);
@@ -201,7 +206,8 @@ static void add_launch(Planner *p, const Lowered *low, const LowStage *stage, co
   for (int i = 0; i < k->nparams; i++) s->views[i].buf = read[i] || write[i] ? bufs[i] : -1;
 }
 
-/* ---- prepare -------------------------------------------------------------------------------------------------------------- */
+/* ---- prepare
+ * -------------------------------------------------------------------------------------------------------------- */
 
 static int derived(Planner *p, const Lowered *low, uint32_t arg) {
   LevelUnit *lv = p->level;
@@ -213,7 +219,7 @@ static int derived(Planner *p, const Lowered *low, uint32_t arg) {
   const Cell *c = &p->unit->program->cells.at[cell];
   Derived d = {.name = c->name, .kind = a->layout, .cell = cell};
   int64_t bytes;
-  if (!sym_is_int(p->syms, buffer_bytes(p, &k->bufs.at[arg]), &bytes)) BUG("a packed parameter of unknown size");
+  if (!sym_is_int(p->syms, planner_bytes(p, &k->bufs.at[arg]), &bytes)) BUG("a packed parameter of unknown size");
   d.bytes = (uint64_t)bytes;
   vec_push(p->arena, &lv->derived, d);
   int index = (int)lv->derived.n - 1;
@@ -229,9 +235,11 @@ static int derived(Planner *p, const Lowered *low, uint32_t arg) {
   int *bufs = ARENA_ARRAY(p->arena, int, k->nparams);
   for (int i = 0; i < k->nparams; i++) {
     bufs[i] = -1;
-    if (low->args.at[i].kind == ARG_NODE && low->args.at[i].node == a->node && !low->args.at[i].out) bufs[i] = add_buffer(&q, "w", BUF_IN, c->dtype, k->bufs.at[i].dim, k->bufs.at[i].rank, BIND_CELL, cell);
+    if (low->args.at[i].kind == ARG_NODE && low->args.at[i].node == a->node && !low->args.at[i].out)
+      bufs[i] = add_buffer(&q, "w", BUF_IN, c->dtype, k->bufs.at[i].dim, k->bufs.at[i].rank, BIND_CELL, cell);
     if (i == (int)arg) {
-      bufs[i] = add_buffer(&q, "panels", BUF_OUT, k->bufs.at[i].dtype, k->bufs.at[i].dim, k->bufs.at[i].rank, BIND_DERIVED, index);
+      bufs[i] = add_buffer(&q, "panels", BUF_OUT, k->bufs.at[i].dtype, k->bufs.at[i].dim, k->bufs.at[i].rank,
+                           BIND_DERIVED, index);
       copy_layout(&plan->bufs.at[bufs[i]], &k->bufs.at[i]);
     }
   }
@@ -243,7 +251,8 @@ static int derived(Planner *p, const Lowered *low, uint32_t arg) {
   return index;
 }
 
-/* ---- one entry ------------------------------------------------------------------------------------------------------------ */
+/* ---- one entry
+ * ------------------------------------------------------------------------------------------------------------ */
 
 typedef struct Store { /* what an entry stores beside its outputs: a cell or an inout */
   Id old, value;       /* old: the node of the value before, 0 if the entry never reads it */
@@ -260,269 +269,13 @@ static int store_buffer(Planner *p, const Store *s) {
   if (s->old) return leaf_buffer(p, s->old);
   const Cell *c = &p->unit->program->cells.at[s->cell];
   int b = bound_buffer(p, BIND_CELL, s->cell);
-  return b >= 0 ? b : add_buffer(p, arena_printf(p->arena, "c%d", s->cell), BUF_INOUT, c->dtype, c->shape, c->rank, BIND_CELL, s->cell);
+  return b >= 0 ? b
+                : add_buffer(p, arena_printf(p->arena, "c%d", s->cell), BUF_INOUT, c->dtype, c->shape, c->rank,
+                             BIND_CELL, s->cell);
 }
 
-/* ---- memory --------------------------------------------------------------------------------------------------------------- */
-
-/* Dimensions at which sizes are compared where they cannot be decided: the bound, where it is small, else 64 or the least. */
-static bool typical(void *ctx, const char *name, int64_t *value) {
-  const Plan *plan = ctx;
-  for (uint32_t i = 0; i < plan->dims.n; i++) {
-    const Dim *d = &plan->dims.at[i];
-    if (strcmp(d->name, name)) continue;
-    *value = d->hi <= 65536 ? d->hi : d->lo > 64 ? d->lo : 64;
-    return true;
-  }
-  return false;
-}
-
-static bool at_most(const Planner *p, Sym a, Sym b) { return sym_decide(p->facts, SYM_LE, a, b) == 1; }
-static bool meet(const Life *x, const Life *y) { return x->from <= y->to && y->from <= x->to; }
-
-/* Where in a slot a buffer of so many bytes fits: at its start or behind a buffer that is alive at the same time. 0 is
- * nowhere. *grows: the slot is free, but may have to grow. */
-static Sym room_in(const Planner *p, int slot, const Life *x, Sym bytes, bool *grows) {
-  bool alone = true;
-  Sym start = sym_int(p->syms, 0);
-  for (int c = -1; c < (int)p->life.n; c++) {
-    if (c >= 0 && (p->life.at[c].slot != slot || !meet(x, &p->life.at[c]))) continue;
-    Sym at = c < 0 ? start : p->life.at[c].end, end = sym_add(p->syms, at, bytes);
-    bool fits = at_most(p, end, p->slots.at[slot].bytes);
-    for (uint32_t i = 0; i < p->life.n && (fits || alone); i++) {
-      const Life *y = &p->life.at[i];
-      if (y->slot != slot || !meet(x, y)) continue;
-      alone = false;
-      fits = fits && (at_most(p, end, y->at) || at_most(p, y->end, at));
-    }
-    if (fits) return at;
-  }
-  *grows = alone;
-  return alone ? start : 0;
-}
-
-static void take_slot(Planner *p, int b, int64_t sample) {
-  Sym bytes = buffer_bytes(p, &p->plan->bufs.at[b]), at = 0;
-  Life *life = &p->life.at[b];
-  int best = -1;
-  bool best_grows = false;
-  for (uint32_t i = 0; i < p->slots.n; i++) { /* the smallest that is large enough, before one that may grow */
-    bool grows = false;
-    Sym here = room_in(p, (int)i, life, bytes, &grows);
-    if (!here || (best >= 0 && (grows > best_grows || (grows == best_grows && p->slots.at[i].sample >= p->slots.at[best].sample)))) continue;
-    best = (int)i;
-    best_grows = grows;
-    at = here;
-  }
-  if (best < 0) {
-    vec_push(p->arena, &p->slots, (Slot){bytes, sample});
-    best = (int)p->slots.n - 1;
-    at = sym_int(p->syms, 0);
-  }
-  Slot *s = &p->slots.at[best];
-  if (best_grows) s->bytes = at_most(p, s->bytes, bytes) ? bytes : sym_op(p->syms, SYM_MAX, s->bytes, bytes);
-  life->slot = best;
-  life->at = at;
-  life->end = sym_add(p->syms, at, sym_round_up(p->syms, bytes, sym_int(p->syms, 64)));
-}
-
-/* Buffers from the largest to the smallest take slots; then slots lie one behind the other, each a multiple of 64 bytes. */
-static void plan_offsets(Planner *p) {
-  uint32_t n = p->plan->bufs.n;
-  int64_t *sample = ARENA_ARRAY(p->arena, int64_t, n + 1);
-  bool *placed = ARENA_ARRAY(p->arena, bool, n + 1);
-  for (uint32_t i = 0; i < n; i++) {
-    placed[i] = p->out->binds.at[i].kind != BIND_ARENA;
-    if (!placed[i] && !sym_eval(p->syms, buffer_bytes(p, &p->plan->bufs.at[i]), typical, p->plan, &sample[i])) sample[i] = INT64_MAX;
-  }
-  for (;;) {
-    int most = -1;
-    for (uint32_t i = 0; i < n; i++)
-      if (!placed[i] && (most < 0 || sample[i] > sample[most])) most = (int)i;
-    if (most < 0) break;
-    placed[most] = true;
-    take_slot(p, most, sample[most]);
-  }
-  Sym at = sym_int(p->syms, 0);
-  Sym *offset = ARENA_ARRAY(p->arena, Sym, p->slots.n + 1);
-  for (uint32_t i = 0; i < p->slots.n; i++) {
-    offset[i] = at;
-    at = sym_add(p->syms, at, sym_round_up(p->syms, p->slots.at[i].bytes, sym_int(p->syms, 64)));
-  }
-  for (uint32_t i = 0; i < n; i++)
-    if (p->life.at[i].slot >= 0) p->plan->bufs.at[i].at = sym_add(p->syms, offset[p->life.at[i].slot], p->life.at[i].at);
-  p->out->arena = at;
-}
-
-/* The most bytes alive at one launch, scratch too: no plan with these kernels in this order can use less. */
-static Sym lower_bound(const Planner *p) {
-  Vec(Sym) most = {0}; /* none known to be at most another */
-  for (int k = 0; k <= (int)p->out->groups->at.n; k++) {
-    Sym sum = sym_int(p->syms, 0);
-    for (uint32_t i = 0; i < p->life.n; i++)
-      if (p->life.at[i].slot >= 0 && p->life.at[i].from <= k && k <= p->life.at[i].to) sum = sym_add(p->syms, sum, buffer_bytes(p, &p->plan->bufs.at[i]));
-    bool less = false;
-    for (uint32_t i = 0; i < most.n && !less; i++) less = at_most(p, sum, most.at[i]);
-    if (less) continue;
-    uint32_t kept = 0;
-    for (uint32_t i = 0; i < most.n; i++)
-      if (!at_most(p, most.at[i], sum)) most.at[kept++] = most.at[i];
-    most.n = kept;
-    vec_push(p->arena, &most, sum);
-  }
-  Sym bound = most.at[0];
-  for (uint32_t i = 1; i < most.n; i++) bound = sym_op(p->syms, SYM_MAX, bound, most.at[i]);
-  return bound;
-}
-
-/* ---- what steps use ------------------------------------------------------------------------------------------------------- */
-
-/* Which views of a launch or copy are read and written. */
-static void step_uses(const Planner *p, const Step *s, bool **read, bool **write) {
-  const Kernel *k = s->kind == STEP_LAUNCH ? p->level->module->kernels.at[s->kernel] : NULL;
-  uint32_t n = k ? k->bufs.n : 2;
-  *read = ARENA_ARRAY(p->arena, bool, n);
-  *write = ARENA_ARRAY(p->arena, bool, n);
-  if (k) loop_uses(k, k->stages.at[s->stage], *read, *write);
-  else if (s->kind == STEP_COPY) (*write)[0] = (*read)[1] = true;
-}
-
-/* ---- barriers ------------------------------------------------------------------------------------------------------------- */
-
-typedef struct Touch { /* of a buffer of the plan by a step */
-  int buf;
-  bool stored;
-  const Step *step;
-  int view;
-} Touch;
-
-/* Whether two buffers may share memory: places of one slot that are not known to be apart, or one binding. */
-static bool same_memory(const Planner *p, int a, int b) {
-  PlanBind x = p->out->binds.at[a], y = p->out->binds.at[b];
-  if (x.kind != y.kind || x.kind != BIND_ARENA) return x.kind == y.kind && x.index == y.index;
-  const Life *s = &p->life.at[a], *t = &p->life.at[b];
-  return s->slot == t->slot && !at_most(p, s->end, t->at) && !at_most(p, t->end, s->at);
-}
-
-typedef struct Own { /* whether all accesses to buffer `buf` are at the task's own leading index */
-  const Kernel *k;
-  const Stage *st;
-  SymTab *syms;
-  uint32_t buf;
-  bool own;
-} Own;
-
-static bool is_one(SymTab *t, Sym s) {
-  int64_t k;
-  return sym_is_int(t, s, &k) && k == 1;
-}
-
-/* The axes of the stage (but those of size 1) are the first indices of the place, in order. */
-static void own_place(Own *o, const Ex *index, int n) {
-  const LoopBuf *b = &o->k->bufs.at[o->buf];
-  int d = 0;
-  for (int a = 0; a < o->st->naxes; a++) {
-    if (is_one(o->syms, o->st->extent[a])) continue;
-    while (d < n && is_one(o->syms, b->dim[d])) d++;
-    const Expr *x = d < n ? ex_at(o->k, index[d]) : NULL;
-    o->own &= x && x->op == OP_VAR && x->ref == o->st->axis[a];
-    d++;
-  }
-}
-
-static void own_ex(Own *o, Ex e) {
-  if (!e) return;
-  const Expr *x = ex_at(o->k, e);
-  if (x->op == OP_LOAD && x->ref == o->buf) own_place(o, &o->k->arg.at[x->in], x->nin);
-  for (int i = 0; i < x->nin; i++) own_ex(o, o->k->arg.at[x->in + (uint32_t)i]);
-  own_ex(o, x->mask);
-  own_ex(o, x->other);
-}
-
-static void own_block(Own *o, const Stmt *s) {
-  for (; s && o->own; s = s->next) {
-    own_ex(o, s->value);
-    own_ex(o, s->mask);
-    own_ex(o, s->lo);
-    own_ex(o, s->hi);
-    for (int i = 0; i < s->nindex; i++) own_ex(o, s->index[i]);
-    if (s->kind == STMT_STORE && s->ref == o->buf) own_place(o, s->index, s->nindex);
-    own_block(o, s->body);
-    own_block(o, s->other);
-  }
-}
-
-/* Whether task number i of both steps touches part i of this buffer and no other. A thread takes the same numbers of both
- * (design: equal numbers of tasks are one partition), so that no barrier is needed between them. */
-static bool same_tasks(const Planner *p, const Touch *x, const Touch *y) {
-  const Touch *both[2] = {x, y};
-  const Stage *st[2];
-  const LoopBuf *b[2];
-  if (x->buf != y->buf) return false;
-  for (int i = 0; i < 2; i++) {
-    const Step *s = both[i]->step;
-    if (s->kind != STEP_LAUNCH || s->serial) return false;
-    const Kernel *k = p->level->module->kernels.at[s->kernel];
-    st[i] = k->stages.at[s->stage];
-    b[i] = &k->bufs.at[both[i]->view];
-    Own o = {k, st[i], p->syms, (uint32_t)both[i]->view, b[i]->layout == LAYOUT_ROWS};
-    own_block(&o, st[i]->body);
-    if (!o.own) return false;
-  }
-  if (b[0]->rank != b[1]->rank || memcmp(b[0]->dim, b[1]->dim, (size_t)b[0]->rank * sizeof(Sym))) return false;
-  int i = 0, j = 0;
-  for (;; i++, j++) { /* the same axes, but for those of size 1 */
-    while (i < st[0]->naxes && is_one(p->syms, st[0]->extent[i])) i++;
-    while (j < st[1]->naxes && is_one(p->syms, st[1]->extent[j])) j++;
-    if (i == st[0]->naxes || j == st[1]->naxes) return i == st[0]->naxes && j == st[1]->naxes;
-    if (st[0]->extent[i] != st[1]->extent[j]) return false;
-  }
-}
-
-/* A launch that reads what only a commit has stored is skipped with it: after a failure nothing would be there. */
-static void spread_commits(Planner *p) {
-  bool *skipped = ARENA_ARRAY(p->arena, bool, p->plan->bufs.n + 1);
-  for (Step *s = p->plan->steps; s; s = s->next) {
-    bool *read, *write;
-    step_uses(p, s, &read, &write);
-    for (int i = 0; i < s->nviews; i++) s->commit |= s->views[i].buf >= 0 && read[i] && skipped[s->views[i].buf];
-    for (int i = 0; i < s->nviews; i++) {
-      int b = s->views[i].buf;
-      if (b < 0 || !write[i]) continue;
-      BindKind kind = p->out->binds.at[b].kind;
-      skipped[b] = s->commit && (kind == BIND_ARENA || kind == BIND_OUTPUT);
-    }
-  }
-}
-
-/* A barrier before each step that meets an earlier one in memory, one of them storing, in another task. */
-static void put_barriers(Planner *p) {
-  Vec(Touch) since = {0}; /* the last barrier */
-  for (Step **at = &p->plan->steps; *at; at = &(*at)->next) {
-    Step *s = *at;
-    bool clash = false;
-    uint32_t before = since.n;
-    bool *read, *write;
-    step_uses(p, s, &read, &write);
-    for (int i = 0; i < s->nviews; i++)
-      if (s->views[i].buf >= 0) vec_push(p->arena, &since, (Touch){s->views[i].buf, write[i], s, i});
-    for (uint32_t i = before; i < since.n; i++)
-      for (uint32_t j = 0; j < before; j++) {
-        const Touch *x = &since.at[i], *y = &since.at[j];
-        clash |= (x->stored || y->stored) && same_memory(p, x->buf, y->buf) && !same_tasks(p, x, y);
-      }
-    if (!clash) continue;
-    Step *b = ARENA_NEW(p->arena, Step);
-    b->kind = STEP_BARRIER;
-    b->next = s;
-    *at = b;
-    at = &b->next;
-    memmove(since.at, since.at + before, (since.n - before) * sizeof *since.at);
-    since.n -= before;
-  }
-}
-
-/* ---- the entry ------------------------------------------------------------------------------------------------------------ */
+/* ---- the entry
+ * ------------------------------------------------------------------------------------------------------------ */
 
 static int64_t buffer_order(PlanBind b) { return ((int64_t)(b.kind == BIND_ARENA ? 1000 : b.kind) << 32) + b.index; }
 
@@ -534,7 +287,8 @@ static void sort_buffers(Planner *p) {
   PlanBind *binds = ARENA_ARRAY(p->arena, PlanBind, n + 1);
   for (uint32_t i = 0; i < n; i++) {
     uint32_t k = i;
-    for (; k && buffer_order(p->out->binds.at[order[k - 1]]) > buffer_order(p->out->binds.at[i]); k--) order[k] = order[k - 1];
+    for (; k && buffer_order(p->out->binds.at[order[k - 1]]) > buffer_order(p->out->binds.at[i]); k--)
+      order[k] = order[k - 1];
     order[k] = (int)i;
   }
   for (uint32_t k = 0; k < n; k++) {
@@ -558,9 +312,12 @@ typedef Vec(Store) Stores;
 static Stores entry_stores(const Planner *p) {
   Stores out = {0};
   for (uint32_t i = 0; i < p->e->updates.n; i++)
-    vec_push(p->arena, &out, (Store){cell_node(p->g, p->e->updates.at[i].cell), p->e->updates.at[i].value, p->e->updates.at[i].cell, -1});
+    vec_push(
+        p->arena, &out,
+        (Store){cell_node(p->g, p->e->updates.at[i].cell), p->e->updates.at[i].value, p->e->updates.at[i].cell, -1});
   for (uint32_t i = 0; i < p->e->inputs.n; i++)
-    if (p->e->inputs.at[i].inout && p->e->inputs.at[i].update) vec_push(p->arena, &out, (Store){p->e->inputs.at[i].node, p->e->inputs.at[i].update, -1, (int)i});
+    if (p->e->inputs.at[i].inout && p->e->inputs.at[i].update)
+      vec_push(p->arena, &out, (Store){p->e->inputs.at[i].node, p->e->inputs.at[i].update, -1, (int)i});
   return out;
 }
 
@@ -569,7 +326,8 @@ static int choose_home(Planner *p, int k, Id v, const Stores *stores, bool *comm
   const Graph *g = p->g;
   for (uint32_t i = 0; i < p->e->outputs.n; i++)
     if (p->e->outputs.at[i].node == v)
-      return add_buffer(p, arena_printf(p->arena, "o%u", i), BUF_INOUT, graph_dtype(g, v), graph_shape(g, v), graph_rank(g, v), BIND_OUTPUT, (int)i);
+      return add_buffer(p, arena_printf(p->arena, "o%u", i), BUF_INOUT, graph_dtype(g, v), graph_shape(g, v),
+                        graph_rank(g, v), BIND_OUTPUT, (int)i);
   for (uint32_t i = 0; i < stores->n; i++) {
     const Store *s = &stores->at[i];
     if (s->value != v) continue;
@@ -580,7 +338,8 @@ static int choose_home(Planner *p, int k, Id v, const Stores *stores, bool *comm
     *commit = true;
     return store_buffer(p, s);
   }
-  return arena_buffer(p, arena_printf(p->arena, "t%u", v), graph_dtype(g, v), graph_shape(g, v), graph_rank(g, v), k, p->last_use[v]);
+  return arena_buffer(p, arena_printf(p->arena, "t%u", v), graph_dtype(g, v), graph_shape(g, v), graph_rank(g, v), k,
+                      p->last_use[v]);
 }
 
 static int random_buffer(Planner *p) {
@@ -590,7 +349,8 @@ static int random_buffer(Planner *p) {
   return b >= 0 ? b : add_buffer(p, "rng", BUF_IN, DT_U32, &four, 1, BIND_RANDOM, 0);
 }
 
-/* Memory that only kernels know, laid out as parameter `arg` of the kernel says: scratch, or panels made by `prepare`. */
+/* Memory that only kernels know, laid out as parameter `arg` of the kernel says: scratch, or panels made by `prepare`.
+ */
 static int private_buffer(Planner *p, int k, const Lowered *low, uint32_t arg) {
   const LoopBuf *b = &p->level->module->kernels.at[low->kernel]->bufs.at[arg];
   int to;
@@ -599,7 +359,8 @@ static int private_buffer(Planner *p, int k, const Lowered *low, uint32_t arg) {
   else {
     int index = derived(p, low, arg);
     to = bound_buffer(p, BIND_DERIVED, index);
-    if (to < 0) to = add_buffer(p, arena_printf(p->arena, "d%d", index), BUF_IN, b->dtype, b->dim, b->rank, BIND_DERIVED, index);
+    if (to < 0)
+      to = add_buffer(p, arena_printf(p->arena, "d%d", index), BUF_IN, b->dtype, b->dim, b->rank, BIND_DERIVED, index);
   }
   copy_layout(&p->plan->bufs.at[to], b);
   return to;
@@ -628,10 +389,12 @@ static void plan_group(Planner *p, int k, const Stores *stores) {
   uint32_t n = low->args.n;
   int *bufs = ARENA_ARRAY(p->arena, int, n);
   bool *read = ARENA_ARRAY(p->arena, bool, kernel->bufs.n), *write = ARENA_ARRAY(p->arena, bool, kernel->bufs.n);
-  bool *used = ARENA_ARRAY(p->arena, bool, n + 1), *skipped = ARENA_ARRAY(p->arena, bool, low->stages.n + 1), commit = false;
+  bool *used = ARENA_ARRAY(p->arena, bool, n + 1), *skipped = ARENA_ARRAY(p->arena, bool, low->stages.n + 1),
+       commit = false;
   for (uint32_t i = 0; i < n; i++) {
     const LowArg *a = &low->args.at[i];
-    if (a->kind == ARG_NODE && a->out && p->home[a->node] < 0) p->home[a->node] = choose_home(p, k, a->node, stores, &commit);
+    if (a->kind == ARG_NODE && a->out && p->home[a->node] < 0)
+      p->home[a->node] = choose_home(p, k, a->node, stores, &commit);
   }
   for (uint32_t i = 0; i < low->stages.n; i++) {
     const LowStage *s = &low->stages.at[i];
@@ -640,11 +403,13 @@ static void plan_group(Planner *p, int k, const Stores *stores) {
     loop_uses(kernel, kernel->stages.at[s->stage], read, write);
     for (uint32_t j = 0; j < n; j++) used[j] |= read[j] || write[j];
   }
-  for (uint32_t i = 0; i < n; i++) bufs[i] = used[i] || low->args.at[i].kind == ARG_PACKED ? arg_buffer(p, k, low, i) : -1;
+  for (uint32_t i = 0; i < n; i++)
+    bufs[i] = used[i] || low->args.at[i].kind == ARG_PACKED ? arg_buffer(p, k, low, i) : -1;
   for (uint32_t i = 0; i < n; i++) /* one memory under two names: said in the kernel */
     for (uint32_t j = 0; j < n; j++) {
       const LowArg *a = &low->args.at[i];
-      if (a->kind == ARG_NODE && a->out && !low->args.at[j].out && bufs[i] >= 0 && bufs[i] == bufs[j]) kernel->bufs.at[i].inplace = (int)j;
+      if (a->kind == ARG_NODE && a->out && !low->args.at[j].out && bufs[i] >= 0 && bufs[i] == bufs[j])
+        kernel->bufs.at[i].inplace = (int)j;
     }
   for (uint32_t i = 0; i < low->stages.n; i++)
     if (!skipped[i]) add_launch(p, low, &low->stages.at[i], bufs, commit);
@@ -659,7 +424,10 @@ static void plan_copies(Planner *p, const Stores *stores) {
     int from = group_leaf(g, v) ? leaf_buffer(p, v) : p->home[v];
     PlanBind b = p->out->binds.at[from];
     if (b.kind == BIND_OUTPUT && b.index == (int)i) continue;
-    add_copy(p, add_buffer(p, arena_printf(p->arena, "o%u", i), BUF_OUT, graph_dtype(g, v), graph_shape(g, v), graph_rank(g, v), BIND_OUTPUT, (int)i), from, false);
+    add_copy(p,
+             add_buffer(p, arena_printf(p->arena, "o%u", i), BUF_OUT, graph_dtype(g, v), graph_shape(g, v),
+                        graph_rank(g, v), BIND_OUTPUT, (int)i),
+             from, false);
   }
   int end = (int)p->out->groups->at.n;
   int *from = ARENA_ARRAY(p->arena, int, stores->n + 1);
@@ -667,7 +435,8 @@ static void plan_copies(Planner *p, const Stores *stores) {
     Id v = stores->at[i].value;
     from[i] = group_leaf(g, v) ? leaf_buffer(p, v) : p->home[v];
     if (v == stores->at[i].old || !p->updated[v]) continue;
-    int wait = arena_buffer(p, arena_printf(p->arena, "w%u", v), graph_dtype(g, v), graph_shape(g, v), graph_rank(g, v), end, end);
+    int wait = arena_buffer(p, arena_printf(p->arena, "w%u", v), graph_dtype(g, v), graph_shape(g, v), graph_rank(g, v),
+                            end, end);
     add_copy(p, wait, from[i], false);
     from[i] = wait;
   }
@@ -682,7 +451,8 @@ static bool output_read(const Planner *p, int buf) {
   for (const Step *s = p->plan->steps; s; s = s->next)
     for (int i = 0; i < s->nviews; i++) {
       if (s->views[i].buf != buf) continue;
-      if (s->kind == STEP_COPY ? i == 1 : p->level->module->kernels.at[s->kernel]->bufs.at[i].kind != BUF_OUT) return true;
+      if (s->kind == STEP_COPY ? i == 1 : p->level->module->kernels.at[s->kernel]->bufs.at[i].kind != BUF_OUT)
+        return true;
     }
   return false;
 }
@@ -690,7 +460,8 @@ static bool output_read(const Planner *p, int buf) {
 static bool plan_entry(Unit *unit, LevelUnit *lv, const Entry *e, EntryPlan *out) {
   const Graph *g = e->graph;
   Ctx *ctx = g->ctx;
-  Planner p = {.unit = unit, .level = lv, .out = out, .arena = ctx->arena, .syms = ctx->syms, .g = g, .e = e, .facts = e->facts};
+  Planner p = {
+      .unit = unit, .level = lv, .out = out, .arena = ctx->arena, .syms = ctx->syms, .g = g, .e = e, .facts = e->facts};
   Vec(Id) roots = {0};
   for (uint32_t i = 0; i < e->outputs.n; i++) vec_push(p.arena, &roots, e->outputs.at[i].node);
   Stores stores = entry_stores(&p);
@@ -699,11 +470,20 @@ static bool plan_entry(Unit *unit, LevelUnit *lv, const Entry *e, EntryPlan *out
   p.updated = ARENA_ARRAY(p.arena, uint8_t, g->node.n);
   for (uint32_t i = 0; i < stores.n; i++) p.updated[stores.at[i].old] = stores.at[i].old != 0;
 
-  Lowering all = {.ctx = ctx, .module = lv->module, .target = lv->target, .groups = out->groups, .facts = e->facts, .updated = p.updated,
-                  .places = &unit->places, .dims = e->dims.at, .ndims = e->dims.n};
+  Lowering all = {.ctx = ctx,
+                  .module = lv->module,
+                  .target = lv->target,
+                  .groups = out->groups,
+                  .facts = e->facts,
+                  .updated = p.updated,
+                  .places = &unit->places,
+                  .dims = e->dims.at,
+                  .ndims = e->dims.n};
   for (uint32_t k = 0; k < out->groups->at.n; k++) {
     Lowered low;
-    if (!lower_group(&all, (int)k, arena_printf(p.arena, "%s_%u_%s", e->name, k, group_kind_name(out->groups->at.at[k].kind)), &low)) return false;
+    if (!lower_group(&all, (int)k,
+                     arena_printf(p.arena, "%s_%u_%s", e->name, k, group_kind_name(out->groups->at.at[k].kind)), &low))
+      return false;
     vec_push(p.arena, &out->kernels, low);
   }
   p.last_use = ARENA_ARRAY(p.arena, int, g->node.n);
@@ -722,17 +502,15 @@ static bool plan_entry(Unit *unit, LevelUnit *lv, const Entry *e, EntryPlan *out
   plan_copies(&p, &stores);
   for (uint32_t i = 0; i < p.plan->bufs.n; i++) /* an output that no later kernel reads is only stored to */
     if (out->binds.at[i].kind == BIND_OUTPUT && !output_read(&p, (int)i)) p.plan->bufs.at[i].kind = BUF_OUT;
-  plan_offsets(&p);
-  out->lower_bound = lower_bound(&p);
-  spread_commits(&p);
-  put_barriers(&p);
+  plan_memory(&p);
+  plan_barriers(&p);
   sort_buffers(&p);
   vec_push(p.arena, &lv->module->plans, p.plan);
   PlanEntry *pe = ARENA_NEW(p.arena, PlanEntry);
   pe->name = e->name;
   vec_push(p.arena, &pe->variants, (PlanVariant){.plan = e->name});
   vec_push(p.arena, &lv->module->entries, pe);
-  return true;
+  return !p.failed;
 }
 
 Graph *plan_init_graph(const Program *program, int *cells, int *n) {
@@ -742,7 +520,8 @@ Graph *plan_init_graph(const Program *program, int *cells, int *n) {
     Id out;
     if (!program->cells.at[i].init) continue;
     if (!g) g = graph_new(program->ctx, NULL);
-    if (!graph_inline(g, program->cells.at[i].init, NULL, &out)) BUG("the start value of %s", program->cells.at[i].name);
+    if (!graph_inline(g, program->cells.at[i].init, NULL, &out))
+      BUG("the start value of %s", program->cells.at[i].name);
     vec_push(program->ctx->arena, &g->output, out);
     cells[(*n)++] = (int)i;
   }
@@ -752,7 +531,9 @@ Graph *plan_init_graph(const Program *program, int *cells, int *n) {
 bool plan_level(Unit *unit, const Target *target, LevelUnit *out) {
   const Program *program = unit->program;
   Ctx *ctx = program->ctx;
-  *out = (LevelUnit){.target = target, .module = loop_module_new(ctx), .entries = ARENA_ARRAY(ctx->arena, EntryPlan, program->entries.n)};
+  *out = (LevelUnit){.target = target,
+                     .module = loop_module_new(ctx),
+                     .entries = ARENA_ARRAY(ctx->arena, EntryPlan, program->entries.n)};
   for (uint32_t i = 0; i < program->entries.n; i++)
     if (!plan_entry(unit, out, &program->entries.at[i], &out->entries[i])) return false;
   return !unit->init || plan_entry(unit, out, unit->init, &out->init);

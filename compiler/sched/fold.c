@@ -10,8 +10,12 @@ Ex fold_start(Lower *l, Op o, DType d) {
   return ex_int(l->k, d, low ? -most - 1 : most);
 }
 
-Op fold_step(Op o) { return o == OP_REDUCE_SUM ? OP_ADD : o == OP_REDUCE_MAX || o == OP_REDUCE_ANY ? OP_MAXIMUM : OP_MINIMUM; }
-Op fold_lanes(Op o) { return o == OP_REDUCE_SUM ? OP_HADD : o == OP_REDUCE_MAX || o == OP_REDUCE_ANY ? OP_HMAX : OP_HMIN; }
+Op fold_step(Op o) {
+  return o == OP_REDUCE_SUM ? OP_ADD : o == OP_REDUCE_MAX || o == OP_REDUCE_ANY ? OP_MAXIMUM : OP_MINIMUM;
+}
+Op fold_lanes(Op o) {
+  return o == OP_REDUCE_SUM ? OP_HADD : o == OP_REDUCE_MAX || o == OP_REDUCE_ANY ? OP_HMAX : OP_HMIN;
+}
 DType fold_dtype(DType d) { return d == DT_BOOL ? DT_I32 : d; }
 
 Ex fold_arg(Lower *l, Id v, const Ex *where, int axis) {
@@ -29,7 +33,8 @@ Ex fold_arg(Lower *l, Id v, const Ex *where, int axis) {
   index[axis] = j;
   Ex e = lower_pull(l, x, index, rank), b = ex_reg(k, best, NULL, 0);
   Ex win = ex_op2(k, most ? OP_GREATER : OP_LESS, e, b);
-  if (dtype_is_float(d)) win = ex_op2(k, OP_OR, win, ex_op2(k, OP_AND, ex_op1(k, OP_IS_NAN, e), ex_op1(k, OP_NOT, ex_op1(k, OP_IS_NAN, b))));
+  if (dtype_is_float(d))
+    win = ex_op2(k, OP_OR, win, ex_op2(k, OP_AND, ex_op1(k, OP_IS_NAN, e), ex_op1(k, OP_NOT, ex_op1(k, OP_IS_NAN, b))));
   win = loop_let(k, "win", win);
   loop_assign(k, at, NULL, 0, ex_op3(k, OP_SELECT, win, ex_convert(k, DT_I64, j), ex_reg(k, at, NULL, 0)), 0);
   loop_assign(k, best, NULL, 0, ex_op3(k, OP_SELECT, win, e, b), 0);

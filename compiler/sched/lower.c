@@ -3,11 +3,14 @@
 #include <string.h>
 
 Ex lower_dim(Lower *l, Sym s) { return loop_sym(l->k, s); }
-Ex lower_number(Lower *l, DType d, double x) { return dtype_is_float(d) ? ex_float(l->k, d, x) : ex_int(l->k, d, (int64_t)x); }
+Ex lower_number(Lower *l, DType d, double x) {
+  return dtype_is_float(d) ? ex_float(l->k, d, x) : ex_int(l->k, d, (int64_t)x);
+}
 Ex lower_zero(Lower *l, DType d) { return lower_number(l, d, 0); }
 Sym lower_total(const Lower *l, const Sym *shape, int n) { return sym_product(l->all->ctx->syms, shape, n); }
 
-/* ---- parameters ------------------------------------------------------------------------------------------------------ */
+/* ---- parameters
+ * ------------------------------------------------------------------------------------------------------ */
 
 static const char *node_name(const Lower *l, Id v, bool out) {
   Op o = graph_op(l->g, v);
@@ -18,7 +21,9 @@ uint32_t lower_param(Lower *l, Id v, const Sym *shape, int rank, bool out) {
   for (uint32_t i = 0; i < l->out->args.n; i++) {
     const LowArg *a = &l->out->args.at[i];
     const LoopBuf *b = loop_buf(l->k, i);
-    if (a->kind == ARG_NODE && a->node == v && a->out == out && b->rank == rank && !memcmp(b->dim, shape, (size_t)rank * sizeof *shape)) return i;
+    if (a->kind == ARG_NODE && a->node == v && a->out == out && b->rank == rank &&
+        !memcmp(b->dim, shape, (size_t)rank * sizeof *shape))
+      return i;
   }
   uint32_t b = loop_param(l->k, node_name(l, v, out), out ? BUF_OUT : BUF_IN, graph_dtype(l->g, v), shape, rank);
   vec_push(l->all->ctx->arena, &l->out->args, (LowArg){.kind = ARG_NODE, .node = v, .out = out});
@@ -61,6 +66,21 @@ void lower_store(Lower *l, Id v, const Ex *index, int n, Ex value, Ex mask) {
   loop_store(l->k, lower_param(l, v, shape, n, true), index, n, value, mask);
 }
 
+void lower_store_outputs(Lower *l, const Ex *at) {
+  uint32_t n = l->grp->outputs.n;
+  Ex index[MAX_RANK], *value = ARENA_ARRAY(l->all->ctx->arena, Ex, n + 1);
+  for (int store = 0; store < 2; store++)
+    for (uint32_t i = 0; i < n; i++) {
+      Id v = l->grp->outputs.at[i];
+      int rank = graph_rank(l->g, v);
+      if (!at) lower_member_index(l, v, index);
+      if (store)
+        lower_store(l, v, at ? at : index, rank, value[i], 0);
+      else
+        value[i] = lower_pull(l, v, at ? at : index, rank);
+    }
+}
+
 void lower_fail(Lower *l, Id v, Ex cond) {
   FailPlace p = {graph_at(l->g, v)->loc, graph_op(l->g, v)};
   uint32_t i = 0;
@@ -70,12 +90,14 @@ void lower_fail(Lower *l, Id v, Ex cond) {
   l->out->fails = true;
 }
 
-/* ---- pull ------------------------------------------------------------------------------------------------------------ */
+/* ---- pull
+ * ------------------------------------------------------------------------------------------------------------ */
 
 /* The only index of an axis of size 1 is 0, so that equal reads look equal. */
 static void plain_index(const Lower *l, Id v, const Ex *given, int n, Ex *index) {
   int64_t one;
-  for (int i = 0; i < n; i++) index[i] = sym_is_int(l->all->ctx->syms, graph_shape(l->g, v)[i], &one) && one == 1 ? ex_idx(l->k, 0) : given[i];
+  for (int i = 0; i < n; i++)
+    index[i] = sym_is_int(l->all->ctx->syms, graph_shape(l->g, v)[i], &one) && one == 1 ? ex_idx(l->k, 0) : given[i];
 }
 
 void lower_remember(Lower *l, Id v, const Ex *index, int n, Ex value) {
@@ -97,7 +119,8 @@ static Ex in_range(Lower *l, Ex i, Ex lo, Ex hi) { /* lo <= i < hi */
 }
 
 static Ex clamp(Lower *l, Ex i, Ex hi) { /* into 0 .. hi - 1 */
-  return ex_op2(l->k, OP_MAXIMUM, ex_op2(l->k, OP_MINIMUM, i, ex_op2(l->k, OP_SUB, hi, ex_idx(l->k, 1))), ex_idx(l->k, 0));
+  return ex_op2(l->k, OP_MAXIMUM, ex_op2(l->k, OP_MINIMUM, i, ex_op2(l->k, OP_SUB, hi, ex_idx(l->k, 1))),
+                ex_idx(l->k, 0));
 }
 
 static Ex both(Lower *l, Ex a, Ex b) { return !a ? b : !b ? a : ex_op2(l->k, OP_AND, a, b); }
@@ -106,8 +129,10 @@ static Ex both(Lower *l, Ex a, Ex b) { return !a ? b : !b ? a : ex_op2(l->k, OP_
 static void philox_round(Lower *l, Ex c[4], const Ex key[2]) {
   Kernel *k = l->k;
   Ex m0 = ex_int(k, DT_U32, 0xD2511F53), m1 = ex_int(k, DT_U32, 0xCD9E8D57);
-  Ex hi0 = ex_op2(k, OP_MULHI, c[0], m0), lo0 = ex_mul(k, c[0], m0), hi1 = ex_op2(k, OP_MULHI, c[2], m1), lo1 = ex_mul(k, c[2], m1);
-  Ex n0 = ex_op2(k, OP_XOR, ex_op2(k, OP_XOR, hi1, c[1]), key[0]), n2 = ex_op2(k, OP_XOR, ex_op2(k, OP_XOR, hi0, c[3]), key[1]);
+  Ex hi0 = ex_op2(k, OP_MULHI, c[0], m0), lo0 = ex_mul(k, c[0], m0), hi1 = ex_op2(k, OP_MULHI, c[2], m1),
+     lo1 = ex_mul(k, c[2], m1);
+  Ex n0 = ex_op2(k, OP_XOR, ex_op2(k, OP_XOR, hi1, c[1]), key[0]),
+     n2 = ex_op2(k, OP_XOR, ex_op2(k, OP_XOR, hi0, c[3]), key[1]);
   c[0] = n0, c[1] = lo1, c[2] = n2, c[3] = lo0;
 }
 
@@ -123,7 +148,8 @@ static Ex random_value(Lower *l, Id v, Ex linear) {
     word[i] = ex_load(k, rng, &at, 1, 0, 0);
   }
   Ex block = ex_op2(k, OP_FLOOR_DIV, linear, ex_idx(k, per)), lane = ex_op2(k, OP_FLOOR_MOD, linear, ex_idx(k, per));
-  Ex c[4] = {ex_convert(k, DT_U32, block), ex_int(k, DT_U32, hash_fnv32(graph_attr_str(l->g, v, "key"))), ex_int(k, DT_U32, 0), word[2]};
+  Ex c[4] = {ex_convert(k, DT_U32, block), ex_int(k, DT_U32, hash_fnv32(graph_attr_str(l->g, v, "key"))),
+             ex_int(k, DT_U32, 0), word[2]};
   Ex key[2] = {word[0], word[1]};
   for (int r = 0; r < 10; r++) {
     if (r) {
@@ -135,12 +161,14 @@ static Ex random_value(Lower *l, Id v, Ex linear) {
   Ex is1 = ex_op2(k, OP_EQUAL, lane, ex_idx(k, 1));
   if (wide) { /* 53 bits of two words */
     Ex hi = ex_op3(k, OP_SELECT, is1, c[2], c[0]), lo = ex_op3(k, OP_SELECT, is1, c[3], c[1]);
-    Ex top = ex_convert(k, DT_F64, ex_op2(k, OP_SHR, hi, ex_int(k, DT_U32, 5))), low = ex_convert(k, DT_F64, ex_op2(k, OP_SHR, lo, ex_int(k, DT_U32, 6)));
+    Ex top = ex_convert(k, DT_F64, ex_op2(k, OP_SHR, hi, ex_int(k, DT_U32, 5))),
+       low = ex_convert(k, DT_F64, ex_op2(k, OP_SHR, lo, ex_int(k, DT_U32, 6)));
     return ex_mul(k, ex_add(k, ex_mul(k, top, ex_float(k, DT_F64, 67108864.0)), low), ex_float(k, DT_F64, 0x1p-53));
   }
   Ex x = ex_op3(k, OP_SELECT, is1, c[1], c[0]);
   for (int i = 2; i < 4; i++) x = ex_op3(k, OP_SELECT, ex_op2(k, OP_EQUAL, lane, ex_idx(k, i)), c[i], x);
-  if (d == DT_F32) return ex_mul(k, ex_convert(k, DT_F32, ex_op2(k, OP_SHR, x, ex_int(k, DT_U32, 8))), ex_float(k, DT_F32, 0x1p-24));
+  if (d == DT_F32)
+    return ex_mul(k, ex_convert(k, DT_F32, ex_op2(k, OP_SHR, x, ex_int(k, DT_U32, 8))), ex_float(k, DT_F32, 0x1p-24));
   return ex_convert(k, d, ex_op2(k, OP_SHR, x, ex_int(k, DT_U32, 1)));
 }
 
@@ -152,7 +180,8 @@ static Ex linear_index(Lower *l, const Sym *shape, int rank, const Ex *index) {
 }
 
 bool lower_in_memory(const Lower *l, Id v) { /* a free node that is an output is stored, but nothing waits for it */
-  return group_leaf(l->g, v) || (!group_free(l->g, v) && l->all->groups->stored[v] && l->all->groups->of[v] != l->number);
+  return group_leaf(l->g, v) ||
+         (!group_free(l->g, v) && l->all->groups->stored[v] && l->all->groups->of[v] != l->number);
 }
 
 static Ex pull_reshape(Lower *l, Id v, const Ex *index, int n) {
@@ -164,10 +193,14 @@ static Ex pull_reshape(Lower *l, Id v, const Ex *index, int n) {
   Ex at[MAX_RANK];
   bool simple = true;
   while (simple && (i < rank || j < n)) { /* axes of size 1 come and go */
-    if (i < rank && j < n && from[i] == to[j]) at[i++] = index[j++];
-    else if (i < rank && sym_is_int(g->ctx->syms, from[i], &k) && k == 1) at[i++] = ex_idx(l->k, 0);
-    else if (j < n && sym_is_int(g->ctx->syms, to[j], &k) && k == 1) j++;
-    else simple = false;
+    if (i < rank && j < n && from[i] == to[j])
+      at[i++] = index[j++];
+    else if (i < rank && sym_is_int(g->ctx->syms, from[i], &k) && k == 1)
+      at[i++] = ex_idx(l->k, 0);
+    else if (j < n && sym_is_int(g->ctx->syms, to[j], &k) && k == 1)
+      j++;
+    else
+      simple = false;
   }
   if (simple) return lower_pull(l, x, at, rank);
   if (lower_in_memory(l, x)) return lower_load(l, x, to, n, index, 0); /* the same memory, seen with the other shape */
@@ -184,11 +217,13 @@ static Ex pull_pad(Lower *l, Id v, const Ex *index, int n) {
   Kernel *k = l->k;
   Id x = *graph_in(g, v);
   int m;
-  const int64_t *lo = graph_attr(g, v, "lo", &m), *hi = graph_attr(g, v, "hi", &m), *interior = graph_attr(g, v, "interior", &m);
+  const int64_t *lo = graph_attr(g, v, "lo", &m), *hi = graph_attr(g, v, "hi", &m),
+                *interior = graph_attr(g, v, "interior", &m);
   Ex at[MAX_RANK], inside = 0;
   int64_t zero;
   for (int i = 0; i < n; i++) {
-    bool still = sym_is_int(g->ctx->syms, (Sym)lo[i], &zero) && zero == 0 && sym_is_int(g->ctx->syms, (Sym)hi[i], &zero) && zero == 0 && interior[i] == 0;
+    bool still = sym_is_int(g->ctx->syms, (Sym)lo[i], &zero) && zero == 0 &&
+                 sym_is_int(g->ctx->syms, (Sym)hi[i], &zero) && zero == 0 && interior[i] == 0;
     at[i] = index[i];
     if (still) continue;
     Ex q = ex_op2(k, OP_SUB, index[i], lower_dim(l, (Sym)lo[i])), size = lower_dim(l, graph_shape(g, x)[i]);
@@ -207,7 +242,8 @@ static Ex pull_pad(Lower *l, Id v, const Ex *index, int n) {
 /* The start of a dynamic slice along one axis: checked and clamped into 0 .. size - length. */
 static Ex dynamic_start(Lower *l, Id v, Id start, Sym size, Sym length) {
   Kernel *k = l->k;
-  Ex s = ex_convert(k, DT_IDX, lower_pull(l, start, NULL, 0)), room = lower_dim(l, sym_sub(l->all->ctx->syms, size, length));
+  Ex s = ex_convert(k, DT_IDX, lower_pull(l, start, NULL, 0)),
+     room = lower_dim(l, sym_sub(l->all->ctx->syms, size, length));
   lower_fail(l, v, ex_op2(k, OP_OR, ex_op2(k, OP_LESS, s, ex_idx(k, 0)), ex_op2(k, OP_GREATER, s, room)));
   return ex_op2(k, OP_MAXIMUM, ex_op2(k, OP_MINIMUM, s, room), ex_idx(k, 0));
 }
@@ -241,7 +277,8 @@ static Ex pull_one_hot(Lower *l, Id v, const Ex *index, int n) {
   int axis = (int)graph_attr_int(g, v, "axis"), m = (int)graph_at(g, v)->nin - 2, ri = graph_rank(g, in[1]);
   Ex where[MAX_RANK], at[MAX_RANK], size = lower_dim(l, graph_shape(g, v)[axis + m - 1]);
   for (int i = 0; i < ri; i++) where[i] = i < m - 1 ? index[axis + i] : ex_idx(k, 0);
-  for (int i = 0; i < n - m + ri; i++) at[i] = i < axis ? index[i] : i < axis + ri ? where[i - axis] : index[i - ri + m];
+  for (int i = 0; i < n - m + ri; i++)
+    at[i] = i < axis ? index[i] : i < axis + ri ? where[i - axis] : index[i - ri + m];
   Ex place = loop_let(k, "i", ex_convert(k, DT_IDX, lower_pull(l, in[m], where, ri)));
   lower_fail(l, v, ex_op1(k, OP_NOT, in_range(l, place, ex_idx(k, 0), size)));
   Ex update = lower_pull(l, in[m + 1], at, n - m + ri), hit = ex_op2(k, OP_EQUAL, place, index[axis + m - 1]);
@@ -280,20 +317,27 @@ static Ex pull_fresh(Lower *l, Id v, const Ex *index, int n) {
   case OP_RESHAPE: return pull_reshape(l, v, index, n);
   case OP_SLICE: {
     const int64_t *starts = graph_attr(g, v, "starts", &m), *steps = graph_attr(g, v, "steps", &m);
-    for (int i = 0; i < n; i++) at[i] = ex_add(k, lower_dim(l, (Sym)starts[i]), ex_mul(k, index[i], ex_idx(k, steps[i])));
+    for (int i = 0; i < n; i++)
+      at[i] = ex_add(k, lower_dim(l, (Sym)starts[i]), ex_mul(k, index[i], ex_idx(k, steps[i])));
     return lower_pull(l, in[0], at, n);
   }
   case OP_PAD: return pull_pad(l, v, index, n);
   case OP_REVERSE: {
     const int64_t *axes = graph_attr(g, v, "axes", &m);
     memcpy(at, index, (size_t)n * sizeof *at);
-    for (int i = 0; i < m; i++) at[axes[i]] = ex_op2(k, OP_SUB, lower_dim(l, sym_sub(g->ctx->syms, graph_shape(g, v)[axes[i]], sym_int(g->ctx->syms, 1))), index[axes[i]]);
+    for (int i = 0; i < m; i++)
+      at[axes[i]] =
+          ex_op2(k, OP_SUB, lower_dim(l, sym_sub(g->ctx->syms, graph_shape(g, v)[axes[i]], sym_int(g->ctx->syms, 1))),
+                 index[axes[i]]);
     return lower_pull(l, in[0], at, n);
   }
   case OP_DYNAMIC_SLICE: {
     const int64_t *axes = graph_attr(g, v, "axes", &m);
     memcpy(at, index, (size_t)n * sizeof *at);
-    for (int i = 0; i < m; i++) at[axes[i]] = ex_add(k, dynamic_start(l, v, in[1 + i], graph_shape(g, in[0])[axes[i]], graph_shape(g, v)[axes[i]]), index[axes[i]]);
+    for (int i = 0; i < m; i++)
+      at[axes[i]] =
+          ex_add(k, dynamic_start(l, v, in[1 + i], graph_shape(g, in[0])[axes[i]], graph_shape(g, v)[axes[i]]),
+                 index[axes[i]]);
     return lower_pull(l, in[0], at, n);
   }
   case OP_GATHER: return pull_gather(l, v, index, n);
@@ -305,7 +349,9 @@ static Ex pull_fresh(Lower *l, Id v, const Ex *index, int n) {
   }
   if (!op_elementwise(o)) BUG("%s cannot be worked out inside a loop nest", OP_INFO[o].text);
   for (uint32_t i = 0; i < graph_at(g, v)->nin; i++) arg[i] = lower_pull(l, in[i], index, graph_rank(g, in[i]) ? n : 0);
-  return OP_INFO[o].arity == 1 ? ex_op1(k, o, arg[0]) : OP_INFO[o].arity == 2 ? ex_op2(k, o, arg[0], arg[1]) : ex_op3(k, o, arg[0], arg[1], arg[2]);
+  return OP_INFO[o].arity == 1   ? ex_op1(k, o, arg[0])
+         : OP_INFO[o].arity == 2 ? ex_op2(k, o, arg[0], arg[1])
+                                 : ex_op3(k, o, arg[0], arg[1], arg[2]);
 }
 
 Ex lower_pull(Lower *l, Id v, const Ex *given, int n) {
@@ -320,7 +366,8 @@ Ex lower_pull(Lower *l, Id v, const Ex *given, int n) {
   return x;
 }
 
-/* ---- one group ------------------------------------------------------------------------------------------------------- */
+/* ---- one group
+ * ------------------------------------------------------------------------------------------------------- */
 
 static int widest(const Lower *l) {
   size_t most = 1;
@@ -349,7 +396,8 @@ Tail lower_tail(const Lower *l) {
 
 void lower_member_index(const Lower *l, Id v, Ex *index) {
   const Map *pos = &l->all->groups->pos[v];
-  for (int i = 0; i < graph_rank(l->g, v); i++) index[i] = pos->axis[i] == AXIS_ZERO ? ex_idx(l->k, 0) : l->at[pos->axis[i]];
+  for (int i = 0; i < graph_rank(l->g, v); i++)
+    index[i] = pos->axis[i] == AXIS_ZERO ? ex_idx(l->k, 0) : l->at[pos->axis[i]];
 }
 
 void lower_stage(Lower *l, const char *name, Sym elements, double cost, bool serial) {
@@ -358,7 +406,8 @@ void lower_stage(Lower *l, const char *name, Sym elements, double cost, bool ser
   l->memo.n = 0;
   /* a vector operation of 8 elements is taken as about a third of a nanosecond */
   Sym work = sym_op(t, SYM_FLOORDIV, sym_mul(t, elements, sym_int(t, (int64_t)ceil(cost) + 1)), sym_int(t, 24));
-  vec_push(l->all->ctx->arena, &l->out->stages, (LowStage){.stage = (int)l->k->stages.n - 1, .work = work, .serial = serial});
+  vec_push(l->all->ctx->arena, &l->out->stages,
+           (LowStage){.stage = (int)l->k->stages.n - 1, .work = work, .serial = serial});
 }
 
 /* Operations by the formula: what padding, tails and later passes over a row add is not counted. */

@@ -16,22 +16,22 @@ typedef enum {
 
 typedef struct LowArg { /* what a parameter of the kernel stands for, in its order */
   ArgKind kind;
-  Id node;              /* NODE, PACKED */
+  Id node; /* NODE, PACKED */
   bool out;
-  const char *layout;   /* PACKED: how it is packed: equal layouts of one parameter are one derived buffer */
+  const char *layout; /* PACKED: how it is packed: equal layouts of one parameter are one derived buffer */
 } LowArg;
 
 typedef struct LowStage {
-  int stage;            /* in the kernel */
-  Sym work;             /* rough nanoseconds of all its tasks on one thread */
-  Sym flops;            /* operations of all its tasks, for reports; 0: it only moves data */
+  int stage; /* in the kernel */
+  Sym work;  /* rough nanoseconds of all its tasks on one thread */
+  Sym flops; /* operations of all its tasks, for reports; 0: it only moves data */
   bool serial;
-  bool prepares;        /* packs a parameter: belongs into `prepare` where the parameter is not updated */
-  bool copies;          /* copies the old value of a dynamic update: left out where it is done in place */
+  bool prepares; /* packs a parameter: belongs into `prepare` where the parameter is not updated */
+  bool copies;   /* copies the old value of a dynamic update: left out where it is done in place */
 } LowStage;
 
 typedef struct Lowered {
-  int kernel;           /* in the module */
+  int kernel; /* in the module */
   Vec(LowArg) args;
   Vec(LowStage) stages; /* in order */
   const char *schedule; /* "gemm(MR = 6, NV = 2, ...)", for explain */
@@ -51,7 +51,7 @@ typedef struct Lowering { /* what the groups of one entry share */
   const Target *target;
   const Groups *groups;
   const SymFacts *facts;
-  const uint8_t *updated;  /* node -> it is a CELL that this entry writes; may be NULL */
+  const uint8_t *updated; /* node -> it is a CELL that this entry writes; may be NULL */
   FailPlaces *places;
   const Dim *dims;
   uint32_t ndims;
@@ -60,7 +60,8 @@ typedef struct Lowering { /* what the groups of one entry share */
 /* Makes the kernel of group number `group`; the name of the kernel begins with `name`. */
 bool lower_group(Lowering *, int group, const char *name, Lowered *out);
 
-/* ---- for the strategies ---------------------------------------------------------------------------------------------- */
+/* ---- for the strategies
+ * ---------------------------------------------------------------------------------------------- */
 typedef struct Memo {
   Id v;
   int n;
@@ -76,12 +77,12 @@ typedef struct Lower {
   Kernel *k;
   Lowered *out;
   Vec(Memo) memo;
-  Ex at[MAX_RANK];         /* the space's index where the body stands */
-  int flat;                /* > 0: at[0] numbers the elements of the whole space */
+  Ex at[MAX_RANK]; /* the space's index where the body stands */
+  int flat;        /* > 0: at[0] numbers the elements of the whole space */
 } Lower;
 
-int lower_lanes(const Lower *);         /* lanes that suit the widest type of the group */
-Tail lower_tail(const Lower *);         /* mask where every type of the group can be masked, else peel */
+int lower_lanes(const Lower *);            /* lanes that suit the widest type of the group */
+Tail lower_tail(const Lower *);            /* mask where every type of the group can be masked, else peel */
 bool lower_in_memory(const Lower *, Id v); /* another group or the caller has stored it: it is loaded */
 Ex lower_pull(Lower *, Id v, const Ex *index, int n);
 void lower_remember(Lower *, Id v, const Ex *index, int n, Ex value);
@@ -89,7 +90,10 @@ Ex lower_load(Lower *, Id v, const Sym *shape, int rank, const Ex *index, Ex mas
 uint32_t lower_param(Lower *, Id v, const Sym *shape, int rank, bool out);
 uint32_t lower_scratch(Lower *, const char *name, DType, const Sym *shape, int rank, ArgKind, Id node);
 void lower_store(Lower *, Id v, const Ex *index, int n, Ex value, Ex mask);
-void lower_member_index(const Lower *, Id v, Ex *index);  /* at, seen from member v: its rows or its full index */
+/* Stores all outputs of the group at `at`, NULL: each at its lower_member_index. All are worked out before the first is
+ * stored, for it may be stored over what another one reads. */
+void lower_store_outputs(Lower *, const Ex *at);
+void lower_member_index(const Lower *, Id v, Ex *index); /* at, seen from member v: its rows or its full index */
 void lower_stage(Lower *, const char *name, Sym elements, double cost, bool serial);
 void lower_fail(Lower *, Id v, Ex cond);
 Ex lower_dim(Lower *, Sym);
@@ -102,6 +106,6 @@ void strat_row(Lower *);
 void strat_reduce(Lower *);
 void strat_nest(Lower *);
 void strat_gemm(Lower *);
-void strat_conv(Lower *);   /* these two of nodes that stand alone */
+void strat_conv(Lower *); /* these two of nodes that stand alone */
 void strat_window(Lower *);
 #endif

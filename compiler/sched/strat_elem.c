@@ -1,5 +1,5 @@
-/* Element-wise groups. Where every read moves with the element the space is one line of elements, cut into tasks of a few
- * thousand; else the last axis is the vector axis and the others are axes of the stage. */
+/* Element-wise groups. Where every read moves with the element the space is one line of elements, cut into tasks of a
+ * few thousand; else the last axis is the vector axis and the others are axes of the stage. */
 #include "lower.h"
 #include <string.h>
 
@@ -10,9 +10,11 @@ static bool flat_ok(Lower *l, Id v, bool root) {
   const Graph *g = l->g;
   int n;
   Op o = graph_op(g, v);
-  bool filled = graph_rank(g, v) == l->grp->rank && !memcmp(graph_shape(g, v), l->grp->space, (size_t)l->grp->rank * sizeof(Sym));
+  bool filled =
+      graph_rank(g, v) == l->grp->rank && !memcmp(graph_shape(g, v), l->grp->space, (size_t)l->grp->rank * sizeof(Sym));
   if (!filled && graph_rank(g, v)) return false;
-  if (!root && (lower_in_memory(l, v) || (l->all->groups->of[v] == l->number && filled))) return true; /* members are asked themselves */
+  if (!root && (lower_in_memory(l, v) || (l->all->groups->of[v] == l->number && filled)))
+    return true; /* members are asked themselves */
   if (o == OP_RANDOM) return graph_rank(g, v) > 0;
   if (!graph_rank(g, v) && (o == OP_CONSTANT || o == OP_DIM)) return true;
   if (o == OP_BROADCAST) {
@@ -23,16 +25,6 @@ static bool flat_ok(Lower *l, Id v, bool root) {
   for (uint32_t i = 0; i < graph_at(g, v)->nin; i++)
     if (!flat_ok(l, graph_in(g, v)[i], false)) return false;
   return true;
-}
-
-static void store_outputs(Lower *l) {
-  for (uint32_t i = 0; i < l->grp->outputs.n; i++) {
-    Id v = l->grp->outputs.at[i];
-    Ex index[MAX_RANK];
-    lower_member_index(l, v, index);
-    Ex x = lower_pull(l, v, index, graph_rank(l->g, v));
-    lower_store(l, v, index, graph_rank(l->g, v), x, 0);
-  }
 }
 
 /* Scalars that the body reads are loaded before its loop. */
@@ -56,7 +48,7 @@ void strat_elem(Lower *l) {
   lower_stage(l, "main", total, grp->cost, grp->rank == 0);
   if (!grp->rank) {
     loop_axis(l->k, "t", sym_int(t, 1));
-    store_outputs(l);
+    lower_store_outputs(l, NULL);
     l->out->schedule = "scalar";
     return;
   }
@@ -66,7 +58,8 @@ void strat_elem(Lower *l) {
     Sym chunk = sym_int(t, CHUNK);
     int64_t n;
     hi = lower_dim(l, total);
-    if (sym_is_int(t, total, &n) && n <= CHUNK) loop_axis(l->k, "t", sym_int(t, 1));
+    if (sym_is_int(t, total, &n) && n <= CHUNK)
+      loop_axis(l->k, "t", sym_int(t, 1));
     else {
       Ex c = loop_axis(l->k, "t", sym_div_up(t, total, chunk));
       lo = ex_mul(l->k, c, ex_idx(l->k, CHUNK));
@@ -77,17 +70,20 @@ void strat_elem(Lower *l) {
     int first = last > LOOP_AXES ? last - LOOP_AXES : 0; /* a stage has so many axes; the rest are loops */
     for (int i = first; i < last; i++) l->at[i] = loop_axis(l->k, name[i], grp->space[i]);
     if (!last) loop_axis(l->k, "t", sym_int(t, 1));
-    for (int i = 0; i < first; i++) loop_for(l->k, name[i], lo, lower_dim(l, grp->space[i]), FOR_SERIAL, 0, TAIL_NONE, &l->at[i]);
+    for (int i = 0; i < first; i++)
+      loop_for(l->k, name[i], lo, lower_dim(l, grp->space[i]), FOR_SERIAL, 0, TAIL_NONE, &l->at[i]);
     hi = lower_dim(l, grp->space[last]);
   }
   for (uint32_t i = 0; i < grp->members.n; i++)
-    for (uint32_t k = 0; k < graph_at(l->g, grp->members.at[i])->nin; k++) pull_scalars(l, graph_in(l->g, grp->members.at[i])[k]);
+    for (uint32_t k = 0; k < graph_at(l->g, grp->members.at[i])->nin; k++)
+      pull_scalars(l, graph_in(l->g, grp->members.at[i])[k]);
   int64_t one;
   Ex j = lo;
   bool single = !flat && sym_is_int(t, grp->space[last], &one) && one == 1;
   if (!single) loop_for(l->k, "j", lo, hi, FOR_VECTOR, lanes, lower_tail(l), &j);
   l->at[flat ? 0 : last] = j;
-  store_outputs(l);
+  lower_store_outputs(l, NULL);
   while (l->k->depth) loop_end(l->k);
-  l->out->schedule = arena_printf(l->all->ctx->arena, "steps(%svectorize = %d, tail = %s)", flat ? "fuse, " : "", lanes, lower_tail(l) == TAIL_MASK ? "mask" : "peel");
+  l->out->schedule = arena_printf(l->all->ctx->arena, "steps(%svectorize = %d, tail = %s)", flat ? "fuse, " : "", lanes,
+                                  lower_tail(l) == TAIL_MASK ? "mask" : "peel");
 }

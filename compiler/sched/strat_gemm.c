@@ -12,12 +12,12 @@ typedef struct Gemm {
   Lower *l;
   Id v, x, y;
   DType dtype;
-  int nb, nc, nfx, nfy;              /* batch, contracted, free axes */
+  int nb, nc, nfx, nfy; /* batch, contracted, free axes */
   int bx[MAX_RANK], by[MAX_RANK], cx[MAX_RANK], cy[MAX_RANK], fx[MAX_RANK], fy[MAX_RANK];
-  int mr, nv, lanes, rows;           /* rows: of a task */
+  int mr, nv, lanes, rows; /* rows: of a task */
   bool packed;
-  uint32_t panel;                    /* buffer of the panels */
-  Sym m, n;                          /* last free axis of each side; 1 where there is none */
+  uint32_t panel;                                 /* buffer of the panels */
+  Sym m, n;                                       /* last free axis of each side; 1 where there is none */
   Ex batch[MAX_RANK], xs[MAX_RANK], ys[MAX_RANK]; /* values of the stage's axes */
   Ex k[MAX_RANK];
 } Gemm;
@@ -50,28 +50,32 @@ static void read_axes(Gemm *g) {
 
 /* The tile: as many columns as the level's registers allow without much padding, then as many rows as are left.
  * MR * NV + NV + 1 registers; four rows at least, so that a broadcast serves enough products. */
+static int tile_rows(int regs, int nv, int64_t m) {
+  int mr = (regs - 1 - nv) / nv, most = nv > 2 ? 8 : 14;
+  if (mr > most) mr = most;
+  if (m < mr) mr = (int)m;
+  return mr > 1 ? mr : 1; /* no rows at all: none is ever computed */
+}
+
 static void choose_tile(Gemm *g) {
   SymTab *t = g->l->all->ctx->syms;
   int regs = g->l->all->target->vector_regs, most = regs >= 32 ? 4 : 2;
   int64_t n = INT64_MAX, m = INT64_MAX;
   sym_is_int(t, g->n, &n);
   sym_is_int(t, g->m, &m);
-  int best = 1;
+  int numbers =
+      0; /* of the prologue, which has few operations; other members made before the product are not in its loop */
+  for (uint32_t i = 0; i < g->l->grp->members.n; i++) numbers += g->l->grp->members.at[i] < g->v;
+  regs -= numbers < 4 ? numbers : 4;
+  g->nv = 1;
   double score = 0;
   for (int nv = 1; nv <= most; nv++) {
-    int mr = (regs - 1 - nv) / nv, nr = nv * g->lanes;
-    mr = mr > 14 ? 14 : mr;
-    if (mr > 8 && nv > 2) mr = 8;
-    if (m < mr) mr = (int)m;
+    int mr = tile_rows(regs, nv, m), nr = nv * g->lanes;
     double fill = n == INT64_MAX ? 1 : (double)n / (double)((n + nr - 1) / nr * nr);
     double loads = (double)(mr * nv) / (mr + nv); /* products a load */
-    if (fill * loads > score * 1.02) score = fill * loads, best = nv;
+    if (fill * loads > score * 1.02) score = fill * loads, g->nv = nv;
   }
-  g->nv = best;
-  g->mr = (regs - 1 - best) / best;
-  if (g->mr > 14) g->mr = 14;
-  if (best > 2 && g->mr > 8) g->mr = 8;
-  if (m < g->mr) g->mr = (int)m;
+  g->mr = tile_rows(regs, g->nv, m);
   g->rows = 8 * g->mr;
 }
 
@@ -96,17 +100,20 @@ static void open_sum(Gemm *g) {
   static const char *const name[] = {"k", "k1", "k2", "k3", "k4", "k5", "k6", "k7"};
   Lower *l = g->l;
   for (int i = 0; i < g->nc; i++)
-    loop_for(l->k, name[i], ex_idx(l->k, 0), lower_dim(l, graph_shape(l->g, g->x)[g->cx[i]]), FOR_SERIAL, 0, TAIL_NONE, &g->k[i]);
+    loop_for(l->k, name[i], ex_idx(l->k, 0), lower_dim(l, graph_shape(l->g, g->x)[g->cx[i]]), FOR_SERIAL, 0, TAIL_NONE,
+             &g->k[i]);
 }
 
-/* Batch axes and all free axes but the last of each side: axes of the stage, as far as it has room, else loops inside. */
+/* Batch axes and all free axes but the last of each side: axes of the stage, as far as it has room, else loops inside.
+ */
 typedef struct Outer {
   Sym extent[2 * MAX_RANK];
   Ex *to[2 * MAX_RANK]; /* where the value goes */
   int n, loops;         /* the first `loops` are loops */
 } Outer;
 
-static const char *const OUTER[] = {"b0", "b1", "b2", "b3", "b4", "b5", "b6", "b7", "b8", "b9", "b10", "b11", "b12", "b13", "b14", "b15"};
+static const char *const OUTER[] = {"b0", "b1", "b2",  "b3",  "b4",  "b5",  "b6",  "b7",
+                                    "b8", "b9", "b10", "b11", "b12", "b13", "b14", "b15"};
 
 static void outer_axis(Outer *o, Sym extent, Ex *to) {
   o->extent[o->n] = extent;
@@ -119,10 +126,12 @@ static void outer_axes(Lower *l, Outer *o, int reserved) {
 }
 
 static void outer_loops(Lower *l, const Outer *o) { /* when all axes are there */
-  for (int i = 0; i < o->loops; i++) loop_for(l->k, OUTER[i], ex_idx(l->k, 0), lower_dim(l, o->extent[i]), FOR_SERIAL, 0, TAIL_NONE, o->to[i]);
+  for (int i = 0; i < o->loops; i++)
+    loop_for(l->k, OUTER[i], ex_idx(l->k, 0), lower_dim(l, o->extent[i]), FOR_SERIAL, 0, TAIL_NONE, o->to[i]);
 }
 
-/* ---- panels ----------------------------------------------------------------------------------------------------------- */
+/* ---- panels
+ * ----------------------------------------------------------------------------------------------------------- */
 
 /* The parameter behind a chain of transposes, if the entry does not update it. */
 static Id parameter(const Lower *l, Id v) {
@@ -177,7 +186,8 @@ static void pack_stage(Gemm *g) {
   while (k->depth) loop_end(k);
 }
 
-/* ---- the tile --------------------------------------------------------------------------------------------------------- */
+/* ---- the tile
+ * --------------------------------------------------------------------------------------------------------- */
 
 static Ex column(Gemm *g, Ex col, Ex v, int lanes) {
   Kernel *k = g->l->k;
@@ -215,7 +225,10 @@ static void tile(Gemm *g, int mr, int nv, int lanes, Ex row, Ex col, bool masked
   } else {
     operand_index(g, true, n, at);
     bool memory = lower_in_memory(l, g->y);
-    if (masked && memory) loop_assign(k, b, &v, 1, lower_load(l, g->y, graph_shape(l->g, g->y), graph_rank(l->g, g->y), at, ex_op2(k, OP_LESS, n, size)), 0);
+    if (masked && memory)
+      loop_assign(k, b, &v, 1,
+                  lower_load(l, g->y, graph_shape(l->g, g->y), graph_rank(l->g, g->y), at, ex_op2(k, OP_LESS, n, size)),
+                  0);
     else {
       if (masked) operand_index(g, true, ex_op2(k, OP_MINIMUM, n, ex_op2(k, OP_SUB, size, ex_idx(k, 1))), at);
       loop_assign(k, b, &v, 1, lower_pull(l, g->y, at, graph_rank(l->g, g->y)), 0);
@@ -242,10 +255,7 @@ static void tile(Gemm *g, int mr, int nv, int lanes, Ex row, Ex col, bool masked
   int rank = graph_rank(l->g, g->v);
   iv[0] = i, iv[1] = v;
   lower_remember(l, g->v, at, rank, ex_reg(k, t, iv, 2));
-  for (uint32_t o = 0; o < l->grp->outputs.n; o++) {
-    Id out = l->grp->outputs.at[o];
-    lower_store(l, out, at, rank, lower_pull(l, out, at, rank), 0);
-  }
+  lower_store_outputs(l, at);
   if (masked) loop_end(k);
   loop_end(k);
   loop_end(k);
@@ -287,8 +297,10 @@ static void unmasked_rest(Gemm *g, Ex lo, Ex hi, int64_t constant) {
   for (int lanes = g->lanes; lanes; lanes = lanes > 1 ? 1 : 0) {
     int wide = lanes > 1 ? g->nv * g->lanes : g->lanes;
     Ex first = ex_mul(k, ex_op2(k, OP_FLOOR_DIV, n, ex_idx(k, wide)), ex_idx(k, wide));
-    loop_for(k, "c", ex_idx(k, 0), ex_op2(k, OP_FLOOR_DIV, ex_op2(k, OP_SUB, n, first), ex_idx(k, lanes)), FOR_SERIAL, 0, TAIL_NONE, &c);
-    panel_rows(g, 1, lanes, loop_let(k, "col", ex_add(k, first, ex_mul(k, c, ex_idx(k, lanes)))), false, lo, hi, constant);
+    loop_for(k, "c", ex_idx(k, 0), ex_op2(k, OP_FLOOR_DIV, ex_op2(k, OP_SUB, n, first), ex_idx(k, lanes)), FOR_SERIAL,
+             0, TAIL_NONE, &c);
+    panel_rows(g, 1, lanes, loop_let(k, "col", ex_add(k, first, ex_mul(k, c, ex_idx(k, lanes)))), false, lo, hi,
+               constant);
     loop_end(k);
   }
 }
@@ -296,7 +308,8 @@ static void unmasked_rest(Gemm *g, Ex lo, Ex hi, int64_t constant) {
 void strat_gemm(Lower *l) {
   Kernel *k = l->k;
   SymTab *t = l->all->ctx->syms;
-  Gemm g = {.l = l, .v = l->grp->anchor, .x = graph_in(l->g, l->grp->anchor)[0], .y = graph_in(l->g, l->grp->anchor)[1]};
+  Gemm g = {
+      .l = l, .v = l->grp->anchor, .x = graph_in(l->g, l->grp->anchor)[0], .y = graph_in(l->g, l->grp->anchor)[1]};
   g.dtype = graph_dtype(l->g, g.v);
   read_axes(&g);
   g.lanes = l->all->target->vector_bytes / (int)dtype_size(g.dtype);
@@ -310,7 +323,8 @@ void strat_gemm(Lower *l) {
   g.packed = columns != 1 && (!along || parameter(l, g.y));
   if (g.packed) pack_stage(&g);
   bool full = sym_divides(l->all->facts, nr, g.n), mask = target_mask(l->all->target, g.dtype);
-  for (uint32_t i = 0; i < l->grp->outputs.n; i++) mask &= target_mask(l->all->target, graph_dtype(l->g, l->grp->outputs.at[i]));
+  for (uint32_t i = 0; i < l->grp->outputs.n; i++)
+    mask &= target_mask(l->all->target, graph_dtype(l->g, l->grp->outputs.at[i]));
   bool rest = !full && !mask && nr > 1;
 
   Sym cost = sym_product(t, graph_shape(l->g, g.v), graph_rank(l->g, g.v));
@@ -324,25 +338,33 @@ void strat_gemm(Lower *l) {
   int64_t rows = -1;
   sym_is_int(t, g.m, &rows);
   Sym panels = rest ? sym_op(t, SYM_FLOORDIV, g.n, sym_int(t, nr)) : sym_div_up(t, g.n, sym_int(t, nr));
-  Ex jp = loop_axis(k, "jp", rest ? sym_add(t, panels, sym_int(t, 1)) : panels), ib = 0, lo = ex_idx(k, 0), hi = lower_dim(l, g.m);
+  Ex jp = loop_axis(k, "jp", rest ? sym_add(t, panels, sym_int(t, 1)) : panels), ib = 0, lo = ex_idx(k, 0),
+     hi = lower_dim(l, g.m);
   if (rows < 0 || rows > g.rows) ib = loop_axis(k, "ib", sym_div_up(t, g.m, sym_int(t, g.rows)));
   outer_loops(l, &outer);
   if (ib) {
     lo = ex_mul(k, ib, ex_idx(k, g.rows));
     hi = loop_let(k, "end", ex_op2(k, OP_MINIMUM, hi, ex_add(k, lo, ex_idx(k, g.rows))));
-    if (rows >= 0 && rows % g.rows) rows = -1;
-    else if (rows >= 0) rows = g.rows;
+    if (rows >= 0 && rows % g.rows)
+      rows = -1;
+    else if (rows >= 0)
+      rows = g.rows;
   }
   Ex col = ex_mul(k, jp, ex_idx(k, nr));
-  if (rest && columns >= 0 && columns < nr) unmasked_rest(&g, lo, hi, rows);
+  if (rest && columns >= 0 && columns < nr)
+    unmasked_rest(&g, lo, hi, rows);
   else if (rest) {
     loop_if(k, ex_op2(k, OP_LESS, jp, lower_dim(l, panels)));
     panel_rows(&g, g.nv, g.lanes, col, false, lo, hi, rows);
     loop_else(k);
     unmasked_rest(&g, lo, hi, rows);
     loop_end(k);
-  } else panel_rows(&g, g.nv, g.lanes, col, !full && nr > 1, lo, hi, rows);
+  } else
+    panel_rows(&g, g.nv, g.lanes, col, !full && nr > 1, lo, hi, rows);
   while (k->depth) loop_end(k);
-  l->out->schedule = arena_printf(l->all->ctx->arena, "gemm(MR = %d, NV = %d, rows = %d, rhs = %s, tail = %s)", g.mr, g.nv, g.rows,
-                                  g.packed ? parameter(l, g.y) ? "prepared" : "packed" : "plain", full ? "none" : rest ? "peel" : "mask");
+  l->out->schedule = arena_printf(l->all->ctx->arena, "gemm(MR = %d, NV = %d, rows = %d, rhs = %s, tail = %s)", g.mr,
+                                  g.nv, g.rows, g.packed ? parameter(l, g.y) ? "prepared" : "packed" : "plain",
+                                  full   ? "none"
+                                  : rest ? "peel"
+                                         : "mask");
 }

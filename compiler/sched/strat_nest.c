@@ -11,8 +11,10 @@ void nest_open(Lower *l, const Sym *shape, int rank, int lanes, Ex *index) {
   int last = lanes ? rank - 1 : rank, axes = last < LOOP_AXES ? last : LOOP_AXES;
   for (int i = 0; i < axes; i++) index[i] = loop_axis(k, AXIS[i], shape[i]);
   if (!axes) loop_axis(k, "t", sym_int(l->all->ctx->syms, 1));
-  for (int i = axes; i < last; i++) loop_for(k, AXIS[i], ex_idx(k, 0), lower_dim(l, shape[i]), FOR_SERIAL, 0, TAIL_NONE, &index[i]);
-  if (lanes) loop_for(k, AXIS[last], ex_idx(k, 0), lower_dim(l, shape[last]), FOR_VECTOR, lanes, lower_tail(l), &index[last]);
+  for (int i = axes; i < last; i++)
+    loop_for(k, AXIS[i], ex_idx(k, 0), lower_dim(l, shape[i]), FOR_SERIAL, 0, TAIL_NONE, &index[i]);
+  if (lanes)
+    loop_for(k, AXIS[last], ex_idx(k, 0), lower_dim(l, shape[last]), FOR_VECTOR, lanes, lower_tail(l), &index[last]);
 }
 
 void nest_close(Lower *l) {
@@ -48,7 +50,8 @@ uint32_t nest_result(Lower *l, Id v) {
 static void nest_scatter(Lower *l, Id v) {
   const Id *in = graph_in(l->g, v);
   Kernel *k = l->k;
-  int axis = (int)graph_attr_int(l->g, v, "axis"), m = (int)graph_at(l->g, v)->nin - 2, ri = graph_rank(l->g, in[1]), n = graph_rank(l->g, v);
+  int axis = (int)graph_attr_int(l->g, v, "axis"), m = (int)graph_at(l->g, v)->nin - 2, ri = graph_rank(l->g, in[1]),
+      n = graph_rank(l->g, v);
   Id update = in[m + 1];
   int nu = graph_rank(l->g, update);
   uint32_t y = nest_result(l, v);
@@ -56,7 +59,8 @@ static void nest_scatter(Lower *l, Id v) {
   copy_stage(l, v, in[0]);
   lower_stage(l, "add", lower_total(l, graph_shape(l->g, update), nu), 6, true);
   loop_axis(k, "t", sym_int(l->all->ctx->syms, 1)); /* in order: two updates may meet in one element */
-  for (int i = 0; i < nu; i++) loop_for(k, AXIS[i], ex_idx(k, 0), lower_dim(l, graph_shape(l->g, update)[i]), FOR_SERIAL, 0, TAIL_NONE, &u[i]);
+  for (int i = 0; i < nu; i++)
+    loop_for(k, AXIS[i], ex_idx(k, 0), lower_dim(l, graph_shape(l->g, update)[i]), FOR_SERIAL, 0, TAIL_NONE, &u[i]);
   for (int i = 0; i < axis; i++) at[i] = u[i];
   for (int j = 0; j < m; j++) {
     Ex size = lower_dim(l, graph_shape(l->g, in[0])[axis + j]);
@@ -89,11 +93,13 @@ static void nest_dynamic_update(Lower *l, Id v) {
   int stage_axes = rank < LOOP_AXES ? rank : LOOP_AXES;
   for (int i = 0; i < stage_axes; i++) u[i] = loop_axis(k, AXIS[i], graph_shape(l->g, update)[i]);
   if (!rank) loop_axis(k, "t", sym_int(t, 1));
-  for (int i = stage_axes; i < rank; i++) loop_for(k, AXIS[i], ex_idx(k, 0), lower_dim(l, graph_shape(l->g, update)[i]), FOR_SERIAL, 0, TAIL_NONE, &u[i]);
+  for (int i = stage_axes; i < rank; i++)
+    loop_for(k, AXIS[i], ex_idx(k, 0), lower_dim(l, graph_shape(l->g, update)[i]), FOR_SERIAL, 0, TAIL_NONE, &u[i]);
   for (int i = 0; i < n; i++) {
     Sym room = sym_sub(t, graph_shape(l->g, v)[axes[i]], graph_shape(l->g, update)[axes[i]]);
     start[i] = loop_let(k, "start", ex_convert(k, DT_IDX, lower_pull(l, in[1 + i], NULL, 0)));
-    Ex fits = ex_op2(k, OP_AND, ex_op2(k, OP_GREATER_EQUAL, start[i], ex_idx(k, 0)), ex_op2(k, OP_LESS_EQUAL, start[i], lower_dim(l, room)));
+    Ex fits = ex_op2(k, OP_AND, ex_op2(k, OP_GREATER_EQUAL, start[i], ex_idx(k, 0)),
+                     ex_op2(k, OP_LESS_EQUAL, start[i], lower_dim(l, room)));
     ok = ok ? ex_op2(k, OP_AND, ok, fits) : fits;
   }
   memcpy(at, u, (size_t)rank * sizeof *at);

@@ -1,6 +1,6 @@
 /* Row groups: a task is a row of the space. Its members have levels: what needs no reduction is level 0, what needs the
- * result of a reduction over level k is level k + 1. Each level is one pass over the row. A constant row that fits is held
- * in registers between the passes; else later passes work their values out anew from memory. */
+ * result of a reduction over level k is level k + 1. Each level is one pass over the row. A constant row that fits is
+ * held in registers between the passes; else later passes work their values out anew from memory. */
 #include "fold.h"
 #include <string.h>
 
@@ -37,7 +37,8 @@ static int level_of(Row *r, Id v) {
 static bool fills_row(const Row *r, Id v) {
   const Graph *g = r->l->g;
   int64_t one;
-  if (r->rowwise[v] || graph_rank(g, v) != r->last + 1 || graph_shape(g, v)[r->last] != r->l->grp->space[r->last]) return false;
+  if (r->rowwise[v] || graph_rank(g, v) != r->last + 1 || graph_shape(g, v)[r->last] != r->l->grp->space[r->last])
+    return false;
   return !sym_is_int(g->ctx->syms, r->l->grp->space[r->last], &one) || one != 1;
 }
 
@@ -68,7 +69,9 @@ static void plan_registers(Row *r, int levels) {
     sums += is_reduction(r, v);
   }
   for (uint32_t v = 0; v < l->g->node.n; v++) held += hold[v];
-  if (!held || held * nv + sums + 4 > t->vector_regs) return; /* four for what is being worked out */
+  int formula =
+      t->vector_regs < 32 && l->grp->cost > 12 ? 12 : 4; /* for what is being worked out: exp and the like, or little */
+  if (!held || held * nv + sums + formula > t->vector_regs) return;
   r->nv = nv;
   for (uint32_t v = 0; v < l->g->node.n; v++)
     if (hold[v]) {
@@ -120,7 +123,8 @@ static void row_pass(Row *r, int level) {
     if (is_reduction(r, v) && r->level[v] == level + 1) {
       if (OP_INFO[graph_op(l->g, v)].cls == CLASS_ARG) continue;
       DType d = fold_dtype(graph_dtype(l->g, v));
-      acc[i] = 1 + loop_reg(k, arena_printf(l->all->ctx->arena, "r%u", v), d, r->lanes, 0, NULL, fold_start(l, graph_op(l->g, v), d));
+      acc[i] = 1 + loop_reg(k, arena_printf(l->all->ctx->arena, "r%u", v), d, r->lanes, 0, NULL,
+                            fold_start(l, graph_op(l->g, v), d));
       any = true;
     }
     any |= !r->rowwise[v] && l->all->groups->stored[v] && r->level[v] == level;
@@ -138,8 +142,10 @@ static void row_pass(Row *r, int level) {
     if (size % r->lanes) loop_end(k);
     loop_end(k);
   } else if (any) {
-    if (r->lanes == 1) loop_for(k, "j", ex_idx(k, 0), n, FOR_SERIAL, 0, TAIL_NONE, &j);
-    else loop_for(k, "j", ex_idx(k, 0), n, FOR_VECTOR, r->lanes, lower_tail(l), &j);
+    if (r->lanes == 1)
+      loop_for(k, "j", ex_idx(k, 0), n, FOR_SERIAL, 0, TAIL_NONE, &j);
+    else
+      loop_for(k, "j", ex_idx(k, 0), n, FOR_VECTOR, r->lanes, lower_tail(l), &j);
     pass_body(r, level, j, 0, acc);
     loop_end(k);
   }
@@ -165,15 +171,20 @@ void strat_row(Lower *l) {
   static const char *const name[] = {"i0", "i1", "i2", "i3", "i4", "i5", "i6", "i7"};
   const Group *grp = l->grp;
   Arena *a = l->all->ctx->arena;
-  Row r = {.l = l, .lanes = lower_lanes(l), .last = grp->rank - 1, .level = ARENA_ARRAY(a, int, l->g->node.n),
-           .rowwise = ARENA_ARRAY(a, uint8_t, l->g->node.n), .reg = ARENA_ARRAY(a, uint32_t, l->g->node.n)};
+  Row r = {.l = l,
+           .lanes = lower_lanes(l),
+           .last = grp->rank - 1,
+           .level = ARENA_ARRAY(a, int, l->g->node.n),
+           .rowwise = ARENA_ARRAY(a, uint8_t, l->g->node.n),
+           .reg = ARENA_ARRAY(a, uint32_t, l->g->node.n)};
   int levels = 0;
   int64_t one;
   if (sym_is_int(l->all->ctx->syms, grp->space[r.last], &one) && one == 1) r.lanes = 1;
   memset(r.level, -1, l->g->node.n * sizeof *r.level);
   for (uint32_t i = 0; i < grp->members.n; i++) {
     Id v = grp->members.at[i];
-    r.rowwise[v] = is_reduction(&r, v) || graph_rank(l->g, v) != grp->rank || memcmp(graph_shape(l->g, v), grp->space, (size_t)grp->rank * sizeof(Sym));
+    r.rowwise[v] = is_reduction(&r, v) || graph_rank(l->g, v) != grp->rank ||
+                   memcmp(graph_shape(l->g, v), grp->space, (size_t)grp->rank * sizeof(Sym));
     int k = level_of(&r, v);
     if (k > levels) levels = k;
   }
@@ -181,7 +192,8 @@ void strat_row(Lower *l) {
   int first = r.last > LOOP_AXES ? r.last - LOOP_AXES : 0;
   for (int i = first; i < r.last; i++) l->at[i] = loop_axis(l->k, name[i], grp->space[i]);
   if (r.last == 0) loop_axis(l->k, "t", sym_int(l->all->ctx->syms, 1));
-  for (int i = 0; i < first; i++) loop_for(l->k, name[i], ex_idx(l->k, 0), lower_dim(l, grp->space[i]), FOR_SERIAL, 0, TAIL_NONE, &l->at[i]);
+  for (int i = 0; i < first; i++)
+    loop_for(l->k, name[i], ex_idx(l->k, 0), lower_dim(l, grp->space[i]), FOR_SERIAL, 0, TAIL_NONE, &l->at[i]);
   plan_registers(&r, levels);
   for (int k = 0; k <= levels; k++) row_pass(&r, k);
   for (uint32_t i = 0; i < grp->outputs.n; i++) {
@@ -192,6 +204,8 @@ void strat_row(Lower *l) {
     lower_store(l, v, index, graph_rank(l->g, v), lower_pull(l, v, index, graph_rank(l->g, v)), 0);
   }
   while (l->k->depth) loop_end(l->k);
-  l->out->schedule = r.nv ? arena_printf(a, "rowop(lanes = %d, vectors = %d, passes = %d, hold = registers)", r.lanes, r.nv, levels + 1)
-                          : arena_printf(a, "rowop(lanes = %d, passes = %d, hold = n, tail = %s)", r.lanes, levels + 1, lower_tail(l) == TAIL_MASK ? "mask" : "peel");
+  l->out->schedule = r.nv ? arena_printf(a, "rowop(lanes = %d, vectors = %d, passes = %d, hold = registers)", r.lanes,
+                                         r.nv, levels + 1)
+                          : arena_printf(a, "rowop(lanes = %d, passes = %d, hold = n, tail = %s)", r.lanes, levels + 1,
+                                         lower_tail(l) == TAIL_MASK ? "mask" : "peel");
 }

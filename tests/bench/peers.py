@@ -1,5 +1,5 @@
 """One engine at one number of threads as a process of its own: peers.py ENGINE THREADS. Reads a line of JSON {"workload",
-"seconds"} at a time, calls that workload so long, and answers with a line {"times": [...], "error", "version"} or {"refused"}.
+"seconds"} at a time, calls that workload so long, and answers with a line {"median", "p10", "error", "version"} (ms) or {"refused"}.
 Engines: eager, inductor (torch.compile), ort (ONNX Runtime), ov (OpenVINO), jax (training steps only)."""
 
 import json, os, sys, tempfile, time
@@ -117,11 +117,14 @@ def onnx_call(w):
         import openvino
 
         hints = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_NUM_THREADS": threads, "INFERENCE_PRECISION_HINT": "f32"}
-        request = openvino.Core().compile_model(path, "CPU", hints).create_infer_request()
-        for i, a in enumerate(w.inputs.values()):
-            request.set_input_tensor(i, openvino.Tensor(a, shared_memory=True))
+        core = openvino.Core()
+        compiled = core.compile_model(path, "CPU", hints)
+        request = compiled.create_infer_request()
+        tensors = [openvino.Tensor(a, shared_memory=True) for a in w.inputs.values()]
+        for i, t in enumerate(tensors):
+            request.set_input_tensor(i, t)
         request.infer()
-        return request.infer, [np.array(request.get_output_tensor(0).data)]
+        return lambda alive=(core, compiled, tensors): request.infer(), [np.array(request.get_output_tensor(0).data)]
     finally:
         os.unlink(path)
 
@@ -202,7 +205,8 @@ for line in sys.stdin:
                 t = time.perf_counter()
                 call()
                 times.append(time.perf_counter() - t)
-            answer = {"times": times, "error": error, "version": version()}
+            times.sort()
+            answer = {"median": 1e3 * times[len(times) // 2], "p10": 1e3 * times[len(times) // 10], "error": error, "version": version()}
     except Exception as e:  # an engine that fails is one row less, not the end
         answer = {"refused": f"{type(e).__name__}: {str(e)[:300]}"}
     answers.write(json.dumps(answer) + "\n")

@@ -1,7 +1,7 @@
 /* Golden text: tests/golden/PASS/NAME.t holds an input, a line `---`, and the exact text that the pass makes of it. The
  * first line of a file says its idea; a line `# level: v2 v3` names the levels (v4 where there is none), `# only: TEXT`
- * keeps the lines with this text. BLESS=1 rewrites what stands behind `---`. Arguments: the files to run, instead of all.
- * Run from the root.
+ * keeps the lines with this text. BLESS=1 rewrites what stands behind `---`. Arguments: the files to run, instead of
+ * all. Run from the root.
  *
  *   simplify  a program, as simplified, in the flat form
  *   fuse      its groups and the notes on what was fused
@@ -34,8 +34,8 @@ typedef struct Case {
 } Case;
 
 static bool simplified(Case *t) {
-  return sir_trace_text(&t->c, t->path, t->input, t->ninput, NULL, &t->p) && program_map(&t->p, pass_inline_all, NULL) &&
-         program_map(&t->p, pass_simplify, NULL) && program_verify(&t->p);
+  return sir_trace_text(&t->c, t->path, t->input, t->ninput, NULL, &t->p) &&
+         program_map(&t->p, pass_inline_all, NULL) && program_map(&t->p, pass_simplify, NULL) && program_verify(&t->p);
 }
 
 static bool run_simplify(Case *t, Buf *out) {
@@ -62,9 +62,11 @@ static bool planned(Case *t, const char *level, Buf *text) {
   static const int64_t size[] = {1, 7, 40};
   int *cells = ARENA_ARRAY(c->arena, int, t->p.cells.n + 1), n;
   t->unit = (Unit){.program = &t->p};
-  t->init = (Entry){.name = "init", .graph = plan_init_graph(&t->p, cells, &n), .facts = sym_facts_new(c->arena, c->syms)};
+  t->init =
+      (Entry){.name = "init", .graph = plan_init_graph(&t->p, cells, &n), .facts = sym_facts_new(c->arena, c->syms)};
   if (t->init.graph) t->unit.init = &t->init;
-  for (int i = 0; t->init.graph && i < n; i++) vec_push(c->arena, &t->init.updates, ((Update){cells[i], t->init.graph->output.at[i], 0}));
+  for (int i = 0; t->init.graph && i < n; i++)
+    vec_push(c->arena, &t->init.updates, ((Update){cells[i], t->init.graph->output.at[i], 0}));
   if (!plan_level(&t->unit, target_find(level), &t->level) || !loop_verify(t->level.module, level)) return false;
   for (int e = 0; e < (int)t->p.entries.n; e++)
     for (int s = 0; s < 3; s++) {
@@ -92,8 +94,10 @@ static bool run_levels(Case *t, const char *levels, bool plans, Buf *out) {
     const char *plan = strstr(text.at, "plan "), *entry = strstr(text.at, "\nentry ");
     while (plan > text.at && plan[-1] != '\n') plan = strstr(plan + 1, "plan ");
     if (strchr(levels, ' ')) buf_printf(out, "# %s\n", level);
-    if (plans) buf_printf(out, "%.*s", (int)(entry - plan), plan);
-    else buf_printf(out, "%.*s", (int)(plan - text.at), text.at);
+    if (plans)
+      buf_printf(out, "%.*s", (int)(entry - plan), plan);
+    else
+      buf_printf(out, "%.*s", (int)(plan - text.at), text.at);
     buf_free(&text);
   }
   return true;
@@ -165,7 +169,8 @@ static void one_file(void **state) {
     size_t at = 0;
     while (want[at] && want[at] == got.at[at]) at++;
     while (at && want[at - 1] != '\n') at--;
-    print_error("%s: expected\n%.*s\ngot\n%.*s\n", t.path, (int)strcspn(want + at, "\n"), want + at, (int)strcspn(got.at + at, "\n"), got.at + at);
+    print_error("%s: expected\n%.*s\ngot\n%.*s\n", t.path, (int)strcspn(want + at, "\n"), want + at,
+                (int)strcspn(got.at + at, "\n"), got.at + at);
     fail_msg("%s differs; BLESS=1 rewrites it", t.path);
   }
   buf_free(&got);

@@ -9,7 +9,7 @@
 typedef enum {
   FILL_WILD,   /* corner cases of the type, pairs of them over two inputs, all magnitudes */
   FILL_EXACT,  /* floats: eighths in [-2, 2], so that sums and products are exact; integers of all sizes */
-  FILL_TAME,   /* floats in [-2, 2] of any bits */
+  FILL_TAME,   /* floats in [-1, 3] of any bits */
   FILL_INDEX,  /* 0 .. limit - 1 */
   FILL_BAD     /* the same, with one element out of range */
 } Fill;
@@ -54,6 +54,7 @@ void matrix_indices(Matrix *);
 void matrix_reductions(Matrix *);
 void matrix_products(Matrix *);
 void matrix_leaves(Matrix *);
+void matrix_remove_tables(void); /* the files that matrix_leaves left */
 void matrix_failures(Matrix *);
 
 void matrix_windows(Matrix *); /* matrix_windows.c */

@@ -128,12 +128,14 @@ static bool agrees(DType d, double got, double want, const NativeBound *b, doubl
   if (isnan(want) || isnan(got)) return isnan(want) && isnan(got);
   if (got == 0 && want == 0 && !b->any_zero && !b->scale && signbit(got) != signbit(want)) return false;
   if (got == want) return true;
-  if (b->scale) return isfinite(want) && isfinite(got) && fabs(got - want) <= b->scale * fmax(largest, 1e-3);
+  if (b->scale) return isfinite(want) && isfinite(got) && fabs(got - want) <= b->scale * fmax(largest, fmax(b->floor, 1e-3));
   int64_t p = ordered(d, got), q = ordered(d, want);
   return (double)(p > q ? (uint64_t)p - (uint64_t)q : (uint64_t)q - (uint64_t)p) <= b->ulps;
 }
 
-static bool same(const char *what, const char *name, const Tensor *got, const Tensor *want, const NativeBound *b) {
+/* `from`: what the tensor was made of, for the message; operands of its size are shown. */
+static bool same(const char *what, const char *name, const Tensor *got, const Tensor *want, const NativeBound *b,
+                 const Tensor *from, uint32_t nfrom) {
   static const NativeBound exact;
   if (!memcmp(got->data, want->data, bytes_of(want))) return true;
   double largest = tensor_largest(want);
@@ -149,7 +151,14 @@ static bool same(const char *what, const char *name, const Tensor *got, const Te
   Scalar x = tensor_at(got, first), y = tensor_at(want, first);
   if (real) fprintf(stderr, "%s: %s %s has %.17g (%a) instead of %.17g (%a)", now, what, name, x.f, x.f, y.f, y.f);
   else fprintf(stderr, "%s: %s %s has %lld instead of %lld", now, what, name, (long long)x.i, (long long)y.i);
-  fprintf(stderr, " at element %lld, %lld of %lld are wrong\n", (long long)first, (long long)bad, (long long)n);
+  fprintf(stderr, " at element %lld, %lld of %lld are wrong;", (long long)first, (long long)bad, (long long)n);
+  for (uint32_t i = 0; i < nfrom; i++) {
+    if (tensor_count(&from[i]) != n) continue;
+    Scalar z = tensor_at(&from[i], first);
+    if (dtype_is_float(from[i].dtype)) fprintf(stderr, " %.17g (%a)", z.f, z.f);
+    else fprintf(stderr, " %lld", (long long)z.i);
+  }
+  fprintf(stderr, "\n");
   return false;
 }
 
@@ -239,16 +248,16 @@ static bool check_values(Native *n, const NativeCall *c, int level, const Refere
   bool ok = true;
   const NativeBound *b = c->bound;
   for (uint32_t i = 0; i < e->outputs.n; i++, b += b != NULL)
-    if (!ref->fails) ok &= same("output", named(e->outputs.at[i].name), &made->outputs[i], &ref->outputs[i], b);
+    if (!ref->fails) ok &= same("output", named(e->outputs.at[i].name), &made->outputs[i], &ref->outputs[i], b, c->inputs, e->inputs.n);
   for (uint32_t i = 0; i < e->inputs.n; i++, b += b != NULL) { /* an input is as it was, an inout as the reference says */
     bool changes = e->inputs.at[i].inout && !ref->fails;
-    ok &= same("input", named(e->inputs.at[i].name), &made->inputs[i], changes ? &ref->inouts[i] : &c->inputs[i], changes ? b : NULL);
+    ok &= same("input", named(e->inputs.at[i].name), &made->inputs[i], changes ? &ref->inouts[i] : &c->inputs[i], changes ? b : NULL, NULL, 0);
   }
   for (uint32_t i = 0; uses_cells(e) && i < n->before.cells.n; i++, b += b != NULL) {
     Tensor got = c->cells[i];
     got.data = arena_alloc(a, bytes_of(&got) + 1);
     ok &= !n->artefact.api->get(n->weights[level], n->before.cells.at[i].name, got.data, bytes_of(&got));
-    ok &= same("cell", n->before.cells.at[i].name, &got, ref->fails ? &c->cells[i] : &ref->cells[i], b);
+    ok &= same("cell", n->before.cells.at[i].name, &got, ref->fails ? &c->cells[i] : &ref->cells[i], b, NULL, 0);
   }
   return ok;
 }

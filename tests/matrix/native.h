@@ -17,9 +17,10 @@ typedef struct Native {
 } Native;
 
 /* How far a float may be from the reference. scale 0: `ulps` units in the last place (0: the same bits, all NaNs being
- * one), else scale * (the largest finite value of the tensor, at least 1e-3). Integers and bools are always equal. */
+ * one), else scale * (the largest finite value of the tensor, at least `floor`, at least 1e-3). Integers and bools are
+ * always equal. */
 typedef struct NativeBound {
-  double ulps, scale;
+  double ulps, scale, floor;
   bool any_zero; /* 0 may be -0 */
 } NativeBound;
 

@@ -376,6 +376,65 @@ static const Case LOSSES[] = {
     {"use optim\nentry e(s: i64[]) -> f32[] { optim.cosine(warmup = 0, total = 30)(s) }", {S(99)}, S(0)},
 };
 
+#define L3(a, b, c, ...)                                                                                               \
+  {                                                                                                                    \
+    3, {a, b, c}, { __VA_ARGS__ }                                                                                      \
+  }
+static const Case WINDOWS[] = {
+    {"entry e(x: f32[1, 1, 4], w: f32[1, 1, 2]) -> f32[1, 1, 3] { conv(x, w) }",
+     {L3(1, 1, 4, 1, 2, 3, 4), L3(1, 1, 2, 1, 10)},
+     L3(1, 1, 3, 21, 32, 43)},
+    {"entry e(x: f32[1, 1, N], w: f32[1, 1, 2]) -> f32[1, 1, N // 2 + 1] { conv(x, w, stride = 2, padding = 1) }",
+     {L3(1, 1, 4, 1, 2, 3, 4), L3(1, 1, 2, 1, 10)},
+     L3(1, 1, 3, 10, 32, 4)},
+    {"entry e(x: f32[1, 1, N], w: f32[1, 1, 2]) -> f32[1, 1, N - 2] { conv(x, w, dilation = 2) }", /* N is checked */
+     {L3(1, 1, 4, 1, 2, 3, 4), L3(1, 1, 2, 1, 10)},
+     L3(1, 1, 2, 31, 42)},
+    {"entry e(x: f32[1, 1, 4], w: f32[1, 1, 2]) -> f32[1, 1, 3] { conv(x, w, padding = [(1, -1)]) }",
+     {L3(1, 1, 4, 1, 2, 3, 4), L3(1, 1, 2, 1, 10)},
+     L3(1, 1, 3, 10, 21, 32)},
+    {"entry e(x: f32[1, 2, 2], w: f32[2, 1, 1]) -> f32[1, 2, 2] { conv(x, w, groups = 2) }",
+     {L3(1, 2, 2, 1, 2, 3, 4), L3(2, 1, 1, 10, 100)},
+     L3(1, 2, 2, 10, 20, 300, 400)},
+    {"entry e(x: f32[1, 1, 2, 2], w: f32[1, 1, 2, 2]) -> f32[1, 1, 1, 1] { x.conv(w, [1, 1], [0, 0]) }",
+     {{4, {1, 1, 2, 2}, {1, 2, 3, 4}}, {4, {1, 1, 2, 2}, {1, 10, 100, 1000}}},
+     {4, {1, 1, 1, 1}, {4321}}},
+    {"entry e(x: i64[1, 1, 3], w: i64[2, 1, 2]) -> i64[1, 2, 2] { conv(x, w) }",
+     {L3(1, 1, 3, 1, 2, 3), L3(2, 1, 2, 1, 10, -1, 1)},
+     L3(1, 2, 2, 21, 32, 1, 1)},
+    {"entry e(x: f32[1, 1, 2], w: f32[1, 1, 2]) -> f32[1, 1, 4] { conv_transpose(x, w, stride = 2) }",
+     {L3(1, 1, 2, 1, 2), L3(1, 1, 2, 1, 10)},
+     L3(1, 1, 4, 1, 10, 2, 20)},
+    {"entry e(x: f32[1, 1, 2], w: f32[1, 1, 2]) -> f32[1, 1, 5] { conv_transpose(x, w, 2, output_padding = 1) }",
+     {L3(1, 1, 2, 1, 2), L3(1, 1, 2, 1, 10)},
+     L3(1, 1, 5, 1, 10, 2, 20, 0)},
+    {"entry e(x: f32[1, 1, 3], w: f32[1, 1, 2]) -> f32[1, 1, 2] { conv_transpose(x, w, padding = 1) }",
+     {L3(1, 1, 3, 1, 2, 3), L3(1, 1, 2, 1, 10)},
+     L3(1, 1, 2, 12, 23)},
+    {"entry e(x: f32[1, 4, 1], w: f32[4, 1, 1]) -> f32[1, 2, 1] { conv_transpose(x, w, groups = 2) }",
+     {L3(1, 4, 1, 1, 2, 3, 4), L3(4, 1, 1, 1, 10, 100, 1000)},
+     L3(1, 2, 1, 21, 4300)},
+    {"entry e(x: f32[1, 1, 5]) -> f32[1, 1, 2] { max_pool(x, 2) }", {L3(1, 1, 5, 1, 3, 3, 2, 5)}, L3(1, 1, 2, 3, 3)},
+    {"entry e(x: f32[1, 1, 5]) -> f32[1, 1, 3] { max_pool(x, 2, padding = 1) }",
+     {L3(1, 1, 5, -1, -3, -3, -2, -5)},
+     L3(1, 1, 3, -1, -3, -2)},
+    {"entry e(x: f32[1, 1, 5]) -> f32[1, 1, 5] { grad(sum(max_pool(x, 3, stride = 1)), x) }", /* the first of equals */
+     {L3(1, 1, 5, 1, 3, 3, 2, 5)},
+     L3(1, 1, 5, 0, 2, 0, 0, 1)},
+    {"entry e(x: f32[1, 1, 5]) -> f32[1, 1, 3] { avg_pool(x, 2, padding = 1) }",
+     {L3(1, 1, 5, 1, 3, 3, 2, 5)},
+     L3(1, 1, 3, 0.5, 3, 3.5)},
+    {"entry e(x: f32[1, 1, 5]) -> f32[1, 1, 3] { avg_pool(x, [2], padding = [1], count_include_pad = false) }",
+     {L3(1, 1, 5, 1, 3, 3, 2, 5)},
+     L3(1, 1, 3, 1, 3, 3.5)},
+    {"use nn\nnet = [nn.BatchNorm1d(2, eps = 0.0), nn.Flatten()]\nentry e(x: f32[B, 2]) -> f32[B, 2] train { net(x) }",
+     {M(2, 2, 1, 2, 3, 6)},
+     M(2, 2, -1, -1, 1, 1)},
+    {"use nn\nnet = nn.BatchNorm1d(2, eps = 3.0, affine = false)\nentry e(x: f32[B, 2]) -> f32[B, 2] eval { net(x) }",
+     {M(2, 2, 1, 2, 3, 6)},
+     M(2, 2, 0.5, 1, 1.5, 3)},
+};
+
 static void run_cases(const Case *c, size_t n) {
   for (size_t i = 0; i < n; i++) check_case(&c[i]);
 }
@@ -404,6 +463,47 @@ static void test_trees(void **s) {
 static void test_losses(void **s) {
   (void)s;
   RUN(LOSSES);
+}
+
+static void test_windows(void **s) {
+  (void)s;
+  RUN(WINDOWS);
+}
+
+/* The names of a PyTorch state dict; what one batch makes of the running statistics. */
+static void test_batch_norm(void **state) {
+  (void)state;
+  const char *text = "use nn\nmodule Net() {\n conv = nn.Conv2d(2, 3, [1, 2], groups = 1)\n bn = nn.BatchNorm2d(3)\n"
+                     " up = nn.ConvTranspose2d(3, 4, 2, bias = false)\n"
+                     " fn forward(x) { up(bn(x)) }\n}\nnet = Net() as \"\"\n"
+                     "entry step(x: f32[B, 3, 1, 2]) -> f32[] train { sum(net(x)) }\n";
+  static const struct {
+    const char *name;
+    int rank;
+    int64_t dim[4];
+  } want[] = {{"conv.weight", 4, {3, 2, 1, 2}}, {"conv.bias", 1, {3}},        {"bn.weight", 1, {3}},
+              {"bn.bias", 1, {3}},              {"bn.running_mean", 1, {3}},  {"bn.running_var", 1, {3}},
+              {"bn.num_batches_tracked", 0, {0}}, {"up.weight", 4, {3, 4, 2, 2}}};
+  Traced p;
+  trace(&p, text);
+  assert_int_equal(p.program.cells.n, sizeof want / sizeof *want);
+  for (uint32_t i = 0; i < p.program.cells.n; i++) {
+    assert_string_equal(p.program.cells.at[i].name, want[i].name);
+    assert_int_equal(p.cells[i].rank, want[i].rank);
+    for (int k = 0; k < want[i].rank; k++) assert_int_equal(p.cells[i].dim[k], want[i].dim[k]);
+  }
+  int64_t dim[4] = {2, 3, 1, 2};
+  NamedTensor x = {"x", tensor_new(p.ctx.arena, DT_F64, dim, 4)};
+  static const double at[] = {1, 2, 0, 0, 10, 10, 3, 6, 0, 4, 10, 10}; /* means 3, 1, 10; unbiased variances 14/3, 4, 0 */
+  for (int k = 0; k < 12; k++) tensor_set(&x.value, k, (Scalar){.f = at[k]});
+  for (uint32_t call = 0; call < 2; call++) call_entry(&p, text, "step", &x, 1, call, true);
+  static const double mean[] = {3, 1, 10}, var[] = {14.0 / 3, 4, 0};
+  for (int k = 0; k < 3; k++) {
+    assert_true(fabs(number(&p.cells[4], k) - 0.19 * mean[k]) < 1e-6);
+    assert_true(fabs(number(&p.cells[5], k) - (0.81 + 0.19 * var[k])) < 1e-6);
+  }
+  assert_true(number(&p.cells[6], 0) == 2);
+  ctx_free(&p.ctx);
 }
 
 /* ---- gradients against central differences ---- */
@@ -488,6 +588,11 @@ static const Slope SLOPES[] = {
     {"stop_gradient(y) * x * x", -2, 2},
     {"nn.layer_norm(x, y[0], y[0])", -2, 2},
     {"nn.attention(x, y, x * y)", -1, 1},
+    {"conv((x * x)[:, none, :], y[:1][:, none, :], padding = 1)", -2, 2},
+    {"conv(y[:, none, :], (x * x)[:, none, :], stride = 2, padding = 1)", -2, 2},
+    {"conv_transpose(x[:, :, none] ** 2, y.T[:, :, none], stride = 2, padding = 0)", -2, 2},
+    {"max_pool((x * y)[:, none, :], 2, stride = 1) ** 2", -2, 2},
+    {"avg_pool((x * x)[none, none, :], [1, 3], stride = 1, padding = [0, 1], count_include_pad = false)", -2, 2},
     {"loss.mse(x, y)", -2, 2},
     {"loss.cross_entropy(x, i)", -2, 2},
     {"loss.bce_with_logits(x, sigmoid(y))", -2, 2},
@@ -562,6 +667,17 @@ static const Layer LAYERS[] = {
     {"net = nn.Embedding(3, 4)", "net(i) * x", "(f32[3, 4],)"},
     {"net = [nn.Linear(4, 3), relu, nn.Dropout(0.4), nn.Linear(3, 2)]", "net(x)",
      "(f32[3, 4], f32[3], f32[2, 3], f32[2])"},
+    {"net = nn.Conv2d(1, 2, 2, padding = 1)", "net(x.reshape([B, 1, 2, 2]))", "(f32[2, 1, 2, 2], f32[2])"},
+    {"net = nn.Conv1d(2, 4, 2, stride = 2, padding = [(1, 1)], groups = 2)", "net(x.reshape([B, 2, 2]))",
+     "(f32[4, 1, 2], f32[4])"},
+    {"net = nn.ConvTranspose2d(1, 2, [2, 3], stride = 2, output_padding = 1)", "net(x.reshape([B, 1, 2, 2]))",
+     "(f32[1, 2, 2, 3], f32[2])"},
+    {"net = nn.BatchNorm1d(4)", "net(x) ** 2", "(f32[4], f32[4])"},
+    {"net = [nn.Conv2d(1, 3, 3, padding = 1, bias = false), nn.BatchNorm2d(3), nn.MaxPool2d(2), nn.Flatten(), "
+     "nn.Linear(3, 2)]",
+     "net(x.reshape([B, 1, 2, 2]))", "(f32[3, 1, 3, 3], f32[3], f32[3], f32[2, 3], f32[2])"},
+    {"net = [nn.Conv2d(1, 2, 1), nn.AvgPool2d(2, stride = 1, padding = 1), nn.Flatten(), nn.Linear(18, 1)]",
+     "net(x.reshape([B, 1, 2, 2]))", "(f32[2, 1, 1, 1], f32[2], f32[1, 18], f32[1])"},
     {"net = [nn.Linear(4, 3), gelu, nn.LayerNorm(3), nn.Linear(3, 3)]", "loss.cross_entropy(net(x), i)",
      "(f32[3, 4], f32[3], f32[3], f32[3], f32[3, 3], f32[3])"},
 };
@@ -577,7 +693,7 @@ static void test_layers(void **state) {
     snprintf(
         text, sizeof text,
         "use nn, loss\n%s\n"
-        "fn total(x, i) { r = %s; sum(r * cos(arange(count(r), f32).reshape(r.shape))) }\n"
+        "fn total(x, i) { B = x.shape[0]; r = %s; sum(r * cos(arange(count(r), f32).reshape(r.shape))) }\n"
         "entry value(x: f32[B, 4], i: i64[B]) -> f32[] where B <= 5 train { total(x, i) }\n"
         "entry slope(x: f32[B, 4], i: i64[B]) -> %s where B <= 5 train { g = leaves(grad(total(x, i), net)); (%s) }\n",
         l->decl, l->expr, l->types, list);
@@ -588,14 +704,18 @@ static void test_layers(void **state) {
                          {"i", tensor_new(p.ctx.arena, DT_I64, dim, 1)}};
     for (int k = 0; k < 12; k++) tensor_set(&in[0].value, k, (Scalar){.f = 2 * pattern(k) - 1});
     for (int k = 0; k < 3; k++) tensor_set(&in[1].value, k, (Scalar){.i = (k * 2 + 1) % 3});
-    assert_int_equal(p.program.cells.n, params);
-    for (int i = 0; i < params; i++) { /* in f64, and away from start values like 0 and 1 */
+    int found = 0;
+    Tensor *param[8];
+    for (uint32_t i = 0; i < p.program.cells.n; i++) { /* in f64, and away from start values like 0 and 1 */
+      if (p.program.cells.at[i].kind != CELL_PARAM) continue;
       Tensor wide = tensor_new(p.ctx.arena, DT_F64, p.cells[i].dim, p.cells[i].rank);
       for (int64_t k = 0; k < tensor_count(&wide); k++)
-        tensor_set(&wide, k, (Scalar){.f = number(&p.cells[i], k) + 0.3 * pattern((int)k + 17 * i)});
+        tensor_set(&wide, k, (Scalar){.f = number(&p.cells[i], k) + 0.3 * pattern((int)k + 17 * found)});
       p.cells[i] = wide;
+      param[found++] = &p.cells[i];
     }
-    for (int i = 0; i < params; i++) check_slope(&p, text, "value", "slope", i, in, 2, &p.cells[i]);
+    assert_int_equal(found, params);
+    for (int i = 0; i < params; i++) check_slope(&p, text, "value", "slope", i, in, 2, param[i]);
     ctx_free(&p.ctx);
   }
 }
@@ -1030,7 +1150,7 @@ int main(void) {
       cmocka_unit_test(test_slopes),     cmocka_unit_test(test_layers),          cmocka_unit_test(test_random),
       cmocka_unit_test(test_init),       cmocka_unit_test(test_dropout),         cmocka_unit_test(test_optimizers),
       cmocka_unit_test(test_load),       cmocka_unit_test(test_wrong_arguments), cmocka_unit_test(test_wrong_indices),
-      cmocka_unit_test(test_signatures),
+      cmocka_unit_test(test_signatures), cmocka_unit_test(test_windows),         cmocka_unit_test(test_batch_norm),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,8 +1,9 @@
 /* Memory of plans, by brute force: every program of tests/plan and models, and programs from random bytes, planned for
- * every level, is walked at concrete dimensions with a list of what lies where. A step may read a value only from memory
- * that holds just this value (so no live buffers overlap, and no update is stored before the last reader of the old value),
- * and steps without a barrier between them may not meet but in one buffer with equal tasks. At the end outputs, cells and
- * inouts hold what the entry promises. The arena is compared with the most that is alive at once. Run from the root. */
+ * every level, is walked at concrete dimensions with a list of what lies where. A step may read a value only from
+ * memory that holds just this value (so no live buffers overlap, and no update is stored before the last reader of the
+ * old value), and steps without a barrier between them may not meet but in one buffer with equal tasks. At the end
+ * outputs, cells and inouts hold what the entry promises. The arena is compared with the most that is alive at once.
+ * Run from the root. */
 #include "gen.h"
 #include "pass.h"
 #include "plan.h"
@@ -24,7 +25,10 @@ typedef struct Range { /* of the arena, or of a binding of its own */
   int64_t lo, hi;
 } Range;
 
-enum { SCRATCH = 1 << 24, LEAF = 1 << 25 }; /* contents that are no nodes: scratch of a kernel, what a binding holds at first */
+enum {
+  SCRATCH = 1 << 24,
+  LEAF = 1 << 25
+}; /* contents that are no nodes: scratch of a kernel, what a binding holds at first */
 
 typedef struct Content {
   Range at;
@@ -55,7 +59,8 @@ static bool lookup(void *ctx, const char *name, int64_t *value) {
 
 static int64_t number(Walk *w, Sym s) {
   int64_t x;
-  if (!sym_eval(w->c->syms, s, lookup, w, &x)) fail_msg("%s: %s has no value", w->what, sym_text(w->c->syms, s, w->c->arena));
+  if (!sym_eval(w->c->syms, s, lookup, w, &x))
+    fail_msg("%s: %s has no value", w->what, sym_text(w->c->syms, s, w->c->arena));
   return x;
 }
 
@@ -99,7 +104,9 @@ static void place_buffers(Walk *w) {
     }
     int64_t at = number(w, b->at);
     if (at % 64) fail_msg("%s: %s lies at %lld", w->what, b->name, (long long)at);
-    if (at < 0 || at + bytes > w->arena) fail_msg("%s: %s at %lld..%lld leaves the arena of %lld bytes", w->what, b->name, (long long)at, (long long)(at + bytes), (long long)w->arena);
+    if (at < 0 || at + bytes > w->arena)
+      fail_msg("%s: %s at %lld..%lld leaves the arena of %lld bytes", w->what, b->name, (long long)at,
+               (long long)(at + bytes), (long long)w->arena);
     w->range[i] = (Range){0, at, at + bytes};
   }
 }
@@ -114,9 +121,12 @@ static void put(Walk *w, int buf, int64_t value) {
 
 static int64_t held(const Walk *w, int buf) {
   const Range *r = &w->range[buf];
-  for (uint32_t i = 0; i < w->holds.n; i++)
-    if (w->holds.at[i].at.space == r->space && w->holds.at[i].at.lo == r->lo && w->holds.at[i].at.hi == r->hi) return w->holds.at[i].value;
-  return r->lo == r->hi ? INT64_MAX : -1; /* nothing is anywhere */
+  if (r->lo == r->hi) return INT64_MAX; /* nothing is anywhere */
+  for (uint32_t i = 0; i < w->holds.n; i++) {
+    const Range *x = &w->holds.at[i].at;
+    if (x->space == r->space && x->lo == r->lo && x->hi == r->hi) return w->holds.at[i].value;
+  }
+  return -1;
 }
 
 static bool leaf(const Walk *w, int64_t v) {
@@ -129,7 +139,8 @@ static void need(Walk *w, int buf, int64_t value, int step) {
   const LoopBuf *b = &w->plan->plan->bufs.at[buf];
   if (value < SCRATCH && leaf(w, value)) value = LEAF + w->range[buf].space;
   if (have != value && have != INT64_MAX)
-    fail_msg("%s: step %d reads value %lld from %s, which holds %lld", w->what, step, (long long)value, b->name, (long long)have);
+    fail_msg("%s: step %d reads value %lld from %s, which holds %lld", w->what, step, (long long)value, b->name,
+             (long long)have);
 }
 
 /* What kernel `kernel` means by its parameter: a node, or a buffer that only kernels know. */
@@ -137,7 +148,9 @@ static int64_t meaning(const Walk *w, int kernel, int param, int buf) {
   for (uint32_t i = 0; i < w->plan->kernels.n; i++)
     if (w->plan->kernels.at[i].kernel == kernel) {
       const LowArg *a = &w->plan->kernels.at[i].args.at[param];
-      return a->kind == ARG_NODE ? (int64_t)a->node : a->kind == ARG_SCRATCH ? SCRATCH + buf : LEAF + w->range[buf].space;
+      return a->kind == ARG_NODE      ? (int64_t)a->node
+             : a->kind == ARG_SCRATCH ? SCRATCH + buf
+                                      : LEAF + w->range[buf].space;
     }
   fail_msg("%s: a kernel of another entry", w->what);
   return 0;
@@ -178,19 +191,23 @@ static void walk_steps(Walk *w) {
       for (uint32_t k = 0; k < phase.n; k++) {
         const Use *u = &phase.at[k];
         if (u->step == s || !(u->stored || stored) || !overlap(&w->range[b], &w->range[u->buf])) continue;
-        bool alike = u->buf == b && s->kind == STEP_LAUNCH && u->step->kind == STEP_LAUNCH && !s->serial && !u->step->serial;
+        bool alike =
+            u->buf == b && s->kind == STEP_LAUNCH && u->step->kind == STEP_LAUNCH && !s->serial && !u->step->serial;
         if (!alike || tasks(w, s) != tasks(w, u->step))
-          fail_msg("%s: step %d meets an earlier one in %s without a barrier", w->what, number_of, w->plan->plan->bufs.at[b].name);
+          fail_msg("%s: step %d meets an earlier one in %s without a barrier", w->what, number_of,
+                   w->plan->plan->bufs.at[b].name);
       }
       vec_push(w->c->arena, &phase, ((Use){b, stored, s}));
     }
     for (int i = 0; i < s->nviews && loads; i++)
-      if (s->views[i].buf >= 0 && loads[i]) need(w, s->views[i].buf, meaning(w, s->kernel, i, s->views[i].buf), number_of);
+      if (s->views[i].buf >= 0 && loads[i])
+        need(w, s->views[i].buf, meaning(w, s->kernel, i, s->views[i].buf), number_of);
     for (int i = 0; i < s->nviews && stores; i++) {
       if (s->views[i].buf < 0 || !stores[i]) continue;
       for (int k = 0; k < s->nviews; k++) { /* two parameters in one launch: apart, or declared one */
         int x = s->views[i].buf, y = s->views[k].buf;
-        if (k != i && y >= 0 && x != y && overlap(&w->range[x], &w->range[y])) fail_msg("%s: step %d: two buffers of one launch overlap", w->what, number_of);
+        if (k != i && y >= 0 && x != y && overlap(&w->range[x], &w->range[y]))
+          fail_msg("%s: step %d: two buffers of one launch overlap", w->what, number_of);
       }
       put(w, s->views[i].buf, meaning(w, s->kernel, i, s->views[i].buf));
     }
@@ -224,17 +241,20 @@ static void ends_as(Walk *w, BindKind kind, int index, Id v) {
     want = LEAF + space_of(from, at);
   }
   if (have != want && have != INT64_MAX)
-    fail_msg("%s: %s holds %lld at the end, not %lld", w->what, w->plan->plan->bufs.at[b].name, (long long)have, (long long)want);
+    fail_msg("%s: %s holds %lld at the end, not %lld", w->what, w->plan->plan->bufs.at[b].name, (long long)have,
+             (long long)want);
 }
 
 static double ratio_of(Walk *w) {
   int64_t least = number(w, w->plan->lower_bound);
-  if (w->arena < least) fail_msg("%s: an arena of %lld bytes, below its bound of %lld", w->what, (long long)w->arena, (long long)least);
+  if (w->arena < least)
+    fail_msg("%s: an arena of %lld bytes, below its bound of %lld", w->what, (long long)w->arena, (long long)least);
   return least ? (double)w->arena / (double)least : 1;
 }
 
 /* Arena over lower bound, 0 if no dimensions of about this size are allowed. */
-static double check_plan(Ctx *c, const LevelUnit *level, const Entry *e, const EntryPlan *plan, int64_t size, const char *path) {
+static double check_plan(Ctx *c, const LevelUnit *level, const Entry *e, const EntryPlan *plan, int64_t size,
+                         const char *path) {
   Walk w = {.c = c, .level = level, .e = e, .plan = plan};
   w.what = arena_printf(c->arena, "%s: %s on %s at %lld", path, e->name, level->target->name, (long long)size);
   if (!choose_dims(&w, size)) return 0;
@@ -275,7 +295,8 @@ static void one_file(const char *path, const int64_t *sizes, int n, bool print, 
   check_program(&c, &p, path, sizes, n, worst);
   for (uint32_t i = 0; i < p.entries.n && print; i++) {
     printf("%s %s: arena / lower bound %.2f\n", path, p.entries.at[i].name, worst[i]);
-    if (worst[i] > most) fail_msg("%s: %s takes %.2f times what is alive at once", path, p.entries.at[i].name, worst[i]);
+    if (worst[i] > most)
+      fail_msg("%s: %s takes %.2f times what is alive at once", path, p.entries.at[i].name, worst[i]);
   }
   ctx_free(&c);
 }

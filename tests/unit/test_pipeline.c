@@ -71,6 +71,13 @@ static void must_compile(const char *model, CompileOptions o, CompileResult *r) 
   ctx_free(&c);
 }
 
+/* SINTER_LLVM as it was when the program began. */
+static char *emitter_given;
+static void emitter_back(void) {
+  if (emitter_given) setenv("SINTER_LLVM", emitter_given, 1);
+  else unsetenv("SINTER_LLVM");
+}
+
 /* False with this id and sentence; nothing is in the folder afterwards. `%s` in the sentence stands for the output. */
 static void must_refuse(const Folders *place, CompileOptions o, const char *id, const char *sentence) {
   Ctx c = ctx_new();
@@ -384,7 +391,7 @@ static void emitter_missing(void **state) {
               "cannot open the code generator libsinter_llvm.so beside the program: /nowhere/libsinter_llvm.so: cannot "
               "open shared object file: "
               "No such file or directory; commands that make no code work without it");
-  unsetenv("SINTER_LLVM");
+  emitter_back();
 }
 
 /* A code generator of our own whose emit_object is this. */
@@ -421,7 +428,7 @@ static void emitter_fails(void **state) {
   must_refuse(p, o, "no-emitter",
               "cannot open the code generator libsinter_llvm.so beside the program: it is of another version; commands "
               "that make no code work without it");
-  unsetenv("SINTER_LLVM");
+  emitter_back();
 }
 
 static void temporary_folder_missing(void **state) {
@@ -466,6 +473,7 @@ static void file_size_limit(void **state) {
 }
 
 int main(void) {
+  if (getenv("SINTER_LLVM")) emitter_given = strdup(getenv("SINTER_LLVM"));
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
   const struct CMUnitTest tests[] = {
       T(add_from_c),        T(digits_from_c),

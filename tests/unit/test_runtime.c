@@ -445,6 +445,30 @@ static void forked(void **state) {
   assert_int_equal(count_threads(), before);
 }
 
+static void profiled(void **state) { /* ticks for each step and thread, none beyond the table, none once it is over */
+  (void)state;
+  enum { STEPS = 10, ROWS = 2 };
+  Pair p = pair(1);
+  float x[1000] = {1}, out;
+  uint64_t ticks[ROWS * STEPS + 1] = {0}, before[ROWS * STEPS + 1];
+  FakeSumIn in = {x, 1000};
+  api->threads(p.c, 3);
+  assert_int_equal(api->profile(NULL, ticks, ROWS, STEPS), SINTER_ERROR_ARGUMENT);
+  assert_int_equal(api->profile(p.c, ticks, ROWS, STEPS), SINTER_OK);
+  for (int i = 0; i < 3; i++) assert_int_equal(api->call(p.c, FAKE_SUM, &in, &(FakeOut){&out}), SINTER_OK);
+  for (int s = 0; s < STEPS; s++) assert_true(ticks[s] > 0 && ticks[STEPS + s] < 1ull << 48);
+  assert_true(ticks[STEPS] > 0 && ticks[ROWS * STEPS] == 0);
+  assert_int_equal(api->profile(p.c, ticks, 1, 4), SINTER_OK); /* fewer steps than there are */
+  memcpy(before, ticks, sizeof before);
+  assert_int_equal(api->call(p.c, FAKE_SUM, &in, &(FakeOut){&out}), SINTER_OK);
+  assert_true(ticks[0] > before[0] && !memcmp(ticks + 4, before + 4, sizeof before - 32));
+  api->profile(p.c, NULL, 0, 0);
+  memcpy(before, ticks, sizeof before);
+  assert_int_equal(api->call(p.c, FAKE_SUM, &in, &(FakeOut){&out}), SINTER_OK);
+  assert_memory_equal(ticks, before, sizeof before);
+  drop(p);
+}
+
 static void threads_refused(void **state) {
   (void)state;
   Pair p = pair(1);
@@ -501,6 +525,7 @@ int main(void) {
                                      cmocka_unit_test(get_and_set),
                                      cmocka_unit_test(concurrent_callers),
                                      cmocka_unit_test(forked),
+                                     cmocka_unit_test(profiled),
                                      cmocka_unit_test(threads_refused),
                                      cmocka_unit_test(float_mode)};
   return cmocka_run_group_tests(tests, NULL, NULL);
