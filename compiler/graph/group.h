@@ -11,6 +11,7 @@ typedef enum {
   GROUP_ROW,    /* rows of the space's last axis: reductions over it and what is made of them, whole row by whole row */
   GROUP_REDUCE, /* one reduction over other axes than just the last, with its prologue and epilogue */
   GROUP_GEMM,   /* one dot_general with its epilogue */
+  GROUP_CONV,   /* one conv_general with its epilogue */
   GROUP_NEST    /* one node by its plain loop nest: arg over other axes, scatter_add, dynamic_update, concat, windows */
 } GroupKind;
 
@@ -49,6 +50,7 @@ typedef struct Groups {
   Vec(FuseNote) notes;
 } Groups;
 
+static inline bool group_product(const Group *x) { return x->kind == GROUP_GEMM || x->kind == GROUP_CONV; }
 const char *group_kind_name(GroupKind);
 bool group_leaf(const Graph *, Id); /* inputs, cells, constants that are tables: they lie in memory from the start */
 bool group_free(const Graph *, Id); /* worked out anew by each reader: movement, iota, numbers, dims */

@@ -48,7 +48,8 @@ bool eval_conv(Frame *f, Id v, const Value *const *in, int nin, Value *out) {
         uint64_t whole = 0;
         for (int64_t c = 0; c < inner; c++)
           for (int64_t i = 0; i < a[0].size * a[1].size * a[2].size; i++, k++) {
-            int64_t e[3] = {i / a[2].size / a[1].size, i / a[2].size % a[1].size, i % a[2].size}, place = row * x->dim[1] + first + c;
+            int64_t e[3] = {i / a[2].size / a[1].size, i / a[2].size % a[1].size, i % a[2].size},
+                    place = row * x->dim[1] + first + c;
             bool there = true;
             for (int j = 0; j < 3; j++) {
               int64_t s = seen(&a[j], at[j], reverse ? a[j].size - 1 - e[j] : e[j]);

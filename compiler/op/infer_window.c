@@ -13,7 +13,9 @@ static bool read_windows(Infer *f, int k, int n, Windows *w) {
     w->lo[i] = (Sym)f->attr[k + 1][i], w->hi[i] = (Sym)f->attr[k + 2][i];
     if (w->stride[i] < 1 || w->base[i] < 1 || w->step[i] < 1)
       return infer_fail(f, "op-attribute", "strides and dilations are at least 1, not %lld",
-                        (long long)(w->stride[i] < 1 ? w->stride[i] : w->base[i] < 1 ? w->base[i] : w->step[i]));
+                        (long long)(w->stride[i] < 1 ? w->stride[i]
+                                    : w->base[i] < 1 ? w->base[i]
+                                                     : w->step[i]));
   }
   return true;
 }
@@ -51,8 +53,8 @@ bool infer_conv(Infer *f) {
   if (!sym_divides(g->facts ? g->facts : sym_facts_new(g->ctx->arena, t), groups * batches, shape[1]))
     return infer_fail(f, "op-shape", "%s results do not divide into %lld groups", infer_sym(f, shape[1]),
                       (long long)(groups * batches));
-  if (batches > 1 && !(shape[0] = sym_divided(g->facts ? g->facts : sym_facts_new(g->ctx->arena, t), shape[0],
-                                              sym_int(t, batches))))
+  if (batches > 1 &&
+      !(shape[0] = sym_divided(g->facts ? g->facts : sym_facts_new(g->ctx->arena, t), shape[0], sym_int(t, batches))))
     return infer_fail(f, "op-shape", "the first axis does not divide into %lld groups", (long long)batches);
   for (int i = 0; i < n; i++)
     if (!count(f, &w, i, sizes[i], &shape[2 + i])) return false;
@@ -87,8 +89,8 @@ static bool shaped(const Infer *f, Id v, const char *what, const Sym *shape) {
   const Graph *g = f->g;
   bool same = graph_rank(g, v) == f->rank;
   for (int i = 0; same && i < f->rank; i++) same = graph_same_size(g, graph_shape(g, v)[i], shape[i]);
-  return same || infer_fail(f, "op-shape", "%s is to be %s", what,
-                            graph_shape_text(f->g->ctx, f->dtype, shape, f->rank));
+  return same ||
+         infer_fail(f, "op-shape", "%s is to be %s", what, graph_shape_text(f->g->ctx, f->dtype, shape, f->rank));
 }
 
 bool infer_select_scatter(Infer *f) {

@@ -4,8 +4,8 @@
 
 #define RULE(name) bool vjp_##name(Graph *g, Id y, const Id *ct, const bool *want, Id *out)
 
-/* What windows of y over x (of n elements) become from the side of x: those windows of y, spread by the stride, that hold
- * an element. Their elements come backwards. */
+/* What windows of y over x (of n elements) become from the side of x: those windows of y, spread by the stride, that
+ * hold an element. Their elements come backwards. */
 static void turned(Graph *g, const Windows *w, int i, Sym n, Sym windows, Windows *to) {
   SymTab *t = g->ctx->syms;
   to->stride[i] = w->base[i];

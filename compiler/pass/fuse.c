@@ -19,7 +19,7 @@
 #define FREE_MOVES 32
 
 const char *group_kind_name(GroupKind k) {
-  static const char *const name[] = {"elementwise", "row", "reduce", "gemm", "nest"};
+  static const char *const name[] = {"elementwise", "row", "reduce", "gemm", "conv", "nest"};
   return name[k];
 }
 
@@ -94,8 +94,7 @@ static bool by_element(const Graph *g, Id v) {
   return op_elementwise(o) || is_move(o) || o == OP_RANDOM || o == OP_GATHER || group_one_hot(g, v) || group_free(g, v);
 }
 
-/* ---- reads ----------------------------------------------------------------------------------------------------------
- */
+/* ---- reads ----------------------------------------------------------------------------------------------------- */
 
 static Map map_identity(int rank) {
   Map m;
@@ -235,8 +234,7 @@ void group_reads(const Graph *g, Id c, ReadVisit *fn, void *ctx) {
   }
 }
 
-/* ---- merging --------------------------------------------------------------------------------------------------------
- */
+/* ---- merging --------------------------------------------------------------------------------------------------- */
 
 typedef struct Fuse {
   const Graph *g;
@@ -308,7 +306,7 @@ static void check_read(void *ctx, Id p, const Map *m) {
   CheckRead *c = ctx;
   Fuse *f = c->f;
   if (!c->ok || (f->of[p] != c->a && f->of[p] != c->b) || f->of[p] < 0) return;
-  if (c->to->kind == GROUP_GEMM && !is_epilogue(f, c->to, c->reader)) return;
+  if (group_product(c->to) && !is_epilogue(f, c->to, c->reader)) return;
   int last = c->to->rank - 1;
   Map own = map_identity(MAX_RANK), pos = own, rp = own;
   if (c->to->kind != GROUP_REDUCE) { /* there prologue and epilogue each read at their own places */
@@ -378,7 +376,7 @@ static bool places_fit(const Fuse *f, const Group *x, const Group *to) {
   Map pos;
   for (uint32_t i = 0; i < x->members.n; i++) {
     Id v = x->members.at[i];
-    if (x->kind == GROUP_GEMM && !is_epilogue(f, x, v)) continue;
+    if (group_product(x) && !is_epilogue(f, x, v)) continue;
     if (!place(g, v, to->space, to->rank, &pos) || (to->kind != GROUP_ROW && !full(g, v, to)) ||
         (row_op(g, v) && !same))
       return false;
@@ -388,8 +386,8 @@ static bool places_fit(const Fuse *f, const Group *x, const Group *to) {
 
 /* Whose loop nest both would share: the product's, else the reduction's, else the rows', else the larger space's. */
 static Group host(const Group *p, const Group *c) {
-  if (c->kind == GROUP_GEMM) return *c;
-  if (p->kind == GROUP_GEMM || p->kind == GROUP_REDUCE) return *p;
+  if (group_product(c)) return *c;
+  if (group_product(p) || p->kind == GROUP_REDUCE) return *p;
   if (c->kind == GROUP_REDUCE) return *c;
   if ((p->kind == GROUP_ROW) != (c->kind == GROUP_ROW)) return p->kind == GROUP_ROW ? *p : *c;
   return p->rank >= c->rank ? *p : *c;
@@ -402,14 +400,15 @@ static const char *why_not(Fuse *f, int a, int b, const Group *to) {
   if (p->members.n + c->members.n > GROUP_NODES) return "the kernel would be too long";
   if (to->kind == GROUP_ROW && row_reductions(f, p) + row_reductions(f, c) > ROW_REDUCTIONS)
     return "the row would need too many passes";
+  if (c->kind == GROUP_CONV) return "an operand of a convolution is read many times: it is stored once";
   if (c->kind == GROUP_GEMM) { /* cheap element-wise values that only the left side needs ride along as its prologue */
-    bool cheap = p->kind == GROUP_ELEM && p->cost <= PROLOGUE_COST && feeds_only(f, a, b);
-    if (!cheap || !feeds_left(f->g, graph_in(f->g, c->anchor)[0], vec_last(&p->members)))
+    bool left = feeds_left(f->g, graph_in(f->g, c->anchor)[0], vec_last(&p->members));
+    if (p->kind != GROUP_ELEM || p->cost > PROLOGUE_COST || !left)
       return "an operand of a product is read many times: it is stored once";
-    return NULL;
+    return feeds_only(f, a, b) ? NULL : "the value is needed elsewhere too: it is stored once";
   }
-  if (p->kind == GROUP_GEMM && c->kind != GROUP_ELEM) return "a reduction does not ride on a product's tile";
-  if (p->kind == GROUP_GEMM && p->cost + c->cost > EPILOGUE_COST)
+  if (group_product(p) && c->kind != GROUP_ELEM) return "a reduction does not ride on a product's tile";
+  if (group_product(p) && p->cost + c->cost > EPILOGUE_COST)
     return "the epilogue would be too long for a register tile";
   if (p->kind == GROUP_REDUCE && c->kind != GROUP_ELEM) return "a reduction over these axes ends its loop nest";
   if (c->kind == GROUP_REDUCE && p->kind != GROUP_ELEM) return "the loop nests differ";
@@ -451,7 +450,7 @@ static bool reads_fit(Fuse *f, const Group *to, int a, int b) {
   for (uint32_t i = 0; i < n; i++) {
     Id v = to->members.at[i];
     saved[i] = f->pos[v];
-    if (to->kind != GROUP_GEMM || is_epilogue(f, to, v)) place(f->g, v, to->space, to->rank, &f->pos[v]);
+    if (!group_product(to) || is_epilogue(f, to, v)) place(f->g, v, to->space, to->rank, &f->pos[v]);
   }
   for (uint32_t i = 0; fits && i < n; i++) {
     CheckRead c = {f, to, to->members.at[i], a, b, true};
@@ -482,8 +481,7 @@ static void try_merge(Fuse *f, int a, int b, Id producer, Id consumer, bool sibl
   f->group.at[b].members.n = 0;
 }
 
-/* ---- the pass
- * -------------------------------------------------------------------------------------------------------- */
+/* ---- the pass -------------------------------------------------------------------------------------------------- */
 
 typedef struct Reader {
   Fuse *f;
@@ -499,16 +497,18 @@ static void add_user(void *ctx, Id p, const Map *m) {
 
 static void start_group(Fuse *f, Id v) {
   const Graph *g = f->g;
-  OpClass cls = OP_INFO[graph_op(g, v)].cls;
+  Op o = graph_op(g, v);
+  OpClass cls = OP_INFO[o].cls;
   bool inner = cls == CLASS_REDUCE || cls == CLASS_ARG;
   Id shaped = inner ? *graph_in(g, v) : v;
   Group x = {.rank = graph_rank(g, shaped), .cost = node_cost(g, v)};
   if (x.rank) memcpy(x.space, graph_shape(g, shaped), (size_t)x.rank * sizeof(Sym));
-  x.kind = row_op(g, v)          ? GROUP_ROW
-           : cls == CLASS_REDUCE ? GROUP_REDUCE
-           : cls == CLASS_DOT    ? GROUP_GEMM
-           : by_element(g, v)    ? GROUP_ELEM
-                                 : GROUP_NEST;
+  x.kind = row_op(g, v)           ? GROUP_ROW
+           : cls == CLASS_REDUCE  ? GROUP_REDUCE
+           : cls == CLASS_DOT     ? GROUP_GEMM
+           : o == OP_CONV_GENERAL ? GROUP_CONV
+           : by_element(g, v)     ? GROUP_ELEM
+                                  : GROUP_NEST;
   x.anchor = x.kind == GROUP_ELEM || x.kind == GROUP_ROW ? 0 : v;
   vec_push(f->arena, &x.members, v);
   f->of[v] = (int)f->group.n;

@@ -3,8 +3,7 @@
 #include "planner.h"
 #include <string.h>
 
-/* ---- buffers
- * ------------------------------------------------------------------------------------------------------------ */
+/* ---- buffers --------------------------------------------------------------------------------------------------- */
 
 static int add_buffer(Planner *p, const char *name, BufKind kind, DType d, const Sym *shape, int rank, BindKind bind,
                       int index) {
@@ -113,8 +112,7 @@ static int leaf_buffer(Planner *p, Id v) {
                                  graph_rank(g, v), kind, index);
 }
 
-/* ---- updates
- * -------------------------------------------------------------------------------------------------------------- */
+/* ---- updates --------------------------------------------------------------------------------------------------- */
 
 typedef struct Same { /* whether `reader` reads `old` only where the new value of this element is made */
   Id old, reader, value;
@@ -137,35 +135,45 @@ static bool reads_same(const Graph *g, Id reader, Id old, Id value) {
   return s.same;
 }
 
-/* Whether group k may store the new value over the old one: all others have read it before, and nothing can fail later.
- */
-static bool in_place(Planner *p, int k, Id old, Id value, bool copied_later) {
-  const Groups *gs = p->out->groups;
-  bool dynamic =
-      gs->at.at[k].kind == GROUP_NEST && graph_op(p->g, value) == OP_DYNAMIC_UPDATE && graph_in(p->g, value)[0] == old;
-  if (copied_later) return false;
-  for (uint32_t i = (uint32_t)k; i < gs->at.n; i++)
-    if (p->out->kernels.at[i].fails && !(dynamic && i == (uint32_t)k))
-      return false; /* all tasks of an update fail alike */
-  for (uint32_t i = (uint32_t)k; i < gs->at.n; i++)
-    for (uint32_t j = 0; j < p->out->kernels.at[i].args.n; j++) {
-      const LowArg *a = &p->out->kernels.at[i].args.at[j];
-      if (!old || a->kind == ARG_RANDOM || a->node != old || a->out) continue;
-      if (i > (uint32_t)k || gs->at.at[k].kind == GROUP_ROW)
-        return false; /* a later pass over a row would read what is stored */
-      for (uint32_t m = 0; !dynamic && m < gs->at.at[k].members.n; m++)
-        if (!reads_same(p->g, gs->at.at[k].members.at[m], old, value)) return false;
-    }
-  for (uint32_t i = 1; dynamic && i < graph_at(p->g, value)->nin;
-       i++) { /* update and starts must not read what is being stored */
-    Id x = graph_in(p->g, value)[i];
-    if (x == old || (group_free(p->g, x) && !reads_same(p->g, x, old, value))) return false;
-  }
-  return true;
+/* Whether group k must read `old` where another element of `value` may be stored already. */
+static bool reads_other(const Planner *p, int k, Id old, Id value) {
+  const Group *grp = &p->out->groups->at.at[k];
+  if (grp->kind == GROUP_ROW) return true; /* a later pass over the row reads again */
+  for (uint32_t m = 0; m < grp->members.n; m++)
+    if (!reads_same(p->g, grp->members.at[m], old, value)) return true;
+  return false;
 }
 
-/* ---- steps
- * ---------------------------------------------------------------------------------------------------------------- */
+/* The same of an update at a place known at run time: neither its places nor what it stores may come from `old`. */
+static bool update_reads(const Planner *p, Id old, Id value) {
+  for (uint32_t i = 1; i < graph_at(p->g, value)->nin; i++) {
+    Id x = graph_in(p->g, value)[i];
+    if (x == old || (group_free(p->g, x) && !reads_same(p->g, x, old, value))) return true;
+  }
+  return false;
+}
+
+static bool kernel_reads(const Lowered *low, Id v) {
+  for (uint32_t i = 0; i < low->args.n; i++)
+    if (low->args.at[i].kind == ARG_NODE && low->args.at[i].node == v && !low->args.at[i].out) return true;
+  return false;
+}
+
+/* Whether group k may store the new value over the old one (0: nobody reads that): all others have read it before, and
+ * nothing can fail later. */
+static bool in_place(const Planner *p, int k, Id old, Id value) {
+  bool update = graph_op(p->g, value) == OP_DYNAMIC_UPDATE && graph_in(p->g, value)[0] == old;
+  for (int i = k; i < (int)p->out->kernels.n; i++) {
+    const Lowered *low = &p->out->kernels.at[i];
+    if (low->fails && !(update && i == k)) return false; /* the tasks of an update fail all or none */
+    if (i > k && old && kernel_reads(low, old)) return false;
+  }
+  if (!old) return true;
+  if (update) return !update_reads(p, old, value);
+  return !kernel_reads(&p->out->kernels.at[k], old) || !reads_other(p, k, old, value);
+}
+
+/* ---- steps ----------------------------------------------------------------------------------------------------- */
 
 static Step *add_step(Planner *p, StepKind kind) {
   Step *s = ARENA_NEW(p->arena, Step);
@@ -206,8 +214,7 @@ static void add_launch(Planner *p, const Lowered *low, const LowStage *stage, co
   for (int i = 0; i < k->nparams; i++) s->views[i].buf = read[i] || write[i] ? bufs[i] : -1;
 }
 
-/* ---- prepare
- * -------------------------------------------------------------------------------------------------------------- */
+/* ---- prepare --------------------------------------------------------------------------------------------------- */
 
 static int derived(Planner *p, const Lowered *low, uint32_t arg) {
   LevelUnit *lv = p->level;
@@ -251,8 +258,7 @@ static int derived(Planner *p, const Lowered *low, uint32_t arg) {
   return index;
 }
 
-/* ---- one entry
- * ------------------------------------------------------------------------------------------------------------ */
+/* ---- one entry ------------------------------------------------------------------------------------------------- */
 
 typedef struct Store { /* what an entry stores beside its outputs: a cell or an inout */
   Id old, value;       /* old: the node of the value before, 0 if the entry never reads it */
@@ -273,9 +279,6 @@ static int store_buffer(Planner *p, const Store *s) {
                 : add_buffer(p, arena_printf(p->arena, "c%d", s->cell), BUF_INOUT, c->dtype, c->shape, c->rank,
                              BIND_CELL, s->cell);
 }
-
-/* ---- the entry
- * ------------------------------------------------------------------------------------------------------------ */
 
 static int64_t buffer_order(PlanBind b) { return ((int64_t)(b.kind == BIND_ARENA ? 1000 : b.kind) << 32) + b.index; }
 
@@ -334,7 +337,7 @@ static int choose_home(Planner *p, int k, Id v, const Stores *stores, bool *comm
     bool copied = false;
     for (uint32_t j = 0; s->old && j < p->e->outputs.n; j++) copied |= p->e->outputs.at[j].node == s->old;
     for (uint32_t j = 0; s->old && j < stores->n; j++) copied |= stores->at[j].value == s->old;
-    if (!in_place(p, k, s->old, v, copied)) continue;
+    if (copied || !in_place(p, k, s->old, v)) continue;
     *commit = true;
     return store_buffer(p, s);
   }
@@ -457,40 +460,54 @@ static bool output_read(const Planner *p, int buf) {
   return false;
 }
 
+/* A kernel for each group. */
+static bool lower_groups(Planner *p) {
+  const Groups *groups = p->out->groups;
+  Lowering all = {.ctx = p->g->ctx,
+                  .module = p->level->module,
+                  .target = p->level->target,
+                  .groups = groups,
+                  .facts = p->facts,
+                  .updated = p->updated,
+                  .places = &p->unit->places,
+                  .dims = p->e->dims.at,
+                  .ndims = p->e->dims.n};
+  for (uint32_t k = 0; k < groups->at.n; k++) {
+    Lowered low;
+    const char *name = arena_printf(p->arena, "%s_%u_%s", p->e->name, k, group_kind_name(groups->at.at[k].kind));
+    if (!lower_group(&all, (int)k, name, &low)) return false;
+    vec_push(p->arena, &p->out->kernels, low);
+  }
+  return true;
+}
+
+/* What the roots hold is needed after the last launch. */
+static void find_last_uses(Planner *p, const Ids *roots) {
+  const EntryPlan *out = p->out;
+  p->last_use = ARENA_ARRAY(p->arena, int, p->g->node.n);
+  for (uint32_t k = 0; k < out->kernels.n; k++)
+    for (uint32_t i = 0; i < out->kernels.at[k].args.n; i++) {
+      const LowArg *a = &out->kernels.at[k].args.at[i];
+      if (a->kind == ARG_NODE) p->last_use[a->node] = (int)k;
+    }
+  for (uint32_t i = 0; i < roots->n; i++) p->last_use[roots->at[i]] = (int)out->kernels.n;
+}
+
 static bool plan_entry(Unit *unit, LevelUnit *lv, const Entry *e, EntryPlan *out) {
   const Graph *g = e->graph;
   Ctx *ctx = g->ctx;
   Planner p = {
       .unit = unit, .level = lv, .out = out, .arena = ctx->arena, .syms = ctx->syms, .g = g, .e = e, .facts = e->facts};
-  Vec(Id) roots = {0};
+  uint32_t first_kernel = lv->module->kernels.n, first_plan = lv->module->plans.n;
+  Ids roots = {0};
   for (uint32_t i = 0; i < e->outputs.n; i++) vec_push(p.arena, &roots, e->outputs.at[i].node);
   Stores stores = entry_stores(&p);
   for (uint32_t i = 0; i < stores.n; i++) vec_push(p.arena, &roots, stores.at[i].value);
   out->groups = pass_fuse(g, roots.at, (int)roots.n);
   p.updated = ARENA_ARRAY(p.arena, uint8_t, g->node.n);
   for (uint32_t i = 0; i < stores.n; i++) p.updated[stores.at[i].old] = stores.at[i].old != 0;
-
-  Lowering all = {.ctx = ctx,
-                  .module = lv->module,
-                  .target = lv->target,
-                  .groups = out->groups,
-                  .facts = e->facts,
-                  .updated = p.updated,
-                  .places = &unit->places,
-                  .dims = e->dims.at,
-                  .ndims = e->dims.n};
-  for (uint32_t k = 0; k < out->groups->at.n; k++) {
-    Lowered low;
-    if (!lower_group(&all, (int)k,
-                     arena_printf(p.arena, "%s_%u_%s", e->name, k, group_kind_name(out->groups->at.at[k].kind)), &low))
-      return false;
-    vec_push(p.arena, &out->kernels, low);
-  }
-  p.last_use = ARENA_ARRAY(p.arena, int, g->node.n);
-  for (uint32_t k = 0; k < out->kernels.n; k++)
-    for (uint32_t i = 0; i < out->kernels.at[k].args.n; i++)
-      if (out->kernels.at[k].args.at[i].kind == ARG_NODE) p.last_use[out->kernels.at[k].args.at[i].node] = (int)k;
-  for (uint32_t i = 0; i < roots.n; i++) p.last_use[roots.at[i]] = (int)out->groups->at.n;
+  if (!lower_groups(&p)) return false;
+  find_last_uses(&p, &roots);
   p.home = ARENA_ARRAY(p.arena, int, g->node.n);
   for (uint32_t v = 0; v < g->node.n; v++) p.home[v] = -1;
 
@@ -506,6 +523,7 @@ static bool plan_entry(Unit *unit, LevelUnit *lv, const Entry *e, EntryPlan *out
   plan_barriers(&p);
   sort_buffers(&p);
   vec_push(p.arena, &lv->module->plans, p.plan);
+  plan_share(&p, first_kernel, first_plan);
   PlanEntry *pe = ARENA_NEW(p.arena, PlanEntry);
   pe->name = e->name;
   vec_push(p.arena, &pe->variants, (PlanVariant){.plan = e->name});

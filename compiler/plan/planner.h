@@ -40,4 +40,7 @@ static inline bool planner_is_one(SymTab *t, Sym s) {
 void plan_memory(Planner *);
 /* Marks the steps that a failure must skip, then puts barriers where steps meet in memory. Places are known. */
 void plan_barriers(Planner *);
+/* Kernels of the level from number first_kernel on that are the same as an earlier one are dropped; the plans from
+ * number first_plan on and the entry launch that one. */
+void plan_share(Planner *, uint32_t first_kernel, uint32_t first_plan);
 #endif

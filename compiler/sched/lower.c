@@ -9,8 +9,9 @@ Ex lower_number(Lower *l, DType d, double x) {
 Ex lower_zero(Lower *l, DType d) { return lower_number(l, d, 0); }
 Sym lower_total(const Lower *l, const Sym *shape, int n) { return sym_product(l->all->ctx->syms, shape, n); }
 
-/* ---- parameters
- * ------------------------------------------------------------------------------------------------------ */
+static Ex both(Lower *l, Ex a, Ex b) { return !a ? b : !b ? a : ex_op2(l->k, OP_AND, a, b); }
+
+/* ---- parameters ------------------------------------------------------------------------------------------------ */
 
 static const char *node_name(const Lower *l, Id v, bool out) {
   Op o = graph_op(l->g, v);
@@ -44,6 +45,7 @@ static uint32_t random_param(Lower *l) {
 }
 
 Ex lower_load(Lower *l, Id v, const Sym *shape, int rank, const Ex *index, Ex mask) {
+  mask = both(l, mask, l->guard);
   if (l->flat) {
     Sym total = lower_total(l, shape, rank);
     int64_t one;
@@ -90,8 +92,7 @@ void lower_fail(Lower *l, Id v, Ex cond) {
   l->out->fails = true;
 }
 
-/* ---- pull
- * ------------------------------------------------------------------------------------------------------------ */
+/* ---- pull ------------------------------------------------------------------------------------------------------ */
 
 /* The only index of an axis of size 1 is 0, so that equal reads look equal. */
 static void plain_index(const Lower *l, Id v, const Ex *given, int n, Ex *index) {
@@ -123,7 +124,6 @@ static Ex clamp(Lower *l, Ex i, Ex hi) { /* into 0 .. hi - 1 */
                 ex_idx(l->k, 0));
 }
 
-static Ex both(Lower *l, Ex a, Ex b) { return !a ? b : !b ? a : ex_op2(l->k, OP_AND, a, b); }
 
 /* One round of ten of Philox 4x32 (Salmon et al., SC 2011), on expressions. */
 static void philox_round(Lower *l, Ex c[4], const Ex key[2]) {
@@ -184,6 +184,25 @@ bool lower_in_memory(const Lower *l, Id v) { /* a free node that is an output is
          (!group_free(l->g, v) && l->all->groups->stored[v] && l->all->groups->of[v] != l->number);
 }
 
+/* What a clamped index reads: nothing is read where an axis is so short that there is no right index. */
+typedef struct Guarded {
+  Ex outer;
+  uint32_t memo;
+} Guarded;
+
+static Guarded guard_open(Lower *l) { return (Guarded){l->guard, l->memo.n}; }
+
+static void guard_size(Lower *l, Sym size) { /* the size is to be 1 at least */
+  int64_t lo, hi;
+  sym_range(l->all->facts, size, &lo, &hi);
+  if (lo < 1) l->guard = both(l, l->guard, ex_op2(l->k, OP_GREATER, lower_dim(l, size), ex_idx(l->k, 0)));
+}
+
+static void guard_close(Lower *l, Guarded g) {
+  if (l->guard != g.outer) l->memo.n = g.memo; /* it holds under the guard alone */
+  l->guard = g.outer;
+}
+
 static Ex pull_reshape(Lower *l, Id v, const Ex *index, int n) {
   const Graph *g = l->g;
   Id x = *graph_in(g, v);
@@ -221,6 +240,7 @@ static Ex pull_pad(Lower *l, Id v, const Ex *index, int n) {
                 *interior = graph_attr(g, v, "interior", &m);
   Ex at[MAX_RANK], inside = 0;
   int64_t zero;
+  Guarded guard = guard_open(l);
   for (int i = 0; i < n; i++) {
     bool still = sym_is_int(g->ctx->syms, (Sym)lo[i], &zero) && zero == 0 &&
                  sym_is_int(g->ctx->syms, (Sym)hi[i], &zero) && zero == 0 && interior[i] == 0;
@@ -234,8 +254,10 @@ static Ex pull_pad(Lower *l, Id v, const Ex *index, int n) {
     }
     inside = both(l, inside, in_range(l, q, ex_idx(k, 0), size));
     at[i] = clamp(l, q, size);
+    guard_size(l, graph_shape(g, x)[i]);
   }
   Ex value = lower_pull(l, x, at, n);
+  guard_close(l, guard);
   return inside ? ex_op3(k, OP_SELECT, inside, value, lower_zero(l, graph_dtype(g, v))) : value;
 }
 
@@ -248,12 +270,33 @@ static Ex dynamic_start(Lower *l, Id v, Id start, Sym size, Sym length) {
   return ex_op2(k, OP_MAXIMUM, ex_op2(k, OP_MINIMUM, s, room), ex_idx(k, 0));
 }
 
+static Ex pull_dynamic_slice(Lower *l, Id v, const Ex *index, int n) {
+  const Graph *g = l->g;
+  SymTab *t = g->ctx->syms;
+  const Id *in = graph_in(g, v);
+  int m;
+  const int64_t *axes = graph_attr(g, v, "axes", &m);
+  Guarded guard = guard_open(l);
+  Ex at[MAX_RANK];
+  memcpy(at, index, (size_t)n * sizeof *at);
+  for (int i = 0; i < m; i++) {
+    Sym size = graph_shape(g, in[0])[axes[i]], length = graph_shape(g, v)[axes[i]];
+    at[axes[i]] = ex_add(l->k, dynamic_start(l, v, in[1 + i], size, length), index[axes[i]]);
+  }
+  for (int i = 0; i < m; i++) /* the slice fits at all */
+    guard_size(l, sym_add(t, sym_sub(t, graph_shape(g, in[0])[axes[i]], graph_shape(g, v)[axes[i]]), sym_int(t, 1)));
+  Ex value = lower_pull(l, in[0], at, n);
+  guard_close(l, guard);
+  return value;
+}
+
 static Ex pull_gather(Lower *l, Id v, const Ex *index, int n) {
   const Graph *g = l->g;
   Kernel *k = l->k;
   const Id *in = graph_in(g, v);
   int axis = (int)graph_attr_int(g, v, "axis"), m = (int)graph_at(g, v)->nin - 1, ri = graph_rank(g, in[1]);
   Ex at[MAX_RANK];
+  Guarded guard = guard_open(l);
   for (int i = 0; i < axis; i++) at[i] = index[i];
   for (int j = 0; j < m; j++) {
     Ex size = lower_dim(l, graph_shape(g, in[0])[axis + j]);
@@ -266,8 +309,11 @@ static Ex pull_gather(Lower *l, Id v, const Ex *index, int n) {
     lower_fail(l, v, ex_op1(k, OP_NOT, in_range(l, i, ex_idx(k, 0), size)));
     at[axis + j] = clamp(l, i, size);
   }
+  for (int j = 0; j < m; j++) guard_size(l, graph_shape(g, in[0])[axis + j]); /* the indices themselves are read */
   for (int i = axis + ri; i < n; i++) at[i - ri + m] = index[i];
-  return lower_pull(l, in[0], at, graph_rank(g, in[0]));
+  Ex value = lower_pull(l, in[0], at, graph_rank(g, in[0]));
+  guard_close(l, guard);
+  return value;
 }
 
 static Ex pull_one_hot(Lower *l, Id v, const Ex *index, int n) {
@@ -331,15 +377,7 @@ static Ex pull_fresh(Lower *l, Id v, const Ex *index, int n) {
                  index[axes[i]]);
     return lower_pull(l, in[0], at, n);
   }
-  case OP_DYNAMIC_SLICE: {
-    const int64_t *axes = graph_attr(g, v, "axes", &m);
-    memcpy(at, index, (size_t)n * sizeof *at);
-    for (int i = 0; i < m; i++)
-      at[axes[i]] =
-          ex_add(k, dynamic_start(l, v, in[1 + i], graph_shape(g, in[0])[axes[i]], graph_shape(g, v)[axes[i]]),
-                 index[axes[i]]);
-    return lower_pull(l, in[0], at, n);
-  }
+  case OP_DYNAMIC_SLICE: return pull_dynamic_slice(l, v, index, n);
   case OP_GATHER: return pull_gather(l, v, index, n);
   case OP_SCATTER_ADD: return pull_one_hot(l, v, index, n);
   case OP_LEAF:
@@ -366,8 +404,7 @@ Ex lower_pull(Lower *l, Id v, const Ex *given, int n) {
   return x;
 }
 
-/* ---- one group
- * ------------------------------------------------------------------------------------------------------- */
+/* ---- one group ------------------------------------------------------------------------------------------------- */
 
 static int widest(const Lower *l) {
   size_t most = 1;
@@ -418,12 +455,17 @@ static Sym group_flops(const Lower *l) {
   Sym cost = sym_int(t, (int64_t)ceil(grp->cost)), sum;
   if (grp->kind == GROUP_NEST) return sym_int(t, 0);
   if (grp->kind == GROUP_REDUCE) return sym_mul(t, sym_product(t, graph_shape(l->g, x), graph_rank(l->g, x)), cost);
-  if (grp->kind != GROUP_GEMM) return sym_mul(t, sym_product(t, grp->space, grp->rank), cost);
+  if (!group_product(grp)) return sym_mul(t, sym_product(t, grp->space, grp->rank), cost);
   Sym elements = sym_product(t, graph_shape(l->g, v), graph_rank(l->g, v));
-  int n;
-  const int64_t *c = graph_attr(l->g, v, "contract", &n);
   sum = sym_mul(t, sym_int(t, 2), elements);
-  for (int i = 0; i < n / 2; i++) sum = sym_mul(t, sum, graph_shape(l->g, x)[c[i]]);
+  if (grp->kind == GROUP_CONV) {
+    Id w = graph_in(l->g, v)[1];
+    sum = sym_mul(t, sum, sym_product(t, graph_shape(l->g, w) + 1, graph_rank(l->g, w) - 1));
+  } else {
+    int n;
+    const int64_t *c = graph_attr(l->g, v, "contract", &n);
+    for (int i = 0; i < n / 2; i++) sum = sym_mul(t, sum, graph_shape(l->g, x)[c[i]]);
+  }
   return sym_add(t, sum, sym_mul(t, elements, sym_sub(t, cost, sym_int(t, 1)))); /* the product itself costs 1 */
 }
 
@@ -439,6 +481,7 @@ bool lower_group(Lowering *all, int group, const char *name, Lowered *out) {
   case GROUP_ROW: strat_row(&l); break;
   case GROUP_REDUCE: strat_reduce(&l); break;
   case GROUP_GEMM: strat_gemm(&l); break;
+  case GROUP_CONV: strat_conv(&l); break;
   case GROUP_NEST: strat_nest(&l); break;
   }
   vec_last(&out->stages).flops = group_flops(&l);

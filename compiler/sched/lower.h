@@ -78,6 +78,7 @@ typedef struct Lower {
   Lowered *out;
   Vec(Memo) memo;
   Ex at[MAX_RANK]; /* the space's index where the body stands */
+  Ex guard;                /* 0, or the condition under which what is being pulled exists: loads only then */
   int flat;        /* > 0: at[0] numbers the elements of the whole space */
 } Lower;
 
@@ -106,6 +107,6 @@ void strat_row(Lower *);
 void strat_reduce(Lower *);
 void strat_nest(Lower *);
 void strat_gemm(Lower *);
-void strat_conv(Lower *); /* these two of nodes that stand alone */
-void strat_window(Lower *);
+void strat_conv(Lower *);
+void strat_window(Lower *); /* of the windows that stand alone */
 #endif

@@ -9,8 +9,8 @@ void nest_open(Lower *, const Sym *shape, int rank, int lanes, Ex *index);
 void nest_close(Lower *);
 uint32_t nest_result(Lower *, Id v); /* the memory of v, which the kernel itself reads again */
 
-/* The operand's place along an axis of n elements of element k of window p. What has to hold for it to be there is added
- * to *inside (0: it always is). */
+/* The operand's place along an axis of n elements of element k of window p. What has to hold for it to be there is
+ * added to *inside (0: it always is). */
 Ex window_place(Lower *, const Windows *, int axis, Sym n, Ex p, Ex k, Ex *inside);
 /* lower_pull where `inside` holds (0: everywhere), else `other`; there the index may be anything. */
 Ex window_pull(Lower *, Id v, const Ex *index, int n, Ex inside, Ex other);

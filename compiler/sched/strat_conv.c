@@ -1,8 +1,13 @@
-/* Convolution as it lies in memory. A task is some channels of one row of the result; a tile keeps one vector of each of
- * them in registers. The vector runs along the last axis of the result, or, where that is short and the window's is longer
- * (the gradient of a kernel), along the window, whose lanes fold at the end. */
+/* Convolution with its epilogue, without im2col. Where the operand has something around it, an own stage copies it with
+ * its zeros, so that no load of the main stage needs a mask. A task is some channels of one row of the result, in one
+ * of three ways: lanes along the channels, the kernel packed in panels [group][window][I][channels] (`prepare` does it
+ * where the kernel is a parameter that the entry leaves alone) and a register tile of pixels by vectors of channels;
+ * lanes along the row, where a group has few channels; lanes along the window, which fold at the end, where the row of
+ * the result is shorter than the window's (the gradient of a kernel). */
 #include "nest.h"
 #include <string.h>
+
+typedef enum { ALONG_CHANNELS, ALONG_ROW, ALONG_WINDOW } Along;
 
 typedef struct Conv {
   Lower *l;
@@ -10,191 +15,407 @@ typedef struct Conv {
   Windows w;
   DType dtype;
   bool reverse;
-  int lanes, tile, cols;   /* channels of a tile; cols > 0: so many results of the last axis, lanes along the window */
-  bool rest;               /* the channels of a group do not divide into tiles */
-  Ex batch, row, channel;  /* of the result; the operand's row and first channel */
-  Ex first, end;           /* channels of the tile begin here, those of the group end here */
-  Ex p[MAX_RANK], q[MAX_RANK], e[MAX_RANK]; /* place of the result, of the operand, in the window; an axis of space each */
-  Ex i;                    /* input channel within the group */
+  int64_t groups, batches; /* of the channels, of the first axis of the operand: one of them is 1 */
+  Sym per;                 /* results of a group */
+  Along along;
+  int lanes, mr,
+      nv; /* tile: pixels by vectors of channels; else mr is channels, nv results of the row (ALONG_WINDOW) */
+  bool padded, rest;             /* the operand is copied; the channels of a group do not divide into tiles */
+  uint32_t copy, panels;         /* buffers */
+  Ex group, batch, row, channel; /* batch, group: of the result; row, channel: where those begin in the operand */
+  Ex first, end;                 /* channels of the tile begin here, those of the group end here */
+  Ex p[MAX_RANK], e[MAX_RANK];   /* place in the result, in the window; one for each axis of space */
+  Ex i;                          /* input channel within the group */
 } Conv;
 
-static int round_lanes(int lanes, int64_t n) { /* the least power of two from 2 on that holds n, at most `lanes` */
+/* ---- choosing
+ * -------------------------------------------------------------------------------------------------------- */
+
+static int64_t known(const Lower *l, Sym s) { /* INT64_MAX: only at run time */
+  int64_t n;
+  return sym_is_int(l->all->ctx->syms, s, &n) ? n : INT64_MAX;
+}
+
+static int64_t extent(const Lower *l, Sym s) { /* the same for tiles, which are never of nothing */
+  int64_t n = known(l, s);
+  return n < 1 ? 1 : n;
+}
+
+static int narrow(int lanes, int64_t n) { /* the least power of two from 2 on that holds n, at most `lanes` */
   while (lanes > 2 && lanes / 2 >= n) lanes /= 2;
   return lanes;
 }
 
-static void choose(Conv *c, Sym per) {
-  Lower *l = c->l;
-  SymTab *t = l->all->ctx->syms;
-  int last = c->w.n - 1, regs = l->all->target->vector_regs;
-  int64_t wide = INT64_MAX, size = INT64_MAX, channels = INT64_MAX;
-  sym_is_int(t, graph_shape(l->g, c->v)[2 + last], &wide);
-  sym_is_int(t, c->w.size[last], &size);
-  sym_is_int(t, per, &channels);
-  c->lanes = target_lanes(l->all->target, c->dtype);
-  int most = regs >= 32 ? 16 : 8;
-  if (wide < size && 2 * wide + 3 <= regs && wide <= 8) {
-    c->cols = (int)wide;
-    most = (regs - 3 - c->cols) / c->cols;
-    if (most > 8) most = 8;
+static double filled(int64_t n, int64_t unit) {
+  return n == INT64_MAX ? 1 : (double)n / (double)((n + unit - 1) / unit * unit);
+}
+
+/* As many channels as the registers allow, then pixels so that the tiles of a row are alike. */
+static void choose_tile(Conv *c, int64_t row, int64_t channels, int regs) {
+  double score = 0;
+  for (int nv = 1; nv <= (regs >= 32 ? 4 : 2); nv++) {
+    int mr = (regs - 1 - nv) / nv;
+    if (mr > 14) mr = 14;
+    if (row < INT64_MAX) mr = (int)((row + (row + mr - 1) / mr - 1) / ((row + mr - 1) / mr));
+    double loads = (double)(mr * nv) / (mr + nv),
+           s = filled(channels, nv * c->lanes) * filled(row, mr) * (loads < 1.6 ? loads : 1.6 + loads / 100);
+    if (s > score * 1.01) score = s, c->nv = nv, c->mr = mr;
   }
-  c->lanes = round_lanes(c->lanes, c->cols ? size : wide);
-  c->tile = channels == INT64_MAX ? 4 < most ? 4 : most : 1;
-  if (channels != INT64_MAX) /* the fewest tiles, then the least left over */
-    while (c->tile < most && (channels + c->tile - 1) / c->tile > (channels + most - 1) / most) c->tile++;
-  c->rest = channels == INT64_MAX || channels % c->tile != 0;
 }
 
-static Ex tile_channel(Conv *c, Ex j) {
-  Kernel *k = c->l->k;
-  Ex o = ex_add(k, c->first, j);
-  return c->rest ? ex_op2(k, OP_MINIMUM, o, ex_op2(k, OP_SUB, c->end, ex_idx(k, 1))) : o;
+static void choose_channels(Conv *c, int64_t channels, int most) { /* the fewest tiles, then the least left over */
+  c->mr = channels == INT64_MAX ? 4 < most ? 4 : most : 1;
+  while (channels < INT64_MAX && c->mr < most && (channels + c->mr - 1) / c->mr > (channels + most - 1) / most) c->mr++;
 }
 
-static Ex weight(Conv *c, Ex j) {
+static void choose(Conv *c) {
+  Lower *l = c->l;
+  int last = c->w.n - 1, regs = l->all->target->vector_regs;
+  int64_t row = extent(l, graph_shape(l->g, c->v)[2 + last]), size = extent(l, c->w.size[last]),
+          channels = extent(l, c->per), unit = 1;
+  c->lanes = target_lanes(l->all->target, c->dtype);
+  if (row < size && 2 * row + 3 <= regs && row <= 8) {
+    c->along = ALONG_WINDOW;
+    c->nv = (int)row;
+    int most = (regs - 3 - c->nv) / c->nv;
+    choose_channels(c, channels, most > 8 ? 8 : most);
+    c->lanes = narrow(c->lanes, size);
+    unit = c->mr;
+  } else if (1.5 * filled(channels, narrow(c->lanes, channels)) * (channels == 1 ? 0 : 1) >=
+             filled(row, narrow(c->lanes, row))) {
+    c->along = ALONG_CHANNELS;
+    c->lanes = narrow(c->lanes, channels);
+    choose_tile(c, row, channels, regs);
+    unit = c->nv * c->lanes;
+  } else {
+    c->along = ALONG_ROW;
+    c->lanes = narrow(c->lanes, row);
+    choose_channels(c, channels, regs >= 32 ? 16 : 8);
+    unit = c->mr;
+  }
+  c->rest = channels == INT64_MAX || channels % unit != 0;
+}
+
+static int tile_channels(const Conv *c) { return c->along == ALONG_CHANNELS ? c->nv * c->lanes : c->mr; }
+
+/* ---- the operand
+ * ------------------------------------------------------------------------------------------------------ */
+
+static bool in_memory(const Lower *l, Id v) {
+  return group_leaf(l->g, v) || (l->all->groups->stored[v] && l->all->groups->of[v] != l->number);
+}
+
+static bool needs_copy(const Conv *c) {
+  const Lower *l = c->l;
+  for (int a = 0; a < c->w.n; a++) {
+    int64_t lo = known(l, c->w.lo[a]), hi = known(l, c->w.hi[a]);
+    if (lo > 0 || hi > 0 || c->w.base[a] > 1) return true;
+  }
+  return !in_memory(l, c->x) && !(graph_op(l->g, c->x) == OP_RESHAPE && in_memory(l, *graph_in(l->g, c->x)));
+}
+
+/* All places of the operand that windows see, with zeros where there is none. */
+static void copy_stage(Conv *c) {
+  static const char *const name[] = {"u0", "u1", "u2"};
+  Lower *l = c->l;
+  Graph *g = (Graph *)(intptr_t)l->g; /* only its table of Syms grows */
+  SymTab *t = l->all->ctx->syms;
+  int n = c->w.n, rank = n + 2;
+  const Sym *x = graph_shape(l->g, c->x);
+  Sym shape[MAX_RANK] = {x[0], x[1]}, one = sym_int(t, 1);
+  for (int a = 0; a < n; a++) {
+    Sym steps = sym_mul(t, sym_sub(t, graph_shape(l->g, c->v)[2 + a], one), sym_int(t, c->w.stride[a]));
+    shape[2 + a] = sym_add(t, steps, window_span(g, c->w.size[a], c->w.step[a]));
+  }
+  c->copy = lower_scratch(l, "padded", c->dtype, shape, rank, ARG_SCRATCH, 0);
+  Windows places = c->w;
+  for (int a = 0; a < n; a++) places.stride[a] = 1;
+  Ex at[MAX_RANK], from[MAX_RANK], zero = ex_idx(l->k, 0), inside = 0;
+  lower_stage(l, "pad", sym_product(t, shape, rank), 2, false);
+  from[0] = at[0] = loop_axis(l->k, "b", shape[0]);
+  from[1] = at[1] = loop_axis(l->k, "c", shape[1]);
+  for (int a = 0; a < n - 1; a++) at[2 + a] = loop_axis(l->k, name[a], shape[2 + a]);
+  loop_for(l->k, name[n - 1], zero, lower_dim(l, shape[rank - 1]), FOR_VECTOR, lower_lanes(l), lower_tail(l),
+           &at[rank - 1]);
+  for (int a = 0; a < n; a++) from[2 + a] = window_place(l, &places, a, x[2 + a], at[2 + a], zero, &inside);
+  loop_store(l->k, c->copy, at, rank, window_pull(l, c->x, from, rank, inside, lower_zero(l, c->dtype)), 0);
+  nest_close(l);
+}
+
+/* The operand at the place of p and e; `more` is added to the last axis of p. */
+static Ex operand(Conv *c, Ex more) {
   Kernel *k = c->l->k;
-  Ex at[MAX_RANK] = {tile_channel(c, j), c->i};
+  Ex at[MAX_RANK] = {c->row, ex_add(k, c->channel, c->i)}, inside = 0;
+  for (int a = 0; a < c->w.n; a++) {
+    Ex p = more && a == c->w.n - 1 ? ex_add(k, c->p[a], more) : c->p[a];
+    at[2 + a] = c->padded
+                    ? ex_add(k, ex_mul(k, p, ex_idx(k, c->w.stride[a])), ex_mul(k, c->e[a], ex_idx(k, c->w.step[a])))
+                    : window_place(c->l, &c->w, a, graph_shape(c->l->g, c->x)[2 + a], p, c->e[a], &inside);
+  }
+  if (inside) BUG("a convolution reads beside its operand");
+  return c->padded ? ex_load(k, c->copy, at, c->w.n + 2, 0, 0) : lower_pull(c->l, c->x, at, c->w.n + 2);
+}
+
+/* ---- the kernel
+ * ------------------------------------------------------------------------------------------------------- */
+
+/* Of channel `o` of all, which may be beyond the group's last. */
+static Ex weight(Conv *c, Ex o) {
+  Kernel *k = c->l->k;
+  if (c->rest) o = ex_op2(k, OP_MINIMUM, o, ex_op2(k, OP_SUB, c->end, ex_idx(k, 1)));
+  Ex at[MAX_RANK] = {o, c->i};
   for (int a = 0; a < c->w.n; a++) {
     at[2 + a] = c->e[a];
-    if (c->reverse) at[2 + a] = ex_op2(k, OP_SUB, ex_op2(k, OP_SUB, lower_dim(c->l, c->w.size[a]), ex_idx(k, 1)), c->e[a]);
+    if (c->reverse)
+      at[2 + a] = ex_op2(k, OP_SUB, ex_op2(k, OP_SUB, lower_dim(c->l, c->w.size[a]), ex_idx(k, 1)), c->e[a]);
   }
   return lower_pull(c->l, c->kernel, at, c->w.n + 2);
 }
 
-static Ex operand(Conv *c, Ex inside) {
-  Ex at[MAX_RANK] = {c->row, ex_add(c->l->k, c->channel, c->i)};
-  for (int a = 0; a < c->w.n; a++) at[2 + a] = c->q[a];
-  return window_pull(c->l, c->x, at, c->w.n + 2, inside, lower_zero(c->l, c->dtype));
+static Ex open_channels(Conv *c) {
+  Lower *l = c->l;
+  loop_for(l->k, "i", ex_idx(l->k, 0), lower_dim(l, graph_shape(l->g, c->kernel)[1]), FOR_SERIAL, 0, TAIL_NONE, &c->i);
+  return c->i;
 }
+
+static void open_window(Conv *c, int axes) {
+  static const char *const name[] = {"k0", "k1", "k2"};
+  Lower *l = c->l;
+  for (int a = 0; a < axes; a++)
+    loop_for(l->k, name[a], ex_idx(l->k, 0), lower_dim(l, c->w.size[a]), FOR_SERIAL, 0, TAIL_NONE, &c->e[a]);
+}
+
+static int panel_index(const Conv *c, Ex n, Ex *at) {
+  int r = 0;
+  at[r++] = c->group;
+  for (int a = 0; a < c->w.n; a++) at[r++] = c->e[a];
+  at[r++] = c->i;
+  at[r++] = n;
+  return r;
+}
+
+static void pack_stage(Conv *c) {
+  Lower *l = c->l;
+  Kernel *k = l->k;
+  SymTab *t = l->all->ctx->syms;
+  int width = tile_channels(c), r = 0;
+  Sym shape[MAX_RANK];
+  shape[r++] = sym_int(t, c->groups * c->batches);
+  for (int a = 0; a < c->w.n; a++) shape[r++] = c->w.size[a];
+  shape[r++] = graph_shape(l->g, c->kernel)[1];
+  shape[r++] = sym_round_up(t, c->per, sym_int(t, width));
+  bool prepares = graph_op(l->g, c->kernel) == OP_CELL && !(l->all->updated && l->all->updated[c->kernel]);
+  c->panels =
+      lower_scratch(l, "panels", c->dtype, shape, r, prepares ? ARG_PACKED : ARG_SCRATCH, prepares ? c->kernel : 0);
+  LoopBuf *b = loop_buf(k, c->panels);
+  b->layout = LAYOUT_PANEL;
+  b->panel_axis = r - 1;
+  b->width = width;
+  b->align = sym_int(t, 64);
+  if (prepares)
+    vec_last(&l->out->args).layout =
+        str_intern(l->all->ctx->names, arena_printf(l->all->ctx->arena, "conv(%d, %d groups%s)", width,
+                                                    (int)(c->groups * c->batches), c->reverse ? ", reversed" : ""));
+  lower_stage(l, "pack", sym_product(t, shape, r), 12, false);
+  vec_last(&l->out->stages).prepares = prepares;
+  c->group = loop_axis(k, "g", shape[0]);
+  Ex n = loop_axis(k, "n", shape[r - 1]), at[MAX_RANK], begin = ex_mul(k, c->group, lower_dim(l, c->per));
+  c->end = ex_add(k, begin, lower_dim(l, c->per));
+  open_window(c, c->w.n);
+  open_channels(c);
+  Ex e = weight(c, ex_add(k, begin, n));
+  panel_index(c, n, at);
+  loop_store(k, c->panels, at, r,
+             ex_op3(k, OP_SELECT, ex_op2(k, OP_LESS, n, lower_dim(l, c->per)), e, lower_zero(l, c->dtype)), 0);
+  nest_close(l);
+}
+
+/* ---- tiles
+ * ------------------------------------------------------------------------------------------------------------ */
 
 static Ex product(Conv *c, Ex a, Ex b, Ex sum) {
   Kernel *k = c->l->k;
   return dtype_is_float(c->dtype) ? ex_op3(k, OP_FMA, a, b, sum) : ex_add(k, sum, ex_mul(k, a, b));
 }
 
-static Ex place(Conv *c, int a, Ex *inside) {
-  return window_place(c->l, &c->w, a, graph_shape(c->l->g, c->x)[2 + a], c->p[a], c->e[a], inside);
+/* Channel o at place p: through the epilogue into the outputs. */
+static void store(Conv *c, Ex o, Ex value) {
+  Lower *l = c->l;
+  Ex at[MAX_RANK] = {c->batch, o};
+  int rank = c->w.n + 2;
+  memcpy(at + 2, c->p, (size_t)c->w.n * sizeof *at);
+  if (c->rest) loop_if(l->k, ex_op2(l->k, OP_LESS, o, c->end));
+  lower_remember(l, c->v, at, rank, value);
+  for (uint32_t i = 0; i < l->grp->outputs.n; i++) {
+    Id out = l->grp->outputs.at[i];
+    lower_store(l, out, at, rank, lower_pull(l, out, at, rank), 0);
+  }
+  if (c->rest) loop_end(l->k);
 }
 
-/* Loops over the window's axes but the last, leaving out what lies beside the operand. */
-static void open_rows(Conv *c) {
-  static const char *const name[] = {"k0", "k1", "k2"};
+static void close_to(Lower *l, int depth, uint32_t mark) {
+  while (l->k->depth > depth) loop_end(l->k);
+  l->memo.n = mark;
+}
+
+static void unroll(Conv *c, const char *name, int n, Ex *var) {
+  loop_for(c->l->k, name, ex_idx(c->l->k, 0), ex_idx(c->l->k, n), FOR_UNROLL, 0, TAIL_NONE, var);
+}
+
+/* mr pixels from p on, nv vectors of channels. */
+static void channel_tile(Conv *c, int mr) {
   Lower *l = c->l;
-  for (int a = 0; a < c->w.n - 1; a++) {
-    Ex inside = 0;
-    loop_for(l->k, name[a], ex_idx(l->k, 0), lower_dim(l, c->w.size[a]), FOR_SERIAL, 0, TAIL_NONE, &c->e[a]);
-    c->q[a] = loop_let(l->k, "q", place(c, a, &inside));
-    if (inside) loop_if(l->k, inside);
+  Kernel *k = l->k;
+  int64_t dim[2] = {mr, c->nv};
+  Ex mv[2], at[MAX_RANK], lane = ex_lane(k, c->lanes);
+  uint32_t t = loop_reg(k, "t", c->dtype, c->lanes, 2, dim, lower_zero(l, c->dtype)), mark = l->memo.n;
+  int depth = k->depth, last = c->w.n - 1;
+  open_window(c, c->w.n);
+  open_channels(c);
+  uint32_t b = loop_reg(k, "b", c->dtype, c->lanes, 1, &dim[1], 0);
+  unroll(c, "v", c->nv, &mv[1]);
+  Ex n = ex_op2(k, OP_SUB, c->first, ex_mul(k, c->group, lower_dim(l, c->per)));
+  n = ex_add(k, ex_add(k, n, ex_mul(k, mv[1], ex_idx(k, c->lanes))), lane);
+  int r = panel_index(c, n, at);
+  loop_assign(k, b, &mv[1], 1, ex_load(k, c->panels, at, r, 0, 0), 0);
+  loop_end(k);
+  unroll(c, "m", mr, &mv[0]);
+  Ex a = loop_let(k, "a", operand(c, mv[0]));
+  unroll(c, "v", c->nv, &mv[1]);
+  loop_assign(k, t, mv, 2, product(c, a, ex_reg(k, b, &mv[1], 1), ex_reg(k, t, mv, 2)), 0);
+  close_to(l, depth, mark);
+  unroll(c, "v", c->nv, &mv[1]);
+  unroll(c, "m", mr, &mv[0]);
+  Ex from = c->p[last];
+  c->p[last] = ex_add(k, from, mv[0]);
+  store(c, ex_add(k, ex_add(k, c->first, ex_mul(k, mv[1], ex_idx(k, c->lanes))), lane), ex_reg(k, t, mv, 2));
+  c->p[last] = from;
+  close_to(l, depth, mark);
+}
+
+/* All pixels of a row: tiles of mr, then what is left, in halves where it is not known how much that is. */
+static void along_channels(Conv *c) {
+  Lower *l = c->l;
+  Kernel *k = l->k;
+  int last = c->w.n - 1;
+  Sym row = graph_shape(l->g, c->v)[2 + last];
+  int64_t n = known(l, row);
+  Ex it, end = lower_dim(l, row), mr = ex_idx(k, c->mr);
+  loop_for(k, "it", ex_idx(k, 0), ex_op2(k, OP_FLOOR_DIV, end, mr), FOR_SERIAL, 0, TAIL_NONE, &it);
+  c->p[last] = loop_let(k, "p", ex_mul(k, it, mr));
+  channel_tile(c, c->mr);
+  loop_end(k);
+  Ex at = ex_op2(k, OP_SUB, end, ex_op2(k, OP_FLOOR_MOD, end, mr));
+  if (n < INT64_MAX) {
+    c->p[last] = at;
+    if (n % c->mr) channel_tile(c, (int)(n % c->mr));
+    return;
+  }
+  for (int s = 8; s; s /= 2) {
+    if (s >= c->mr) continue;
+    at = c->p[last] = loop_let(k, "rest", at);
+    Ex fits = ex_op2(k, OP_LESS_EQUAL, ex_add(k, at, ex_idx(k, s)), end);
+    loop_if(k, fits);
+    channel_tile(c, s);
+    loop_end(k);
+    at = ex_add(k, at, ex_op3(k, OP_SELECT, fits, ex_idx(k, s), ex_idx(k, 0)));
   }
 }
 
-static void open_channels(Conv *c) {
-  Lower *l = c->l;
-  loop_for(l->k, "i", ex_idx(l->k, 0), lower_dim(l, graph_shape(l->g, c->kernel)[1]), FOR_SERIAL, 0, TAIL_NONE, &c->i);
-}
-
-static void store(Conv *c, Ex j, Ex value) {
-  Kernel *k = c->l->k;
-  Ex at[MAX_RANK] = {c->batch, ex_add(k, c->first, j)};
-  memcpy(at + 2, c->p, (size_t)c->w.n * sizeof *at);
-  if (c->rest) loop_if(k, ex_op2(k, OP_LESS, at[1], c->end));
-  lower_store(c->l, c->v, at, c->w.n + 2, value, 0);
-  if (c->rest) loop_end(k);
-}
-
-static void close_to(Lower *l, int depth) {
-  while (l->k->depth > depth) loop_end(l->k);
-}
-
-/* Lanes along the last axis of the result. */
-static void columns(Conv *c) {
+static void along_row(Conv *c) {
   Lower *l = c->l;
   Kernel *k = l->k;
   int last = c->w.n - 1;
-  int64_t dim = c->tile;
-  Ex zero = ex_idx(k, 0), j, inside = 0;
-  loop_for(k, "c", zero, lower_dim(l, graph_shape(l->g, c->v)[2 + last]), FOR_VECTOR, c->lanes, lower_tail(l), &c->p[last]);
+  int64_t dim = c->mr;
+  Ex j;
+  loop_for(k, "p", ex_idx(k, 0), lower_dim(l, graph_shape(l->g, c->v)[2 + last]), FOR_VECTOR, c->lanes, lower_tail(l),
+           &c->p[last]);
   uint32_t t = loop_reg(k, "t", c->dtype, c->lanes, 1, &dim, lower_zero(l, c->dtype)), mark = l->memo.n;
   int depth = k->depth;
-  open_rows(c);
-  loop_for(k, "k", zero, lower_dim(l, c->w.size[last]), FOR_SERIAL, 0, TAIL_NONE, &c->e[last]);
-  c->q[last] = loop_let(k, "q", place(c, last, &inside));
-  if (inside) inside = loop_let(k, "inside", inside);
+  open_window(c, c->w.n);
   open_channels(c);
-  Ex x = operand(c, inside);
-  loop_for(k, "j", zero, ex_idx(k, c->tile), FOR_UNROLL, 0, TAIL_NONE, &j);
-  loop_assign(k, t, &j, 1, product(c, weight(c, j), x, ex_reg(k, t, &j, 1)), 0);
-  close_to(l, depth);
-  l->memo.n = mark;
-  loop_for(k, "j", zero, ex_idx(k, c->tile), FOR_UNROLL, 0, TAIL_NONE, &j);
-  store(c, j, ex_reg(k, t, &j, 1));
-  loop_end(k);
+  Ex x = loop_let(k, "x", operand(c, 0));
+  unroll(c, "j", c->mr, &j);
+  loop_assign(k, t, &j, 1, product(c, weight(c, ex_add(k, c->first, j)), x, ex_reg(k, t, &j, 1)), 0);
+  close_to(l, depth, mark);
+  unroll(c, "j", c->mr, &j);
+  store(c, ex_add(k, c->first, j), ex_reg(k, t, &j, 1));
+  close_to(l, depth, mark);
 }
 
-/* Lanes along the last axis of the window. */
-static void sums(Conv *c) {
+static void along_window(Conv *c) {
   Lower *l = c->l;
   Kernel *k = l->k;
   int last = c->w.n - 1;
-  int64_t dim[2] = {c->tile, c->cols};
-  Ex zero = ex_idx(k, 0), jc[2];
+  int64_t dim[2] = {c->mr, c->nv};
+  Ex jc[2];
   uint32_t t = loop_reg(k, "t", c->dtype, c->lanes, 2, dim, lower_zero(l, c->dtype)), mark = l->memo.n;
   int depth = k->depth;
-  open_rows(c);
+  open_window(c, last);
   open_channels(c);
-  loop_for(k, "k", zero, lower_dim(l, c->w.size[last]), FOR_VECTOR, c->lanes, lower_tail(l), &c->e[last]);
-  uint32_t xs = loop_reg(k, "x", c->dtype, c->lanes, 1, &dim[1], 0);
-  loop_for(k, "c", zero, ex_idx(k, c->cols), FOR_UNROLL, 0, TAIL_NONE, &c->p[last]);
-  Ex inside = 0;
-  c->q[last] = place(c, last, &inside);
-  loop_assign(k, xs, &c->p[last], 1, operand(c, inside), 0);
+  loop_for(k, "k", ex_idx(k, 0), lower_dim(l, c->w.size[last]), FOR_VECTOR, c->lanes, lower_tail(l), &c->e[last]);
+  uint32_t xs = loop_reg(k, "x", c->dtype, c->lanes, 1, &dim[1], 0), inner = l->memo.n;
+  unroll(c, "p", c->nv, &c->p[last]);
+  loop_assign(k, xs, &c->p[last], 1, operand(c, 0), 0);
   loop_end(k);
-  l->memo.n = mark;
-  loop_for(k, "j", zero, ex_idx(k, c->tile), FOR_UNROLL, 0, TAIL_NONE, &jc[0]);
-  Ex w = loop_let(k, "w", weight(c, jc[0]));
-  loop_for(k, "c", zero, ex_idx(k, c->cols), FOR_UNROLL, 0, TAIL_NONE, &jc[1]);
+  l->memo.n = inner;
+  unroll(c, "j", c->mr, &jc[0]);
+  Ex w = loop_let(k, "w", weight(c, ex_add(k, c->first, jc[0])));
+  unroll(c, "p", c->nv, &jc[1]);
   loop_assign(k, t, jc, 2, product(c, w, ex_reg(k, xs, &jc[1], 1), ex_reg(k, t, jc, 2)), 0);
-  close_to(l, depth);
-  l->memo.n = mark;
-  loop_for(k, "j", zero, ex_idx(k, c->tile), FOR_UNROLL, 0, TAIL_NONE, &jc[0]);
-  loop_for(k, "c", zero, ex_idx(k, c->cols), FOR_UNROLL, 0, TAIL_NONE, &jc[1]);
+  close_to(l, depth, mark);
+  unroll(c, "j", c->mr, &jc[0]);
+  unroll(c, "p", c->nv, &jc[1]);
   c->p[last] = jc[1];
   Ex sum = ex_reg(k, t, jc, 2);
-  store(c, jc[0], c->lanes > 1 ? ex_op1(k, OP_HADD, sum) : sum);
-  loop_end(k);
-  loop_end(k);
+  store(c, ex_add(k, c->first, jc[0]), c->lanes > 1 ? loop_let(k, "sum", ex_op1(k, OP_HADD, sum)) : sum);
+  close_to(l, depth, mark);
 }
 
 void strat_conv(Lower *l) {
-  static const char *const name[] = {"p0", "p1", "p2"};
+  static const char *const name[] = {"p0", "p1", "p2"}, *const way[] = {"channels", "row", "window"};
   Kernel *k = l->k;
   SymTab *t = l->all->ctx->syms;
   Id v = l->grp->anchor;
-  Conv c = {.l = l, .v = v, .x = graph_in(l->g, v)[0], .kernel = graph_in(l->g, v)[1], .dtype = graph_dtype(l->g, v),
-            .reverse = graph_attr_int(l->g, v, "reverse")};
-  int64_t groups = graph_attr_int(l->g, v, "groups"), batches = graph_attr_int(l->g, v, "batch_groups"), all = groups * batches;
+  Conv c = {.l = l,
+            .v = v,
+            .x = graph_in(l->g, v)[0],
+            .kernel = graph_in(l->g, v)[1],
+            .dtype = graph_dtype(l->g, v),
+            .reverse = graph_attr_int(l->g, v, "reverse"),
+            .groups = graph_attr_int(l->g, v, "groups"),
+            .batches = graph_attr_int(l->g, v, "batch_groups")};
+  int64_t all = c.groups * c.batches;
   const Sym *y = graph_shape(l->g, v), *ks = graph_shape(l->g, c.kernel);
   window_read(l->g, v, &c.w);
-  Sym per = sym_divided(l->all->facts, y[1], sym_int(t, all));
-  if (!per) BUG("the groups of a convolution do not divide");
-  choose(&c, per);
-  Sym tiles = sym_div_up(t, per, sym_int(t, c.tile));
+  c.per = sym_divided(l->all->facts, y[1], sym_int(t, all));
+  if (!c.per) BUG("the groups of a convolution do not divide");
+  choose(&c);
+  c.padded = needs_copy(&c);
+  if (c.along == ALONG_CHANNELS) pack_stage(&c);
+  if (c.padded) copy_stage(&c);
+  Sym tiles = sym_div_up(t, c.per, sym_int(t, tile_channels(&c)));
   lower_stage(l, "main", sym_mul(t, lower_total(l, y, c.w.n + 2), sym_product(t, ks + 1, c.w.n + 1)), 1, false);
   c.batch = loop_axis(k, "b", y[0]);
-  Ex o = loop_axis(k, "o", sym_mul(t, tiles, sym_int(t, all))), group = ex_idx(k, 0);
+  Ex o = loop_axis(k, "o", sym_mul(t, tiles, sym_int(t, all)));
   for (int a = 0; a < c.w.n - 1; a++) c.p[a] = loop_axis(k, name[a], y[2 + a]);
+  c.group = ex_idx(k, 0);
   if (all > 1) {
-    group = loop_let(k, "group", ex_op2(k, OP_FLOOR_DIV, o, lower_dim(l, tiles)));
-    o = ex_op2(k, OP_SUB, o, ex_mul(k, group, lower_dim(l, tiles)));
+    c.group = loop_let(k, "group", ex_op2(k, OP_FLOOR_DIV, o, lower_dim(l, tiles)));
+    o = ex_op2(k, OP_SUB, o, ex_mul(k, c.group, lower_dim(l, tiles)));
   }
-  Ex begin = ex_mul(k, group, lower_dim(l, per));
-  c.first = loop_let(k, "first", ex_add(k, begin, ex_mul(k, o, ex_idx(k, c.tile))));
-  c.end = ex_add(k, begin, lower_dim(l, per));
-  c.row = batches > 1 ? ex_add(k, ex_mul(k, group, lower_dim(l, y[0])), c.batch) : c.batch;
-  c.channel = groups > 1 ? ex_mul(k, group, lower_dim(l, ks[1])) : ex_idx(k, 0);
-  if (c.cols) sums(&c);
-  else columns(&c);
+  Ex begin = ex_mul(k, c.group, lower_dim(l, c.per));
+  c.first = ex_add(k, begin, ex_mul(k, o, ex_idx(k, tile_channels(&c))));
+  c.end = ex_add(k, begin, lower_dim(l, c.per));
+  c.row = c.batches > 1 ? ex_add(k, ex_mul(k, c.group, lower_dim(l, y[0])), c.batch) : c.batch;
+  c.channel = c.groups > 1 ? ex_mul(k, c.group, lower_dim(l, ks[1])) : ex_idx(k, 0);
+  if (c.along == ALONG_CHANNELS)
+    along_channels(&c);
+  else if (c.along == ALONG_ROW)
+    along_row(&c);
+  else
+    along_window(&c);
   nest_close(l);
-  l->out->schedule = arena_printf(l->all->ctx->arena, "conv(channels = %d, vectorize = %s %d, tail = %s)", c.tile, c.cols ? "window" : "row",
-                                  c.lanes, lower_tail(l) == TAIL_MASK ? "mask" : "peel");
+  l->out->schedule = arena_printf(l->all->ctx->arena, "conv(along = %s, tile = %d x %d, lanes = %d%s)", way[c.along],
+                                  c.mr, c.along == ALONG_ROW ? 1 : c.nv, c.lanes, c.padded ? ", operand padded" : "");
 }

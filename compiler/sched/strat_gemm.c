@@ -130,8 +130,7 @@ static void outer_loops(Lower *l, const Outer *o) { /* when all axes are there *
     loop_for(l->k, OUTER[i], ex_idx(l->k, 0), lower_dim(l, o->extent[i]), FOR_SERIAL, 0, TAIL_NONE, o->to[i]);
 }
 
-/* ---- panels
- * ----------------------------------------------------------------------------------------------------------- */
+/* ---- panels ---------------------------------------------------------------------------------------------------- */
 
 /* The parameter behind a chain of transposes, if the entry does not update it. */
 static Id parameter(const Lower *l, Id v) {
@@ -186,8 +185,7 @@ static void pack_stage(Gemm *g) {
   while (k->depth) loop_end(k);
 }
 
-/* ---- the tile
- * --------------------------------------------------------------------------------------------------------- */
+/* ---- the tile -------------------------------------------------------------------------------------------------- */
 
 static Ex column(Gemm *g, Ex col, Ex v, int lanes) {
   Kernel *k = g->l->k;

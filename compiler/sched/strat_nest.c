@@ -137,7 +137,6 @@ void strat_nest(Lower *l) {
   case OP_SCATTER_ADD: nest_scatter(l, v); break;
   case OP_DYNAMIC_UPDATE: nest_dynamic_update(l, v); break;
   case OP_CONCAT: nest_concat(l, v); break;
-  case OP_CONV_GENERAL: strat_conv(l); break;
   case OP_WINDOW_SUM:
   case OP_WINDOW_MAX:
   case OP_SELECT_SCATTER:

@@ -1,5 +1,5 @@
-/* Pooling and its gradient. A pool takes a vector of the last axis at a time and walks the window; the gradient of max
- * pooling goes window by window within the axes that no window spans, and those are its tasks. */
+/* Pooling and its gradient. A pool takes a vector of the last axis at a time and walks the window; so does the gradient
+ * of max pooling where windows do not meet, else it goes window by window within the axes that no window spans. */
 #include "fold.h"
 #include "nest.h"
 #include <string.h>
@@ -53,7 +53,8 @@ Ex window_pull(Lower *l, Id v, const Ex *index, int n, Ex inside, Ex other) {
     x = *graph_in(g, x);
   }
   Id memory = in_memory(l, x) ? x : graph_op(g, x) == OP_RESHAPE && in_memory(l, *graph_in(g, x)) ? *graph_in(g, x) : 0;
-  if (memory) return loop_let(k, "x", ex_load(k, lower_param(l, memory, graph_shape(g, x), n, false), at, n, inside, other));
+  if (memory)
+    return loop_let(k, "x", ex_load(k, lower_param(l, memory, graph_shape(g, x), n, false), at, n, inside, other));
   for (int i = 0; i < n; i++) {
     Ex last = ex_op2(k, OP_SUB, lower_dim(l, graph_shape(g, v)[i]), ex_idx(k, 1));
     at[i] = ex_op2(k, OP_MAXIMUM, ex_op2(k, OP_MINIMUM, index[i], last), ex_idx(k, 0));
@@ -70,7 +71,8 @@ static void open_window(Lower *l, const Windows *w, Ex *e) {
   for (int i = 0; i < w->n; i++) {
     e[i] = ex_idx(k, 0);
     if (!is_int(l, w->size[i], 1))
-      loop_for(k, WINDOW[i], e[i], lower_dim(l, w->size[i]), all <= UNROLL ? FOR_UNROLL : FOR_SERIAL, 0, TAIL_NONE, &e[i]);
+      loop_for(k, WINDOW[i], e[i], lower_dim(l, w->size[i]), all <= UNROLL ? FOR_UNROLL : FOR_SERIAL, 0, TAIL_NONE,
+               &e[i]);
   }
 }
 
@@ -82,12 +84,19 @@ static double window_cost(const Lower *l, const Windows *w) {
   return cost;
 }
 
+/* Lanes for the last axis of a shape: no more than hold it. */
+static int lanes_of(const Lower *l, const Sym *shape, int rank) {
+  int lanes = lower_lanes(l);
+  while (rank && lanes > 2 && not_above(l, shape[rank - 1], lanes / 2)) lanes /= 2;
+  return lanes;
+}
+
 static void pool(Lower *l, Id v, const Windows *w) {
   Kernel *k = l->k;
   Id x = *graph_in(l->g, v);
   DType d = graph_dtype(l->g, v);
   Op fold = graph_op(l->g, v) == OP_WINDOW_SUM ? OP_REDUCE_SUM : OP_REDUCE_MAX;
-  int rank = w->n, lanes = rank ? lower_lanes(l) : 0;
+  int rank = w->n, lanes = rank ? lanes_of(l, graph_shape(l->g, v), rank) : 0;
   Ex p[MAX_RANK], e[MAX_RANK], at[MAX_RANK], inside = 0, start = fold_start(l, fold, d);
   lower_stage(l, "main", lower_total(l, graph_shape(l->g, v), rank), window_cost(l, w), false);
   nest_open(l, graph_shape(l->g, v), rank, lanes, p);
@@ -103,12 +112,18 @@ static void pool(Lower *l, Id v, const Windows *w) {
   nest_close(l);
 }
 
+static Ex newly_nan(Lower *l, Ex value, Ex old) {
+  Kernel *k = l->k;
+  return ex_op2(k, OP_AND, ex_op1(k, OP_IS_NAN, value), ex_op1(k, OP_NOT, ex_op1(k, OP_IS_NAN, old)));
+}
+
 /* Where window p of x has its first maximum, in `at`; the answer is whether there is one. */
 static Ex first_maximum(Lower *l, Id x, const Windows *w, const Ex *p, Ex *at) {
   Kernel *k = l->k;
   DType d = graph_dtype(l->g, x);
   Ex zero = ex_int(k, DT_I64, 0), e[MAX_RANK], q[MAX_RANK], inside = 0;
-  uint32_t best = loop_reg(k, "best", d, 1, 0, NULL, lower_zero(l, d)), some = loop_reg(k, "some", DT_I64, 1, 0, NULL, zero);
+  uint32_t best = loop_reg(k, "best", d, 1, 0, NULL, lower_zero(l, d)),
+           some = loop_reg(k, "some", DT_I64, 1, 0, NULL, zero);
   uint32_t where[MAX_RANK], mark = l->memo.n;
   for (int i = 0; i < w->n; i++) where[i] = loop_reg(k, "where", DT_I64, 1, 0, NULL, zero);
   int depth = k->depth;
@@ -116,12 +131,13 @@ static Ex first_maximum(Lower *l, Id x, const Windows *w, const Ex *p, Ex *at) {
   for (int i = 0; i < w->n; i++) q[i] = window_place(l, w, i, graph_shape(l->g, x)[i], p[i], e[i], &inside);
   Ex value = loop_let(k, "x", window_pull(l, x, q, w->n, inside, lower_zero(l, d))), old = ex_reg(k, best, NULL, 0);
   Ex win = ex_op2(k, OP_GREATER, value, old);
-  if (dtype_is_float(d)) win = ex_op2(k, OP_OR, win, ex_op2(k, OP_AND, ex_op1(k, OP_IS_NAN, value), ex_op1(k, OP_NOT, ex_op1(k, OP_IS_NAN, old))));
+  if (dtype_is_float(d)) win = ex_op2(k, OP_OR, win, newly_nan(l, value, old));
   win = ex_op2(k, OP_OR, win, ex_op2(k, OP_EQUAL, ex_reg(k, some, NULL, 0), zero));
   win = loop_let(k, "win", inside ? ex_op2(k, OP_AND, inside, win) : win);
   loop_assign(k, some, NULL, 0, ex_op3(k, OP_SELECT, win, ex_int(k, DT_I64, 1), ex_reg(k, some, NULL, 0)), 0);
   for (int i = 0; i < w->n; i++)
-    loop_assign(k, where[i], NULL, 0, ex_op3(k, OP_SELECT, win, ex_convert(k, DT_I64, q[i]), ex_reg(k, where[i], NULL, 0)), 0);
+    loop_assign(k, where[i], NULL, 0,
+                ex_op3(k, OP_SELECT, win, ex_convert(k, DT_I64, q[i]), ex_reg(k, where[i], NULL, 0)), 0);
   loop_assign(k, best, NULL, 0, ex_op3(k, OP_SELECT, win, value, old), 0);
   while (k->depth > depth) loop_end(k);
   l->memo.n = mark;
@@ -140,12 +156,60 @@ static void select_gather(Lower *l, Id v, const Windows *w) {
 }
 
 static bool spans_nothing(const Lower *l, const Windows *w, int i) {
-  return is_int(l, w->size[i], 1) && is_int(l, w->lo[i], 0) && is_int(l, w->hi[i], 0) && w->stride[i] == 1 && w->base[i] == 1;
+  return is_int(l, w->size[i], 1) && is_int(l, w->lo[i], 0) && is_int(l, w->hi[i], 0) && w->stride[i] == 1 &&
+         w->base[i] == 1;
 }
 
 static void open_tasks(Lower *l, const Sym *shape, int n, Ex *index) {
   for (int a = 0; a < n; a++) index[a] = loop_axis(l->k, AXIS[a], shape[a]);
   if (!n) loop_axis(l->k, "t", sym_int(l->all->ctx->syms, 1));
+}
+
+/* Windows that have nothing around them and do not meet: every element is in one of them at most. */
+static bool apart(const Lower *l, const Windows *w) {
+  int64_t size, most = 1;
+  for (int i = 0; i < w->n; i++) {
+    bool reaches = !sym_is_int(l->all->ctx->syms, w->size[i], &size) || (size - 1) * w->step[i] >= w->stride[i];
+    if (reaches || w->base[i] > 1 || !is_int(l, w->lo[i], 0) || !is_int(l, w->hi[i], 0)) return false;
+    most *= size;
+  }
+  return w->n && most <= UNROLL;
+}
+
+/* A vector of windows at a time: the number of the first maximum among a window's elements, then all of them. */
+static void scatter_apart(Lower *l, Id v, const Windows *w, uint32_t y) {
+  Kernel *k = l->k;
+  Id x = graph_in(l->g, v)[0], update = graph_in(l->g, v)[1];
+  DType d = graph_dtype(l->g, v);
+  int rank = w->n, lanes = lanes_of(l, graph_shape(l->g, update), rank), element = 0;
+  Ex p[MAX_RANK], e[MAX_RANK], at[MAX_RANK], inside = 0, zero = lower_zero(l, d), number = ex_idx(k, 0);
+  lower_stage(l, "add", lower_total(l, graph_shape(l->g, update), rank), 3 * window_cost(l, w), false);
+  nest_open(l, graph_shape(l->g, update), rank, lanes, p);
+  uint32_t best = loop_reg(k, "best", d, lanes, 0, NULL, zero), mark = l->memo.n;
+  uint32_t first = loop_reg(k, "first", DT_I32, lanes, 0, NULL, ex_int(k, DT_I32, -1));
+  int depth = k->depth;
+  for (int pass = 0; pass < 2; pass++) {
+    Ex g = pass ? ex_add(k, lower_pull(l, update, p, rank), zero) : 0, /* a sum: of -0 it is 0 */
+        old = ex_reg(k, best, NULL, 0), won = ex_reg(k, first, NULL, 0);
+    open_window(l, w, e);
+    for (int i = element = 0; i < rank; i++) {
+      at[i] = window_place(l, w, i, graph_shape(l->g, x)[i], p[i], e[i], &inside);
+      number = i ? ex_add(k, ex_mul(k, number, lower_dim(l, w->size[i])), e[i]) : e[i];
+    }
+    Ex mine = ex_convert(k, DT_I32, number);
+    if (pass) {
+      loop_store(k, y, at, rank, ex_op3(k, OP_SELECT, ex_op2(k, OP_EQUAL, won, mine), g, zero), 0);
+    } else {
+      Ex value = lower_pull(l, x, at, rank), win = ex_op2(k, OP_GREATER, value, old);
+      if (dtype_is_float(d)) win = ex_op2(k, OP_OR, win, newly_nan(l, value, old));
+      win = loop_let(k, "win", ex_op2(k, OP_OR, win, ex_op2(k, OP_LESS, won, ex_int(k, DT_I32, 0))));
+      loop_assign(k, first, NULL, 0, ex_op3(k, OP_SELECT, win, mine, won), 0);
+      loop_assign(k, best, NULL, 0, ex_op3(k, OP_SELECT, win, value, old), 0);
+    }
+    while (k->depth > depth) loop_end(k);
+    l->memo.n = mark;
+  }
+  nest_close(l);
 }
 
 static void select_scatter(Lower *l, Id v, const Windows *w) {
@@ -159,12 +223,17 @@ static void select_scatter(Lower *l, Id v, const Windows *w) {
   open_tasks(l, graph_shape(l->g, v), outer, at);
   for (int a = outer; a < rank; a++) {
     bool last = a == rank - 1;
-    loop_for(k, AXIS[a], ex_idx(k, 0), lower_dim(l, graph_shape(l->g, v)[a]), last ? FOR_VECTOR : FOR_SERIAL, last ? lower_lanes(l) : 0,
-             last ? lower_tail(l) : TAIL_NONE, &at[a]);
+    loop_for(k, AXIS[a], ex_idx(k, 0), lower_dim(l, graph_shape(l->g, v)[a]), last ? FOR_VECTOR : FOR_SERIAL,
+             last ? lower_lanes(l) : 0, last ? lower_tail(l) : TAIL_NONE, &at[a]);
   }
   loop_store(k, y, at, rank, zero, 0);
   nest_close(l);
-  lower_stage(l, "add", lower_total(l, graph_shape(l->g, update), rank), 4 * window_cost(l, w), false); /* the same tasks */
+  if (apart(l, w)) {
+    scatter_apart(l, v, w, y);
+    return;
+  }
+  lower_stage(l, "add", lower_total(l, graph_shape(l->g, update), rank), 4 * window_cost(l, w),
+              false); /* the same tasks */
   open_tasks(l, graph_shape(l->g, v), outer, p);
   for (int a = outer; a < rank; a++) {
     loop_for(k, AXIS[a], ex_idx(k, 0), lower_dim(l, graph_shape(l->g, update)[a]), FOR_SERIAL, 0, TAIL_NONE, &i);
@@ -181,7 +250,10 @@ void strat_window(Lower *l) {
   Windows w;
   window_read(l->g, v, &w);
   l->out->schedule = "window";
-  if (graph_op(l->g, v) == OP_SELECT_SCATTER) select_scatter(l, v, &w);
-  else if (graph_op(l->g, v) == OP_SELECT_GATHER) select_gather(l, v, &w);
-  else pool(l, v, &w);
+  if (graph_op(l->g, v) == OP_SELECT_SCATTER)
+    select_scatter(l, v, &w);
+  else if (graph_op(l->g, v) == OP_SELECT_GATHER)
+    select_gather(l, v, &w);
+  else
+    pool(l, v, &w);
 }

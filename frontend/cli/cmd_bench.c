@@ -70,8 +70,9 @@ static int less(const void *a, const void *b) {
 }
 
 static double middle(double *at, int64_t n, double part) {
+  if (n == 0) return 0;
   qsort(at, (size_t)n, sizeof *at, less);
-  return n ? at[(int64_t)(part * (double)n)] : 0;
+  return at[(int64_t)(part * (double)n)];
 }
 
 typedef struct Samples { /* of one time, from all rounds */

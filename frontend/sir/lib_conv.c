@@ -29,8 +29,7 @@ static bool padding(Tracer *t, Value v, int n, int64_t least, int64_t *lo, int64
     memcpy(hi, lo, sizeof *hi * (size_t)n);
     return true;
   }
-  if ((int)v.n != n)
-    return trace_fault(t, "sir-window", "the padding has %u pairs for %d axes of space", v.n, n);
+  if ((int)v.n != n) return trace_fault(t, "sir-window", "the padding has %u pairs for %d axes of space", v.n, n);
   for (int i = 0; i < n; i++) {
     int64_t both[2];
     TRY(per_axis(t, v.u.at[i], "a pair (before, after) of the padding", 2, least, both));
@@ -53,9 +52,9 @@ static bool fits(Tracer *t, const Windows *w, Id x, int first, const char *name)
     Sym have = sym_add(t->syms, sym_add(t->syms, w->lo[i], w->hi[i]), window_span(t->g, n, w->base[i]));
     int known = trace_decide(t, SIR_LE, need, have);
     if (known == 1) continue;
-    const char *text = trace_printf(t, "%s: a window of %s elements is longer than axis %d of %s, which has %s with its padding",
-                                    name, value_text(t, value_sym(t, need)), first + i, graph_type(t->g, x),
-                                    value_text(t, value_sym(t, have)));
+    const char *text = trace_printf(
+        t, "%s: a window of %s elements is longer than axis %d of %s, which has %s with its padding", name,
+        value_text(t, value_sym(t, need)), first + i, graph_type(t->g, x), value_text(t, value_sym(t, have)));
     if (known == 0 || !t->entry) return trace_fault(t, "sir-window", "%s", text);
     trace_require(t, sym_op(t->syms, SYM_LE, need, have), text);
   }

@@ -135,7 +135,9 @@ static bool steps(Check *c, const SinterPlan *p) {
     }
     if (s->kernel >= c->m->kernels.n) return wrong(c, "a kernel");
     const SinterSym *d = SINTER_LIST(SinterSym, c->m, s->dims);
-    if (!sym(c, s->tasks) || !sym(c, s->work) || !sym(c, s->bytes) || !sym(c, s->flops) || !list(c, s->dims, sizeof *d, "the steps of a plan")) return false;
+    if (!sym(c, s->tasks) || !sym(c, s->work) || !sym(c, s->bytes) || !sym(c, s->flops) ||
+        !list(c, s->dims, sizeof *d, "the steps of a plan"))
+      return false;
     for (uint32_t k = 0; k < s->dims.n; k++)
       if (!sym(c, d[k])) return false;
   }

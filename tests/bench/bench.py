@@ -51,7 +51,8 @@ def enter_venv(o):
     """Installs what the engines want, and goes on inside. An engine that cannot be installed is left out."""
     python = os.path.join(VENV, "bin", "python")
     if not os.path.exists(python):
-        subprocess.run([sys.executable, "-m", "venv", VENV], check=True)
+        if subprocess.run([sys.executable, "-m", "venv", VENV]).returncode:
+            sys.exit("bench: python3 cannot make build/bench-venv; Debian's package python3-venv is needed")
     wanted = sorted({e for n in o.workloads for e in engines_of(o, n)}, key=list(PACKAGES).index)
     gone = []
     for e in wanted:

@@ -4,7 +4,8 @@ seconds an epoch and accuracy on the test rows, `sinter train` beside PyTorch ea
 import gzip, json, math, os, subprocess, sys, time
 
 EPOCHS, BATCH, GOAL = 10, 64, 0.979
-FILES = {"train_x": "train-images-idx3-ubyte", "train_y": "train-labels-idx1-ubyte", "test_x": "t10k-images-idx3-ubyte", "test_y": "t10k-labels-idx1-ubyte"}
+FILES = {"train_x": "train-images-idx3-ubyte", "train_y": "train-labels-idx1-ubyte",
+         "test_x": "t10k-images-idx3-ubyte", "test_y": "t10k-labels-idx1-ubyte"}
 
 
 def read_idx(folder, name):

@@ -4,7 +4,8 @@ fastest peer."""
 import glob, json, math, os
 
 HERE = os.path.join(os.path.dirname(os.path.abspath(__file__)), "results")
-NAMES = {"sinter": "Sinter", "sinter-v3": "Sinter, AVX2", "eager": "PyTorch eager", "inductor": "torch.compile", "ort": "ONNX Runtime", "ov": "OpenVINO", "jax": "JAX"}
+NAMES = {"sinter": "Sinter", "sinter-v3": "Sinter, AVX2", "eager": "PyTorch eager", "inductor": "torch.compile",
+         "ort": "ONNX Runtime", "ov": "OpenVINO", "jax": "JAX"}
 
 
 def number(x):
@@ -24,11 +25,14 @@ for path in sorted(glob.glob(os.path.join(HERE, "*.jsonl"))):
     for key in dict.fromkeys((r["workload"], r["threads"]) for r in rows):
         of = {r["engine"]: r for r in rows if (r["workload"], r["threads"]) == key}
         s = of.get("sinter", {})
-        percent = [f"{of[e]['percent_of_peak']:.0f}" for e in ("sinter", "sinter-v3") if key[0].startswith("gemm") and "percent_of_peak" in of.get(e, {})]
+        percent = [f"{of[e]['percent_of_peak']:.0f}" for e in ("sinter", "sinter-v3")
+                   if key[0].startswith("gemm") and "percent_of_peak" in of.get(e, {})]
         ratios += [s["ratio"]] if "ratio" in s else []
         text.append(f"| {key[0]} | {key[1]} | " + " | ".join(number(of[e]["best_ms"]) if e in of else "" for e in engines)
                     + f" | {s.get('ratio', '')} | {' (AVX2: '.join(percent) + (')' if len(percent) > 1 else '')} |")
     if ratios:
-        text += ["", f"Geometric mean of the ratios: {math.exp(sum(map(math.log, ratios)) / len(ratios)):.3f}; behind the fastest peer in {sum(r < 1 for r in ratios)} of {len(ratios)} rows."]
+        mean = math.exp(sum(map(math.log, ratios)) / len(ratios))
+        behind = sum(r < 1 for r in ratios)
+        text += ["", f"Geometric mean of the ratios: {mean:.3f}; behind the fastest peer in {behind} of {len(ratios)} rows."]
     text.append("")
 open(os.path.join(HERE, "README.md"), "w").write("\n".join(text))

@@ -24,7 +24,7 @@ typedef struct Case { /* of one entry */
   DType d;
   Vec(Input) inputs;
   Vec(NativeBound) bounds; /* outputs; then inouts and cells if there are any */
-  bool big, fails;
+  bool big;
   const char *place;
 } Case;
 
@@ -56,6 +56,7 @@ void matrix_products(Matrix *);
 void matrix_leaves(Matrix *);
 void matrix_remove_tables(void); /* the files that matrix_leaves left */
 void matrix_failures(Matrix *);
+void matrix_edges(Matrix *);
 
 void matrix_windows(Matrix *); /* matrix_windows.c */
 #endif

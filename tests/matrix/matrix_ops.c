@@ -396,12 +396,12 @@ static void folded(Matrix *m, Op op, Id x, const char *axes, NativeBound b) {
 static void reduction(Matrix *m, Op op, DType d, const char *form, Fill f, NativeBound b) {
   static const char *const axes[] = {"0", "1", "2", "01", "02", "12", "012"};
   m_begin(m, op, d, arena_printf(m->ctx->arena, "large_%s", form), "L");
-  folded(m, op, m_in(m, d, "L2", f), "0", b);
+  folded(m, op, m_in(m, d, "L2", f), "1", b);
   m->c.big = true;
   m_end(m);
   m_begin(m, op, d, arena_printf(m->ctx->arena, "line_%s", form), "N");
   folded(m, op, m_in(m, d, "N", f), "0", b);
-  m->c.big = true;
+  folded(m, op, m_in(m, d, "N3", f), "0", b);
   m_end(m);
   m_begin(m, op, d, form, "MB");
   folded(m, op, m_in(m, d, "M", f), "0", b);
@@ -683,7 +683,114 @@ void matrix_failures(Matrix *m) {
     else if (k % 4 == 1) m_out(m, g_scatter_add(m->g, x, (Id[]){index_of(m, x, 0, DT_I64, "p", FILL_BAD)}, 1, 0, m_in(m, d, "pB", FILL_WILD)), SAME);
     else if (k % 4 == 2) dynamic_slice(m, x, "0", "M", FILL_BAD);
     else dynamic_update(m, x, d, "0", "MB", FILL_BAD);
-    m->c.fails = true;
     m_end(m);
   }
+  for (int k = 0; k < 4; k++) { /* at size 1 there is nothing that an index could reach */
+    static const Op op[] = {OP_GATHER, OP_DYNAMIC_SLICE, OP_SCATTER_ADD, OP_DYNAMIC_UPDATE};
+    m_begin(m, op[k], DT_F64, "fails_empty", "MB");
+    Id x = m_in(m, DT_F64, "mB", FILL_WILD);
+    if (k == 0) m_out(m, g_gather(m->g, x, (Id[]){index_of(m, x, 0, DT_I64, "p", FILL_BAD)}, 1, 0), SAME);
+    else if (k == 1) dynamic_slice(m, x, "0", "1", FILL_BAD);
+    else if (k == 2) m_out(m, g_scatter_add(m->g, x, (Id[]){index_of(m, x, 0, DT_I64, "p", FILL_BAD)}, 1, 0, m_in(m, DT_F64, "pB", FILL_WILD)), SAME);
+    else dynamic_update(m, x, DT_F64, "0", "1B", FILL_BAD);
+    m_end(m);
+  }
+  m_begin(m, OP_GATHER, DT_F64, "fails_large", "L"); /* one thread meets it */
+  vec_push(m->ctx->arena, &m->e.updates, (Update){v, g_unary(m->g, OP_NEG, cell(m, v)), 0});
+  Id x = m_in(m, DT_F64, "L2", FILL_WILD);
+  m_out(m, g_gather(m->g, x, (Id[]){index_of(m, x, 0, DT_I64, "L", FILL_BAD)}, 1, 0), SAME);
+  m_end(m);
+}
+
+/* ---- many axes, and none of something ------------------------------------------------------------------------------------------ */
+
+static void eight_axes(Matrix *m, DType d) {
+  static const char *const shape = "2B31M223";
+  m_begin(m, OP_LEAF, d, "eight_axes", "MB");
+  Id x = m_in(m, d, shape, FILL_WILD);
+  m_out(m, g_unary(m->g, OP_LEAF, g_transpose(m->g, x, (int[]){7, 5, 3, 1, 6, 4, 2, 0})), SAME);
+  m_end(m);
+  m_begin(m, OP_TRANSPOSE, d, "eight_axes", "MB");
+  x = m_in(m, d, shape, FILL_WILD);
+  permuted(m, x, "76543210");
+  permuted(m, x, "10325476");
+  m_end(m);
+  m_begin(m, OP_BROADCAST, d, "eight_axes", "MB");
+  spread(m, m_in(m, d, "B3M2", FILL_WILD), shape, "1246");
+  m_end(m);
+  m_begin(m, OP_PAD, d, "eight_axes", "MB");
+  padded(m, m_in(m, d, shape, FILL_WILD), LIST(0, 1, -1, 0, 2, 0, 0, 1), LIST(1, 0, 0, 0, -1, 0, 1, 0), LIST(0, 0, 0, 1, 1, 0, 0, 1));
+  m_end(m);
+  m_begin(m, OP_CONCAT, d, "eight_axes", "MB");
+  x = m_in(m, d, shape, FILL_WILD);
+  m_out(m, g_concat(m->g, (Id[]){x, x}, 2, 4), SAME);
+  m_end(m);
+  m_begin(m, OP_GATHER, d, "eight_axes", "MB");
+  x = m_in(m, d, "2B312M", FILL_WILD);
+  gather(m, x, 1, DT_I64, "23B");
+  gather(m, x, 5, DT_I32, "23p");
+  m_end(m);
+  m_begin(m, OP_ARGMAX, d, "eight_axes", "MB");
+  if (op_takes(OP_ARGMAX, d)) {
+    x = m_in(m, d, shape, FILL_EXACT);
+    m_out(m, g_arg(m->g, OP_ARGMAX, x, 4), SAME);
+    m_out(m, g_arg(m->g, OP_ARGMAX, x, 7), SAME);
+    m_end(m);
+  }
+  Op fold = d == DT_BOOL ? OP_REDUCE_ANY : OP_REDUCE_SUM;
+  m_begin(m, fold, d, "eight_axes", "MB");
+  x = m_in(m, d, shape, FILL_EXACT);
+  static const char *const axes[] = {"7", "4", "1357", "0246", "01234567"};
+  for (int k = 0; k < 5; k++) folded(m, fold, x, axes[k], ANY_ZERO);
+  m_end(m);
+  if (!op_takes(OP_DOT_GENERAL, d)) return;
+  m_begin(m, OP_DOT_GENERAL, d, "eight_axes", "MB");
+  x = m_in(m, d, "2B3M2", FILL_EXACT);
+  m_out(m, product(m, x, m_in(m, d, "3B2421", FILL_EXACT), "4", "2", "1", "1"), ANY_ZERO);
+  m_out(m, product(m, x, m_in(m, d, "2M3B2", FILL_EXACT), "03", "01", "124", "324"), ANY_ZERO);
+  m_end(m);
+}
+
+/* m is 0 at size 1. */
+static void empty(Matrix *m, DType d) {
+  m_begin(m, OP_LEAF, d, "empty", "MB");
+  Id x = m_in(m, d, "mB", FILL_WILD);
+  m_out(m, g_unary(m->g, OP_LEAF, x), SAME);
+  m_out(m, g_unary(m->g, OP_LEAF, g_transpose(m->g, x, (int[]){1, 0})), SAME);
+  m_end(m);
+  m_begin(m, OP_PAD, d, "empty", "MB");
+  padded(m, m_in(m, d, "Bm", FILL_WILD), LIST(0, 2), LIST(1, 1), LIST(0, 0));
+  m_end(m);
+  m_begin(m, OP_CONCAT, d, "empty", "MB");
+  m_out(m, g_concat(m->g, (Id[]){m_in(m, d, "Bm", FILL_WILD), m_in(m, d, "B2", FILL_WILD)}, 2, 1), SAME);
+  m_end(m);
+  m_begin(m, OP_GATHER, d, "empty", "MB");
+  gather(m, m_in(m, d, "MB", FILL_WILD), 0, DT_I64, "m");
+  m_end(m);
+  m_begin(m, OP_DYNAMIC_SLICE, d, "empty", "MB");
+  dynamic_slice(m, m_in(m, d, "pB", FILL_WILD), "0", "m", FILL_INDEX);
+  m_end(m);
+  m_begin(m, OP_DYNAMIC_UPDATE, d, "empty", "MB");
+  dynamic_update(m, m_in(m, d, "pB", FILL_WILD), d, "0", "mB", FILL_INDEX);
+  m_end(m);
+  Op fold = d == DT_BOOL ? OP_REDUCE_ALL : OP_REDUCE_MAX;
+  m_begin(m, fold, d, "empty", "MB");
+  x = m_in(m, d, "Bm3", FILL_EXACT);
+  static const char *const axes[] = {"0", "1", "2", "01", "12", "02", "012"};
+  for (int k = 0; k < 7; k++) folded(m, fold, x, axes[k], ANY_ZERO);
+  m_end(m);
+  if (!op_takes(OP_DOT_GENERAL, d)) return;
+  m_begin(m, OP_SCATTER_ADD, d, "empty", "MB");
+  scatter(m, d, "MB", 0, DT_I64, "m", "mB", FILL_EXACT, SAME);
+  m_end(m);
+  m_begin(m, OP_DOT_GENERAL, d, "empty", "MB");
+  m_out(m, product(m, m_in(m, d, "Mm", FILL_EXACT), m_in(m, d, "mB", FILL_EXACT), "1", "0", "", ""), SAME);
+  m_out(m, product(m, m_in(m, d, "MB", FILL_EXACT), m_in(m, d, "Bm", FILL_EXACT), "1", "0", "", ""), SAME);
+  m_out(m, product(m, m_in(m, d, "mB", FILL_EXACT), m_in(m, d, "B9", FILL_EXACT), "1", "0", "", ""), SAME);
+  m_out(m, product(m, m_in(m, d, "mMB", FILL_EXACT), m_in(m, d, "mB9", FILL_EXACT), "2", "1", "0", "0"), SAME);
+  m_end(m);
+}
+
+void matrix_edges(Matrix *m) {
+  EACH_TYPE(d) eight_axes(m, d), empty(m, d);
 }

@@ -91,7 +91,9 @@ static void pools(Matrix *m, Op op, DType d, const char *form, Fill f, NativeBou
     Id x = source(m, d, forms[k].x, f, k % 3 == 1 ? COMPUTED : k == 4 ? TURNED : AS_IS), other = 0;
     Windows w = windows(m, forms[k].a, graph_rank(m->g, x));
     if (k == 6 && f == FILL_TAME) continue;
-    if (two) other = source(m, d, op == OP_SELECT_SCATTER ? forms[k].update : forms[k].x, FILL_EXACT, k == 0 ? COMPUTED : AS_IS);
+    if (two)
+      other =
+          source(m, d, op == OP_SELECT_SCATTER ? forms[k].update : forms[k].x, FILL_EXACT, k == 0 ? COMPUTED : AS_IS);
     m_out(m, g_window(m->g, op, x, other, &w), b);
   }
   m_end(m);

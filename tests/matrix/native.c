@@ -9,7 +9,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-enum { SEED = 0x5eed, SLOTS = 128, SLOT = 6 << 20, PAGE = 4096, PATTERN = 0xA5 };
+enum { SEED = 0x5eed, SLOTS = 128, SLOT = 8 << 20, PAGE = 4096, PATTERN = 0xA5 };
 const char *const NATIVE_LEVEL[NATIVE_LEVELS] = {"v2", "v3", "v4"};
 static const int THREADS[] = {1, 2, 3, 7};
 
@@ -55,7 +55,7 @@ static bool complain(Ctx *c, const char *name) {
   return false;
 }
 
-static bool open_level(Native *n, int level) {
+static bool open_level(Native *n, int level, int64_t cap) {
   const SinterModel *m = n->artefact.model;
   const SinterApi *api = n->artefact.api;
   int64_t most[64] = {0};
@@ -66,6 +66,8 @@ static bool open_level(Native *n, int level) {
     for (uint32_t k = 0; k < e[i].dims.n; k++)
       if (d[k].hi > most[d[k].index]) most[d[k].index] = d[k].hi;
   }
+  for (int i = 0; i < 64; i++)
+    if (most[i] > cap) most[i] = cap;
   setenv("SINTER_CPU", NATIVE_LEVEL[level], 1);
   int status = api->open(&n->weights[level], NULL, SEED);
   if (!status) status = api->create(&n->context[level], n->weights[level], most, NULL, 0);
@@ -76,7 +78,20 @@ static bool open_level(Native *n, int level) {
   return false;
 }
 
-bool native_open(Native *n, Program *p, const char *name) {
+/* Small stages run on one thread: here every stage is said to take a millisecond, so that all of them are shared out. */
+static void share_out(const SinterModel *m) {
+  enum { NANOSECONDS = 1000000 };
+  uintptr_t from = (uintptr_t)m & ~(uintptr_t)(PAGE - 1);
+  if (mprotect((void *)from, (uintptr_t)m + m->bytes - from, PROT_READ | PROT_WRITE)) BUG("the description cannot be changed");
+  const SinterPlan *plan = SINTER_LIST(SinterPlan, m, m->plans);
+  for (uint32_t i = 0; i < m->plans.n; i++) {
+    SinterStep *step = (SinterStep *)(uintptr_t)SINTER_LIST(SinterStep, m, plan[i].steps);
+    for (uint32_t k = 0; k < plan[i].steps.n; k++)
+      if (step[k].kind == SINTER_STEP_LAUNCH) step[k].work = (SinterSym){NANOSECONDS, 0};
+  }
+}
+
+bool native_open(Native *n, Program *p, const char *name, int64_t cap) {
   char folder[] = "/tmp/sinter-matrix-XXXXXX", path[128], why[SINTER_WHY];
   CompileResult r;
   *n = (Native){.before = check_snapshot(p)};
@@ -96,7 +111,8 @@ bool native_open(Native *n, Program *p, const char *name) {
   snprintf(path, sizeof path, "%s/%s.h", folder, name);
   unlink(path);
   rmdir(folder);
-  for (int i = 0; ok && i < NATIVE_LEVELS; i++) ok = !native_has(i) || open_level(n, i);
+  if (ok) share_out(n->artefact.model);
+  for (int i = 0; ok && i < NATIVE_LEVELS; i++) ok = !native_has(i) || open_level(n, i, cap);
   return ok;
 }
 

@@ -1,6 +1,6 @@
 /* Compiled code against the reference evaluator. A program is compiled into one artefact for v2, v3 and v4; its entries
  * are called through the artefact's own runtime on every level that this processor has, with 1, 2, 3 and 7 threads, and
- * compared with entry_eval. What a call may read and write lies beside pages that nobody may touch. */
+ * compared with entry_eval; all stages are shared out among the threads, small ones too. What a call may read and write lies beside pages that nobody may touch. */
 #ifndef SINTER_TESTS_MATRIX_NATIVE_H
 #define SINTER_TESTS_MATRIX_NATIVE_H
 #include "eval.h"
@@ -33,8 +33,9 @@ typedef struct NativeCall {
   const char *place;        /* "file.sir:3:4": of the op that may fail, NULL: anything */
 } NativeCall;
 
-/* Both print what is wrong. */
-bool native_open(Native *, Program *, const char *name); /* the program is compiled: its graphs are replaced */
+/* Both print what is wrong. The program is compiled: its graphs are replaced. Dimensions go up to their bounds, but not
+ * above `cap`. */
+bool native_open(Native *, Program *, const char *name, int64_t cap);
 void native_close(Native *);
 /* The levels (bit k: NATIVE_LEVEL[k]) that agree with the reference, those that this processor lacks included. */
 unsigned native_compare(Native *, const NativeCall *);

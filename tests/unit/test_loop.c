@@ -751,7 +751,7 @@ static void make_args(const LoopModule *m, const Plan *p, Names *dims, int64_t *
   }
 }
 
-/* `# sentence`, then `# run PLAN DIM=N .. [level=v3] [list=70,5]`, then the module. */
+/* `# sentence [id]`, then `# run PLAN DIM=N .. [level=v3] [list=70,5]`, then the module. */
 static const char *run_bad(Ctx *c, char *text, size_t n, const char *path) {
   char *line = strstr(text, "\n# run ") + 7, words[128], *save = NULL;
   snprintf(words, sizeof words, "%.*s", (int)strcspn(line, "\n"), line);
@@ -798,8 +798,13 @@ static void test_faults(void **state) {
     assert_non_null(text);
     snprintf(want, sizeof want, "%.*s", (int)strcspn(text, "\n") - 2, text + 2);
     const char *said = run_bad(&c, text, n, path);
-    if (!strstr(said, want)) print_error("%s: said `%s`, expected `%s`\n", path, said, want), missed++;
     diag_first(c.diag, &id);
+    char *want_id = strstr(want, " ["), with_id[64];
+    snprintf(with_id, sizeof with_id, " [%s]", id);
+    if (!want_id || strcmp(want_id, with_id))
+      print_error("%s: said [%s], expected`%s`\n", path, id, want_id ? want_id : ""), missed++;
+    if (want_id) *want_id = 0;
+    if (!strstr(said, want)) print_error("%s: said `%s`, expected `%s`\n", path, said, want), missed++;
     Buf b = {0};
     diag_print(c.diag, &b);
     if (b.n && !strstr(b.at, path)) print_error("%s: no place in `%s`\n", path, b.at), missed++;

@@ -45,6 +45,8 @@ typedef struct Walk {
   Range *range; /* of each buffer of the plan */
   Vec(Content) holds;
   int64_t arena;
+  uint32_t group; /* of the last launch */
+  int stage;
 } Walk;
 
 static bool lookup(void *ctx, const char *name, int64_t *value) {
@@ -143,17 +145,23 @@ static void need(Walk *w, int buf, int64_t value, int step) {
              (long long)have);
 }
 
-/* What kernel `kernel` means by its parameter: a node, or a buffer that only kernels know. */
-static int64_t meaning(const Walk *w, int kernel, int param, int buf) {
-  for (uint32_t i = 0; i < w->plan->kernels.n; i++)
-    if (w->plan->kernels.at[i].kernel == kernel) {
-      const LowArg *a = &w->plan->kernels.at[i].args.at[param];
-      return a->kind == ARG_NODE      ? (int64_t)a->node
-             : a->kind == ARG_SCRATCH ? SCRATCH + buf
-                                      : LEAF + w->range[buf].space;
+/* Which group a launch is of: groups are launched in order, but some have the same kernel. */
+static const Lowered *next_group(Walk *w, const Step *s) {
+  for (;; w->group++) {
+    if (w->group == w->plan->kernels.n) fail_msg("%s: a launch of no group", w->what);
+    const Lowered *low = &w->plan->kernels.at[w->group];
+    if (low->kernel == s->kernel && s->stage > w->stage) {
+      w->stage = s->stage;
+      return low;
     }
-  fail_msg("%s: a kernel of another entry", w->what);
-  return 0;
+    w->stage = -1;
+  }
+}
+
+/* What a kernel means by its parameter: a node, or a buffer that only kernels know. */
+static int64_t meaning(const Walk *w, const Lowered *low, int param, int buf) {
+  const LowArg *a = &low->args.at[param];
+  return a->kind == ARG_NODE ? (int64_t)a->node : a->kind == ARG_SCRATCH ? SCRATCH + buf : LEAF + w->range[buf].space;
 }
 
 static int64_t tasks(Walk *w, const Step *s) {
@@ -169,7 +177,22 @@ typedef struct Use {
   const Step *step;
 } Use;
 
+/* Stores over a cell or an inout are skipped after a failure, and nothing can fail after the first of them. */
+static void check_commit(Walk *w, const Step *s, const Lowered *low, const bool *stores, int number_of, bool *stored) {
+  bool over = false;
+  for (int i = 0; i < s->nviews; i++) {
+    int b = s->views[i].buf;
+    if (b < 0 || !(stores ? stores[i] : i == 0)) continue;
+    BindKind kind = w->plan->binds.at[b].kind;
+    over |= kind == BIND_CELL || kind == BIND_INPUT;
+  }
+  if (over && !s->commit) fail_msg("%s: step %d stores an update, but is no commit", w->what, number_of);
+  if (*stored && low && low->fails) fail_msg("%s: step %d can fail after an update was stored", w->what, number_of);
+  *stored |= over;
+}
+
 static void walk_steps(Walk *w) {
+  bool stored_over = false;
   Vec(Use) phase = {0};
   int number_of = 0;
   for (const Step *s = w->plan->plan->steps; s; s = s->next, number_of++) {
@@ -178,12 +201,15 @@ static void walk_steps(Walk *w) {
       continue;
     }
     bool *loads = NULL, *stores = NULL;
+    const Lowered *low = NULL;
     if (s->kind == STEP_LAUNCH) {
+      low = next_group(w, s);
       const Kernel *k = w->level->module->kernels.at[s->kernel];
       loads = ARENA_ARRAY(w->c->arena, bool, k->bufs.n);
       stores = ARENA_ARRAY(w->c->arena, bool, k->bufs.n);
       loop_uses(k, k->stages.at[s->stage], loads, stores);
     }
+    check_commit(w, s, low, stores, number_of, &stored_over);
     for (int i = 0; i < s->nviews; i++) {
       int b = s->views[i].buf;
       if (b < 0) continue;
@@ -200,8 +226,7 @@ static void walk_steps(Walk *w) {
       vec_push(w->c->arena, &phase, ((Use){b, stored, s}));
     }
     for (int i = 0; i < s->nviews && loads; i++)
-      if (s->views[i].buf >= 0 && loads[i])
-        need(w, s->views[i].buf, meaning(w, s->kernel, i, s->views[i].buf), number_of);
+      if (s->views[i].buf >= 0 && loads[i]) need(w, s->views[i].buf, meaning(w, low, i, s->views[i].buf), number_of);
     for (int i = 0; i < s->nviews && stores; i++) {
       if (s->views[i].buf < 0 || !stores[i]) continue;
       for (int k = 0; k < s->nviews; k++) { /* two parameters in one launch: apart, or declared one */
@@ -209,7 +234,7 @@ static void walk_steps(Walk *w) {
         if (k != i && y >= 0 && x != y && overlap(&w->range[x], &w->range[y]))
           fail_msg("%s: step %d: two buffers of one launch overlap", w->what, number_of);
       }
-      put(w, s->views[i].buf, meaning(w, s->kernel, i, s->views[i].buf));
+      put(w, s->views[i].buf, meaning(w, low, i, s->views[i].buf));
     }
     if (s->kind == STEP_COPY) {
       int64_t value = held(w, s->views[1].buf);
@@ -255,7 +280,7 @@ static double ratio_of(Walk *w) {
 /* Arena over lower bound, 0 if no dimensions of about this size are allowed. */
 static double check_plan(Ctx *c, const LevelUnit *level, const Entry *e, const EntryPlan *plan, int64_t size,
                          const char *path) {
-  Walk w = {.c = c, .level = level, .e = e, .plan = plan};
+  Walk w = {.c = c, .level = level, .e = e, .plan = plan, .stage = -1};
   w.what = arena_printf(c->arena, "%s: %s on %s at %lld", path, e->name, level->target->name, (long long)size);
   if (!choose_dims(&w, size)) return 0;
   place_buffers(&w);
@@ -305,6 +330,7 @@ static void test_models(void **state) {
   (void)state;
   static const int64_t sizes[] = {64, 128, 256};
   one_file("models/digits.sir", sizes, 3, true, 1.35);
+  one_file("models/digits_cnn.sir", sizes, 3, true, 1.35);
   one_file("models/add.sir", sizes, 3, true, 1.35);
 }
 

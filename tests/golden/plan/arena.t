@@ -7,9 +7,9 @@ plan f(; in x0: f32[64, 64], in x1: f32[64, 64], in x2: f32[64, 64], in x3: f32[
   buf t8: f32[64, 64] at 0
   launch f_0_gemm.main(; x2 = x1, x1 = x0, y6 = t6)
   barrier
-  launch f_1_gemm.main(; x3 = x2, v6 = t6, y7 = t7)
+  launch f_0_gemm.main(; x2, x1 = t6, y6 = t7)
   barrier
-  launch f_2_gemm.main(; x4 = x3, v7 = t7, y8 = t8)
+  launch f_0_gemm.main(; x2 = x3, x1 = t7, y6 = t8)
   barrier
-  launch f_3_gemm.main(; x5 = x4, v8 = t8, y9 = o0)
+  launch f_0_gemm.main(; x2 = x4, x1 = t8, y6 = o0)
 }

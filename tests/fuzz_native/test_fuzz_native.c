@@ -52,7 +52,7 @@ static int run_batch(uint32_t first, uint32_t last) {
   for (uint32_t seed = first; seed <= last; seed++) add_seed(p, seed);
   Native n;
   int bad = 0;
-  if (!native_open(&n, p, "fuzz")) bad = (int)(last - first) + 1;
+  if (!native_open(&n, p, "fuzz", INT64_MAX)) bad = (int)(last - first) + 1;
   for (uint32_t i = 0; bad < MAX_SHOWN && i < n.before.entries.n; i++) bad += !holds(&n, (int)i, first + i);
   native_close(&n);
   ctx_free(&c);

@@ -1,0 +1,111 @@
+/* What --check says when a pass changes a meaning, and what else planning refuses: exact words. */
+#include "check.h"
+#include "pass.h"
+#include "sir.h"
+#include "target.h"
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+// cmocka wants the headers above it
+#include <cmocka.h>
+
+static void trace(Ctx *c, const char *text, Program *p) {
+  if (!sir_trace_text(c, "test.sir", text, strlen(text), NULL, p)) fail_msg("%s", diag_first(c->diag, NULL));
+}
+
+static void refused(Ctx *c, const char *want_id, const char *want) {
+  const char *id = "", *said = diag_first(c->diag, &id);
+  assert_non_null(said);
+  assert_string_equal(id, want_id);
+  assert_string_equal(said, want);
+  ctx_free(c);
+}
+
+/* As if a pass had made the second of the first. */
+static void changed_by_pass(const char *before, const char *after, int64_t size, const char *id, const char *sentence) {
+  Ctx c = ctx_new();
+  Program p, q;
+  trace(&c, before, &p);
+  trace(&c, after, &q);
+  assert_false(check_pass(&p, &q, "made up", 0, size, 1));
+  refused(&c, id, sentence);
+}
+
+static void other_value(void **state) {
+  (void)state;
+  changed_by_pass("entry f(x: f32[N]) -> f32[N] { x }", "entry f(x: f32[N]) -> f32[N] { x + 1 }", 3, "check-differs",
+                  "output 0 of entry `f` after the pass made up differs from the graph by 1 at element 0: this is a "
+                  "mistake in Sinter");
+}
+
+static void other_status(void **state) {
+  (void)state;
+  changed_by_pass(
+      "entry f(x: f32[2], i: i64[]) -> f32[] { x[i * 0] }", "entry f(x: f32[2], i: i64[]) -> f32[] { x[i * 0 + 2] }", 3,
+      "check-status",
+      "entry `f` after the pass made up fails where the graph before succeeds: this is a mistake in Sinter");
+}
+
+static void no_sizes(void **state) {
+  (void)state;
+  static const char text[] = "entry f(x: f32[N]) -> f32[N] where N % 1000 == 999 { x }";
+  changed_by_pass(text, text, 3, "check-sizes", "no size near 3 satisfies what entry `f` says of its dimensions");
+}
+
+static void deep_calls(void **state) {
+  (void)state;
+  Ctx c = ctx_new();
+  Graph *body = graph_new(&c, NULL);
+  Id x = g_input(body, DT_F32, NULL, 0);
+  vec_push(c.arena, &body->output, x);
+  for (int i = 0; i < 202; i++) {
+    Graph *outer = graph_new(&c, NULL);
+    x = g_input(outer, DT_F32, NULL, 0);
+    x = g_body(outer, OP_CALL, NULL, body, &x, 1);
+    vec_push(c.arena, &outer->output, x);
+    body = outer;
+  }
+  Graph *to = graph_new(&c, NULL);
+  assert_false(pass_inline_all(NULL, body, to, ARENA_ARRAY(c.arena, Id, body->node.n + 1)));
+  refused(&c, "body-depth", "functions call each other more than 200 deep");
+}
+
+static void table_lost(void **state) { /* between tracing and planning */
+  (void)state;
+  char folder[] = "/tmp/sinter-check-XXXXXX", path[64];
+  assert_non_null(mkdtemp(folder));
+  snprintf(path, sizeof path, "%s/t.npy", folder);
+  FILE *f = fopen(path, "wb");
+  assert_non_null(f);
+  static const char header[] = "\x93NUMPY\x01\x00\x76\x00{'descr': '<f4', 'fortran_order': False, 'shape': (2048,), }";
+  fwrite(header, 1, sizeof header - 1, f);
+  for (size_t n = sizeof header - 1; n < 127; n++) fputc(' ', f);
+  fputc('\n', f);
+  for (int i = 0; i < 2048; i++) fwrite(&(float){1}, sizeof(float), 1, f);
+  assert_int_equal(fclose(f), 0);
+  Ctx c = ctx_new();
+  Program p;
+  LevelUnit level;
+  char source[64];
+  snprintf(source, sizeof source, "%s/t.sir", folder);
+  static const char text[] = "entry f(x: f32[]) -> f32[2048] { load(\"t.npy\") * x }";
+  if (!sir_trace_text(&c, source, text, sizeof text - 1, NULL, &p)) fail_msg("%s", diag_first(c.diag, NULL));
+  assert_int_equal(remove(path), 0);
+  assert_int_equal(rmdir(folder), 0);
+  assert_false(plan_level(&(Unit){.program = &p}, target_find("v3"), &level));
+  char want[128];
+  snprintf(want, sizeof want, "cannot read 8192 bytes of %s: No such file or directory", path);
+  refused(&c, "plan-data", want);
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {cmocka_unit_test(other_value), cmocka_unit_test(other_status),
+                                     cmocka_unit_test(no_sizes), cmocka_unit_test(deep_calls),
+                                     cmocka_unit_test(table_lost)};
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}
