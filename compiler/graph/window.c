@@ -1,6 +1,6 @@
 #include "window.h"
 
-Windows window_plain(Graph *g, int n) {
+Windows window_plain(const Graph *g, int n) {
   Windows w = {.n = n};
   for (int i = 0; i < n; i++) {
     w.stride[i] = w.base[i] = w.step[i] = 1;
@@ -24,20 +24,20 @@ void window_read(const Graph *g, Id v, Windows *w) {
   }
 }
 
-Sym window_span(Graph *g, Sym count, int64_t step) {
+Sym window_span(const Graph *g, Sym count, int64_t step) {
   SymTab *t = g->ctx->syms;
   Sym one = sym_int(t, 1);
   return sym_add(t, sym_mul(t, sym_sub(t, count, one), sym_int(t, step)), one);
 }
 
-Sym window_count(Graph *g, const Windows *w, int i, Sym n) {
+Sym window_count(const Graph *g, const Windows *w, int i, Sym n) {
   SymTab *t = g->ctx->syms;
   Sym room = sym_add(t, sym_add(t, w->lo[i], w->hi[i]), window_span(g, n, w->base[i]));
   room = sym_sub(t, room, window_span(g, w->size[i], w->step[i]));
   return sym_add(t, sym_op(t, SYM_FLOORDIV, room, sym_int(t, w->stride[i])), sym_int(t, 1));
 }
 
-void window_fit(Graph *g, Windows *w, int i, Sym n, Sym count) {
+void window_fit(const Graph *g, Windows *w, int i, Sym n, Sym count) {
   SymTab *t = g->ctx->syms;
   Sym need = sym_mul(t, sym_sub(t, count, sym_int(t, 1)), sym_int(t, w->stride[i]));
   need = sym_add(t, need, window_span(g, w->size[i], w->step[i]));

@@ -13,13 +13,14 @@ typedef struct Windows {
   Sym size[MAX_RANK], lo[MAX_RANK], hi[MAX_RANK];           /* size: numbers, but of conv_general those of w */
 } Windows;
 
-Windows window_plain(Graph *, int n);              /* windows of one element, nothing around: y is x */
-void window_read(const Graph *, Id v, Windows *);  /* of a WINDOW node */
-Sym window_span(Graph *, Sym count, int64_t step); /* places from the first of `count` elements to behind the last */
+Windows window_plain(const Graph *, int n);       /* windows of one element, nothing around: y is x */
+void window_read(const Graph *, Id v, Windows *); /* of a WINDOW node */
+Sym window_span(const Graph *, Sym count,
+                int64_t step); /* places from the first of `count` elements to behind the last */
 /* Windows of an axis of n elements. Not decided whether that is negative: that is up to the caller. */
-Sym window_count(Graph *, const Windows *, int axis, Sym n);
+Sym window_count(const Graph *, const Windows *, int axis, Sym n);
 /* Sets hi of this axis so that exactly `count` windows fit and no place is left over. */
-void window_fit(Graph *, Windows *, int axis, Sym n, Sym count);
+void window_fit(const Graph *, Windows *, int axis, Sym n, Sym count);
 
 Id g_conv(Graph *, Id x, Id w, const Windows *, int64_t groups, int64_t batch_groups, bool reverse);
 Id g_window(Graph *, Op, Id x, Id other, const Windows *); /* other: the second operand of select_and_*, else 0 */

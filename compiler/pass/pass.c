@@ -36,7 +36,7 @@ bool program_map(Program *p, GraphPass *pass, void *ctx) {
  */
 
 typedef struct Inliner {
-  bool composites;
+  bool composites, failed;
   int depth;
   Id *first; /* by node of `from`: where the results of an inlined node start in `result`, plus one */
   Vec(Id) result;
@@ -55,7 +55,10 @@ static Id inline_node(void *ctx, const Graph *from, Id v, Graph *to, const Id *m
   Id *inner = mem_alloc(graph_body(from, v)->node.n * sizeof(Id));
   bool ok = inline_graph(graph_body(from, v), body, inner, s->composites, s->depth + 1);
   free(inner);
-  if (!ok) return 0;
+  if (!ok) {
+    s->failed = true;
+    return 0;
+  }
   uint32_t nin = graph_at(from, v)->nin, nout = body->output.n;
   Id *in = ARENA_ARRAY(arena, Id, nin + 1), *out = ARENA_ARRAY(arena, Id, nout);
   for (uint32_t i = 0; i < nin; i++) in[i] = map[graph_in(from, v)[i]];
@@ -70,7 +73,7 @@ static bool inline_graph(const Graph *from, Graph *to, Id *map, bool composites,
   if (depth > 200)
     return diag_error(from->ctx->diag, "body-depth", from->loc, "functions call each other more than 200 deep");
   Inliner s = {.composites = composites, .depth = depth, .first = mem_alloc(from->node.n * sizeof(Id))};
-  bool ok = graph_rebuild(from, to, inline_node, &s, map);
+  bool ok = graph_rebuild(from, to, inline_node, &s, map) && !s.failed;
   free(s.first);
   return ok;
 }

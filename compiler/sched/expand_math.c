@@ -290,8 +290,7 @@ static Two log_two(Math m, Ex x) {
   s.hi = quo(m, f, d.hi);
   Two back = two_product(m, s.hi, d.hi);
   s.lo = quo(m, sub(m, sub(m, sub(m, f, back.hi), back.lo), mul(m, s.hi, d.lo)), d.hi);
-  Two z = two_mul(m, s, s), s3 = two_mul(m, s, z),
-      third = two_mul(m, s3, (Two){num(m, LOG64[0]), num(m, -0x1.68p-56)});
+  Two z = two_mul(m, s, s), s3 = two_mul(m, s, z), third = two_mul(m, s3, (Two){num(m, LOG64[0]), num(m, -0x1.68p-56)});
   Ex rest = mul(m, mul(m, mul(m, z.hi, z.hi), s.hi), horner(m, z.hi, LOG64 + 1, COUNT(LOG64) - 1));
   Two sum = two_sum(m, mul(m, s.hi, num(m, 2)), third.hi);
   Ex low = add(m, add(m, sum.lo, mul(m, s.lo, num(m, 2))), add(m, third.lo, rest));

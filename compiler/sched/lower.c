@@ -37,13 +37,6 @@ uint32_t lower_scratch(Lower *l, const char *name, DType d, const Sym *shape, in
   return b;
 }
 
-static uint32_t random_param(Lower *l) {
-  for (uint32_t i = 0; i < l->out->args.n; i++)
-    if (l->out->args.at[i].kind == ARG_RANDOM) return i;
-  Sym four = sym_int(l->all->ctx->syms, 4);
-  return lower_scratch(l, "rng", DT_U32, &four, 1, ARG_RANDOM, 0);
-}
-
 Ex lower_load(Lower *l, Id v, const Sym *shape, int rank, const Ex *index, Ex mask) {
   mask = both(l, mask, l->guard);
   if (l->flat) {
@@ -122,54 +115,6 @@ static Ex in_range(Lower *l, Ex i, Ex lo, Ex hi) { /* lo <= i < hi */
 static Ex clamp(Lower *l, Ex i, Ex hi) { /* into 0 .. hi - 1 */
   return ex_op2(l->k, OP_MAXIMUM, ex_op2(l->k, OP_MINIMUM, i, ex_op2(l->k, OP_SUB, hi, ex_idx(l->k, 1))),
                 ex_idx(l->k, 0));
-}
-
-
-/* One round of ten of Philox 4x32 (Salmon et al., SC 2011), on expressions. */
-static void philox_round(Lower *l, Ex c[4], const Ex key[2]) {
-  Kernel *k = l->k;
-  Ex m0 = ex_int(k, DT_U32, 0xD2511F53), m1 = ex_int(k, DT_U32, 0xCD9E8D57);
-  Ex hi0 = ex_op2(k, OP_MULHI, c[0], m0), lo0 = ex_mul(k, c[0], m0), hi1 = ex_op2(k, OP_MULHI, c[2], m1),
-     lo1 = ex_mul(k, c[2], m1);
-  Ex n0 = ex_op2(k, OP_XOR, ex_op2(k, OP_XOR, hi1, c[1]), key[0]),
-     n2 = ex_op2(k, OP_XOR, ex_op2(k, OP_XOR, hi0, c[3]), key[1]);
-  c[0] = n0, c[1] = lo1, c[2] = n2, c[3] = lo0;
-}
-
-static Ex random_value(Lower *l, Id v, Ex linear) {
-  Kernel *k = l->k;
-  DType d = graph_dtype(l->g, v);
-  bool wide = d == DT_F64;
-  int per = wide ? 2 : 4;
-  uint32_t rng = random_param(l);
-  Ex word[3];
-  for (int i = 0; i < 3; i++) {
-    Ex at = ex_idx(k, i);
-    word[i] = ex_load(k, rng, &at, 1, 0, 0);
-  }
-  Ex block = ex_op2(k, OP_FLOOR_DIV, linear, ex_idx(k, per)), lane = ex_op2(k, OP_FLOOR_MOD, linear, ex_idx(k, per));
-  Ex c[4] = {ex_convert(k, DT_U32, block), ex_int(k, DT_U32, hash_fnv32(graph_attr_str(l->g, v, "key"))),
-             ex_int(k, DT_U32, 0), word[2]};
-  Ex key[2] = {word[0], word[1]};
-  for (int r = 0; r < 10; r++) {
-    if (r) {
-      key[0] = ex_add(k, key[0], ex_int(k, DT_U32, 0x9E3779B9));
-      key[1] = ex_add(k, key[1], ex_int(k, DT_U32, 0xBB67AE85));
-    }
-    philox_round(l, c, key);
-  }
-  Ex is1 = ex_op2(k, OP_EQUAL, lane, ex_idx(k, 1));
-  if (wide) { /* 53 bits of two words */
-    Ex hi = ex_op3(k, OP_SELECT, is1, c[2], c[0]), lo = ex_op3(k, OP_SELECT, is1, c[3], c[1]);
-    Ex top = ex_convert(k, DT_F64, ex_op2(k, OP_SHR, hi, ex_int(k, DT_U32, 5))),
-       low = ex_convert(k, DT_F64, ex_op2(k, OP_SHR, lo, ex_int(k, DT_U32, 6)));
-    return ex_mul(k, ex_add(k, ex_mul(k, top, ex_float(k, DT_F64, 67108864.0)), low), ex_float(k, DT_F64, 0x1p-53));
-  }
-  Ex x = ex_op3(k, OP_SELECT, is1, c[1], c[0]);
-  for (int i = 2; i < 4; i++) x = ex_op3(k, OP_SELECT, ex_op2(k, OP_EQUAL, lane, ex_idx(k, i)), c[i], x);
-  if (d == DT_F32)
-    return ex_mul(k, ex_convert(k, DT_F32, ex_op2(k, OP_SHR, x, ex_int(k, DT_U32, 8))), ex_float(k, DT_F32, 0x1p-24));
-  return ex_convert(k, d, ex_op2(k, OP_SHR, x, ex_int(k, DT_U32, 1)));
 }
 
 static Ex linear_index(Lower *l, const Sym *shape, int rank, const Ex *index) {
@@ -348,7 +293,7 @@ static Ex pull_fresh(Lower *l, Id v, const Ex *index, int n) {
   }
   case OP_IOTA: return ex_convert(k, d, index[graph_attr_int(g, v, "axis")]);
   case OP_DIM: return ex_convert(k, DT_I64, lower_dim(l, (Sym)graph_attr(g, v, "value", &m)[0]));
-  case OP_RANDOM: return random_value(l, v, linear_index(l, graph_shape(g, v), n, index));
+  case OP_RANDOM: return lower_random(l, v, linear_index(l, graph_shape(g, v), n, index));
   case OP_BROADCAST: {
     const int64_t *axes = graph_attr(g, v, "axes", &m);
     if (l->flat) return lower_pull(l, in[0], NULL, 0);

@@ -102,6 +102,12 @@ Ex lower_zero(Lower *, DType);
 Ex lower_number(Lower *, DType, double);
 Sym lower_total(const Lower *, const Sym *shape, int n);
 
+/* lower_random.c: the number that RANDOM node v has at an element; and of four vectors of elements from `first` on (a
+ * multiple of 4), for the types that take one word: a block of Philox is then worked out once, not four times. */
+Ex lower_random(Lower *, Id v, Ex element);
+bool lower_random_short(const Lower *, Id v);
+void lower_random_run(Lower *, Id v, Ex first, int lanes, Ex out[4]);
+
 void strat_elem(Lower *);
 void strat_row(Lower *);
 void strat_reduce(Lower *);

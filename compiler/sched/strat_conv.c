@@ -118,14 +118,13 @@ static bool needs_copy(const Conv *c) {
 static void copy_stage(Conv *c) {
   static const char *const name[] = {"u0", "u1", "u2"};
   Lower *l = c->l;
-  Graph *g = (Graph *)(intptr_t)l->g; /* only its table of Syms grows */
   SymTab *t = l->all->ctx->syms;
   int n = c->w.n, rank = n + 2;
   const Sym *x = graph_shape(l->g, c->x);
   Sym shape[MAX_RANK] = {x[0], x[1]}, one = sym_int(t, 1);
   for (int a = 0; a < n; a++) {
     Sym steps = sym_mul(t, sym_sub(t, graph_shape(l->g, c->v)[2 + a], one), sym_int(t, c->w.stride[a]));
-    shape[2 + a] = sym_add(t, steps, window_span(g, c->w.size[a], c->w.step[a]));
+    shape[2 + a] = sym_add(t, steps, window_span(l->g, c->w.size[a], c->w.step[a]));
   }
   c->copy = lower_scratch(l, "padded", c->dtype, shape, rank, ARG_SCRATCH, 0);
   Windows places = c->w;
@@ -172,10 +171,11 @@ static Ex weight(Conv *c, Ex o) {
   return lower_pull(c->l, c->kernel, at, c->w.n + 2);
 }
 
-static Ex open_channels(Conv *c) {
+static void open_channels(Conv *c, bool unrolled) { /* where there are few of them */
   Lower *l = c->l;
-  loop_for(l->k, "i", ex_idx(l->k, 0), lower_dim(l, graph_shape(l->g, c->kernel)[1]), FOR_SERIAL, 0, TAIL_NONE, &c->i);
-  return c->i;
+  Sym all = graph_shape(l->g, c->kernel)[1];
+  loop_for(l->k, "i", ex_idx(l->k, 0), lower_dim(l, all), unrolled && known(l, all) <= 4 ? FOR_UNROLL : FOR_SERIAL, 0,
+           TAIL_NONE, &c->i);
 }
 
 static void open_window(Conv *c, int axes) {
@@ -219,14 +219,16 @@ static void pack_stage(Conv *c) {
   lower_stage(l, "pack", sym_product(t, shape, r), 12, false);
   vec_last(&l->out->stages).prepares = prepares;
   c->group = loop_axis(k, "g", shape[0]);
-  Ex n = loop_axis(k, "n", shape[r - 1]), at[MAX_RANK], begin = ex_mul(k, c->group, lower_dim(l, c->per));
+  Ex n = loop_axis(k, "n", sym_op(t, SYM_FLOORDIV, shape[r - 1], sym_int(t, c->lanes))), at[MAX_RANK];
+  Ex begin = ex_mul(k, c->group, lower_dim(l, c->per));
+  n = ex_add(k, ex_mul(k, n, ex_idx(k, c->lanes)), ex_lane(k, c->lanes));
   c->end = ex_add(k, begin, lower_dim(l, c->per));
+  open_channels(c, false); /* then the window: each channel's elements are read one after the other */
   open_window(c, c->w.n);
-  open_channels(c);
   Ex e = weight(c, ex_add(k, begin, n));
   panel_index(c, n, at);
-  loop_store(k, c->panels, at, r,
-             ex_op3(k, OP_SELECT, ex_op2(k, OP_LESS, n, lower_dim(l, c->per)), e, lower_zero(l, c->dtype)), 0);
+  if (c->rest) e = ex_op3(k, OP_SELECT, ex_op2(k, OP_LESS, n, lower_dim(l, c->per)), e, lower_zero(l, c->dtype));
+  loop_store(k, c->panels, at, r, e, 0);
   nest_close(l);
 }
 
@@ -271,7 +273,7 @@ static void channel_tile(Conv *c, int mr) {
   uint32_t t = loop_reg(k, "t", c->dtype, c->lanes, 2, dim, lower_zero(l, c->dtype)), mark = l->memo.n;
   int depth = k->depth, last = c->w.n - 1;
   open_window(c, c->w.n);
-  open_channels(c);
+  open_channels(c, true);
   uint32_t b = loop_reg(k, "b", c->dtype, c->lanes, 1, &dim[1], 0);
   unroll(c, "v", c->nv, &mv[1]);
   Ex n = ex_op2(k, OP_SUB, c->first, ex_mul(k, c->group, lower_dim(l, c->per)));
@@ -333,7 +335,7 @@ static void along_row(Conv *c) {
   uint32_t t = loop_reg(k, "t", c->dtype, c->lanes, 1, &dim, lower_zero(l, c->dtype)), mark = l->memo.n;
   int depth = k->depth;
   open_window(c, c->w.n);
-  open_channels(c);
+  open_channels(c, true);
   Ex x = loop_let(k, "x", operand(c, 0));
   unroll(c, "j", c->mr, &j);
   loop_assign(k, t, &j, 1, product(c, weight(c, ex_add(k, c->first, j)), x, ex_reg(k, t, &j, 1)), 0);
@@ -352,7 +354,7 @@ static void along_window(Conv *c) {
   uint32_t t = loop_reg(k, "t", c->dtype, c->lanes, 2, dim, lower_zero(l, c->dtype)), mark = l->memo.n;
   int depth = k->depth;
   open_window(c, last);
-  open_channels(c);
+  open_channels(c, false);
   loop_for(k, "k", ex_idx(k, 0), lower_dim(l, c->w.size[last]), FOR_VECTOR, c->lanes, lower_tail(l), &c->e[last]);
   uint32_t xs = loop_reg(k, "x", c->dtype, c->lanes, 1, &dim[1], 0), inner = l->memo.n;
   unroll(c, "p", c->nv, &c->p[last]);

@@ -38,6 +38,34 @@ static void pull_scalars(Lower *l, Id v) {
   for (uint32_t i = 0; i < graph_at(g, v)->nin; i++) pull_scalars(l, graph_in(g, v)[i]);
 }
 
+/* Groups that draw random numbers go four vectors at a time, as far as these are full. Returns where the rest begins.
+ */
+static Ex draw_fours(Lower *l, Ex lo, Ex hi, int lanes) {
+  Kernel *k = l->k;
+  Ex all = ex_idx(k, 4 * lanes), fours = ex_op2(k, OP_FLOOR_DIV, ex_op2(k, OP_SUB, hi, lo), all), four;
+  uint32_t mark = l->memo.n;
+  loop_for(k, "four", ex_idx(k, 0), fours, FOR_SERIAL, 0, TAIL_NONE, &four);
+  Ex first = loop_let(k, "first", ex_add(k, lo, ex_mul(k, four, all)));
+  for (uint32_t i = 0; i < l->grp->members.n; i++) {
+    Id v = l->grp->members.at[i];
+    Ex u[4], index[MAX_RANK];
+    if (!lower_random_short(l, v)) continue;
+    lower_random_run(l, v, first, lanes, u);
+    for (int j = 0; j < 4; j++) {
+      l->at[0] = ex_add(k, ex_add(k, first, ex_idx(k, j * lanes)), ex_lane(k, lanes));
+      lower_member_index(l, v, index);
+      lower_remember(l, v, index, graph_rank(l->g, v), u[j]);
+    }
+  }
+  for (int j = 0; j < 4; j++) {
+    l->at[0] = ex_add(k, ex_add(k, first, ex_idx(k, j * lanes)), ex_lane(k, lanes));
+    lower_store_outputs(l, NULL);
+  }
+  loop_end(k);
+  l->memo.n = mark;
+  return ex_add(k, lo, ex_mul(k, fours, all));
+}
+
 void strat_elem(Lower *l) {
   const Group *grp = l->grp;
   SymTab *t = l->all->ctx->syms;
@@ -78,6 +106,14 @@ void strat_elem(Lower *l) {
     for (uint32_t k = 0; k < graph_at(l->g, grp->members.at[i])->nin; k++)
       pull_scalars(l, graph_in(l->g, grp->members.at[i])[k]);
   int64_t one;
+  bool draws = false;
+  for (uint32_t i = 0; flat && lanes % 4 == 0 && i < grp->members.n; i++)
+    draws |= lower_random_short(l, grp->members.at[i]);
+  if (draws) lo = draw_fours(l, lo, hi, lanes);
+  if (draws && sym_divides(l->all->facts, 4 * lanes, total) && CHUNK % (4 * lanes) == 0) {
+    l->out->schedule = arena_printf(l->all->ctx->arena, "steps(fuse, vectorize = %d, unroll = 4)", lanes);
+    return;
+  }
   Ex j = lo;
   bool single = !flat && sym_is_int(t, grp->space[last], &one) && one == 1;
   if (!single) loop_for(l->k, "j", lo, hi, FOR_VECTOR, lanes, lower_tail(l), &j);

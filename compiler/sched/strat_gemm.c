@@ -138,6 +138,79 @@ static Id parameter(const Lower *l, Id v) {
   return graph_op(l->g, v) == OP_CELL && !(l->all->updated && l->all->updated[v]) ? v : 0;
 }
 
+/* Element n of the panels at the sum's position; zero beyond the last column. */
+static void pack_element(Gemm *g, Ex n) {
+  Lower *l = g->l;
+  Kernel *k = l->k;
+  Ex size = lower_dim(l, g->n), index[MAX_RANK], at[MAX_RANK];
+  operand_index(g, true, ex_op2(k, OP_MINIMUM, n, ex_op2(k, OP_SUB, size, ex_idx(k, 1))), index);
+  Ex e = lower_pull(l, g->y, index, graph_rank(l->g, g->y));
+  int r = panel_index(g, n, at);
+  loop_store(k, g->panel, at, r, ex_op3(k, OP_SELECT, ex_op2(k, OP_LESS, n, size), e, lower_zero(l, g->dtype)), 0);
+}
+
+/* The contracted axis along which the right-hand side lies in memory, or -1: panels are then its transpose. */
+static int block_axis(const Gemm *g) {
+  const Graph *gr = g->l->g;
+  int last = graph_rank(gr, g->y) - 1, at = -1;
+  int64_t n;
+  for (int i = 0; i < g->nc; i++)
+    if (g->cy[i] == last) at = i;
+  if (at < 0 || g->lanes == 1 || !lower_in_memory(g->l, g->y)) return -1;
+  return sym_is_int(gr->ctx->syms, graph_shape(gr, g->y)[last], &n) && n < g->lanes ? -1 : at; /* no square in it */
+}
+
+/* A square of vectors turned over: element j of vector i becomes element i of vector j. Halves of pairs change places,
+ * for distances 1, 2, 4, ... */
+static void turn_over(Kernel *k, Ex *row, int n) {
+  for (int h = 1; h < n; h *= 2) {
+    Ex lane = ex_lane(k, n), odd = ex_op2(k, OP_FLOOR_MOD, ex_op2(k, OP_FLOOR_DIV, lane, ex_idx(k, h)), ex_idx(k, 2));
+    Ex low = ex_add(k, lane, ex_mul(k, odd, ex_idx(k, n - h))), high = ex_add(k, low, ex_idx(k, h));
+    for (int i = 0; i < n; i++) {
+      if (i & h) continue;
+      Ex a = row[i], b = row[i + h];
+      row[i] = loop_let(k, "a", ex_op3(k, OP_PERM2, a, b, low));
+      row[i + h] = loop_let(k, "b", ex_op3(k, OP_PERM2, a, b, high));
+    }
+  }
+}
+
+/* A block of columns, one vector wide: squares are loaded along the contracted axis, turned over in registers and
+ * stored along the columns; what is left of that axis goes one by one. */
+static void pack_blocks(Gemm *g, int along, Ex block) {
+  Lower *l = g->l;
+  Kernel *k = l->k;
+  int w = g->lanes, rank = graph_rank(l->g, g->y);
+  Ex width = ex_idx(k, w), size = lower_dim(l, g->n), zero = ex_idx(k, 0), first = ex_mul(k, block, width);
+  Ex depth = lower_dim(l, graph_shape(l->g, g->y)[g->cy[along]]), squares = ex_op2(k, OP_FLOOR_DIV, depth, width);
+  Ex row[64], index[MAX_RANK], at[MAX_RANK], kb, j;
+  bool full = sym_divides(l->all->facts, g->nv * w, g->n); /* no column of a panel is padding */
+  for (int i = 0; i < g->nc; i++)
+    if (i != along)
+      loop_for(k, "k", zero, lower_dim(l, graph_shape(l->g, g->y)[g->cy[i]]), FOR_SERIAL, 0, TAIL_NONE, &g->k[i]);
+  loop_for(k, "kb", zero, squares, FOR_SERIAL, 0, TAIL_NONE, &kb);
+  Ex from = ex_mul(k, kb, width);
+  for (int i = 0; i < w; i++) {
+    Ex n = ex_add(k, first, ex_idx(k, i));
+    g->k[along] = ex_add(k, from, ex_lane(k, w));
+    operand_index(g, true, full ? n : ex_op2(k, OP_MINIMUM, n, ex_op2(k, OP_SUB, size, ex_idx(k, 1))), index);
+    row[i] = lower_pull(l, g->y, index, rank);
+    if (!full) row[i] = ex_op3(k, OP_SELECT, ex_op2(k, OP_LESS, n, size), row[i], lower_zero(l, g->dtype));
+  }
+  turn_over(k, row, w);
+  for (int i = 0; i < w; i++) {
+    g->k[along] = ex_add(k, from, ex_idx(k, i));
+    int r = panel_index(g, ex_add(k, first, ex_lane(k, w)), at);
+    loop_store(k, g->panel, at, r, row[i], 0);
+  }
+  loop_end(k);
+  int64_t whole;
+  if (sym_is_int(l->all->ctx->syms, graph_shape(l->g, g->y)[g->cy[along]], &whole) && whole % w == 0) return;
+  loop_for(k, "rest", ex_mul(k, squares, width), depth, FOR_SERIAL, 0, TAIL_NONE, &g->k[along]);
+  loop_for(k, "n", first, ex_add(k, first, width), FOR_SERIAL, 0, TAIL_NONE, &j);
+  pack_element(g, j);
+}
+
 static void pack_stage(Gemm *g) {
   Lower *l = g->l;
   Kernel *k = l->k;
@@ -168,20 +241,23 @@ static void pack_stage(Gemm *g) {
     vec_last(&l->out->args).layout = str_intern(l->all->ctx->names, key.at);
     buf_free(&key);
   }
-  lower_stage(l, "pack", sym_product(t, shape, r), 12, false);
+  lower_stage(l, "pack", sym_product(t, shape, r), block_axis(g) >= 0 ? 3 : 12, false);
   vec_last(&l->out->stages).prepares = cell != 0;
   Outer outer = {0};
   for (int i = 0; i < g->nb; i++) outer_axis(&outer, shape[i], &g->batch[i]);
   for (int i = 0; i < g->nfy - 1; i++) outer_axis(&outer, shape[g->nb + i], &g->ys[i]);
   outer_axes(l, &outer, 1);
-  Ex n = loop_axis(k, "n", shape[r - 1]);
-  outer_loops(l, &outer);
-  Ex size = lower_dim(l, g->n), index[MAX_RANK], at[MAX_RANK];
-  open_sum(g);
-  operand_index(g, true, ex_op2(k, OP_MINIMUM, n, ex_op2(k, OP_SUB, size, ex_idx(k, 1))), index);
-  Ex e = lower_pull(l, g->y, index, graph_rank(l->g, g->y));
-  panel_index(g, n, at);
-  loop_store(k, g->panel, at, r, ex_op3(k, OP_SELECT, ex_op2(k, OP_LESS, n, size), e, lower_zero(l, g->dtype)), 0);
+  int along = block_axis(g);
+  if (along >= 0) {
+    Ex block = loop_axis(k, "block", sym_exact(t, shape[r - 1], sym_int(t, g->lanes)));
+    outer_loops(l, &outer);
+    pack_blocks(g, along, block);
+  } else {
+    Ex n = loop_axis(k, "n", shape[r - 1]);
+    outer_loops(l, &outer);
+    open_sum(g);
+    pack_element(g, n);
+  }
   while (k->depth) loop_end(k);
 }
 
@@ -328,6 +404,8 @@ void strat_gemm(Lower *l) {
   Sym cost = sym_product(t, graph_shape(l->g, g.v), graph_rank(l->g, g.v));
   for (int i = 0; i < g.nc; i++) cost = sym_mul(t, cost, graph_shape(l->g, g.x)[g.cx[i]]);
   lower_stage(l, "main", cost, 1, false);
+  vec_last(&l->out->stages).work =
+      sym_op(t, SYM_FLOORDIV, cost, sym_int(t, 4 * g.lanes)); /* of a product: 1 / 64 ns on v4 */
   Outer outer = {0};
   for (int i = 0; i < g.nb; i++) outer_axis(&outer, graph_shape(l->g, g.x)[g.bx[i]], &g.batch[i]);
   for (int i = 0; i < g.nfx - 1; i++) outer_axis(&outer, graph_shape(l->g, g.x)[g.fx[i]], &g.xs[i]);

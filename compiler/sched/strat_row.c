@@ -2,12 +2,14 @@
  * result of a reduction over level k is level k + 1. Each level is one pass over the row. A constant row that fits is
  * held in registers between the passes; else later passes work their values out anew from memory. */
 #include "fold.h"
+#include "nest.h"
 #include <string.h>
 
 typedef struct Row {
   Lower *l;
   int *level;       /* node -> level, for members */
   uint8_t *rowwise; /* node -> one value a row (a reduction, or at row positions) */
+  Id *waits;        /* node -> the output in whose memory it waits for a later pass */
   uint32_t *reg;    /* node -> register + 1 that holds it along the row */
   int lanes, nv;    /* nv: vectors of a held row, 0: not held */
   int last;
@@ -54,6 +56,27 @@ static void held_reads(Row *r, Id v, bool *hold) {
   }
 }
 
+/* Too long a row for registers: what is dear to work out again waits in the memory of an output that a later pass
+ * stores. */
+static void plan_waiting(Row *r) {
+  Lower *l = r->l;
+  const Graph *g = l->g;
+  bool *hold = ARENA_ARRAY(l->all->ctx->arena, bool, g->node.n);
+  for (uint32_t i = 0; i < l->grp->members.n; i++)
+    if (!r->rowwise[l->grp->members.at[i]]) held_reads(r, l->grp->members.at[i], hold);
+  for (uint32_t i = 0; i < l->grp->members.n; i++) {
+    Id h = l->grp->members.at[i];
+    if (!hold[h] || strcmp(OP_INFO[graph_op(g, h)].llvm, "expand") || l->all->groups->stored[h]) continue;
+    for (uint32_t k = 0; k < l->grp->outputs.n && !r->waits[h]; k++) {
+      Id y = l->grp->outputs.at[k];
+      bool taken = r->rowwise[y] || graph_dtype(g, y) != graph_dtype(g, h) || r->level[y] <= r->level[h];
+      for (uint32_t j = 0; j < i; j++) taken |= r->waits[l->grp->members.at[j]] == y;
+      if (!taken) r->waits[h] = y;
+    }
+    if (r->waits[h]) nest_result(l, r->waits[h]);
+  }
+}
+
 static void plan_registers(Row *r, int levels) {
   Lower *l = r->l;
   int64_t n;
@@ -95,6 +118,16 @@ static void pass_body(Row *r, int level, Ex j, Ex slot, const uint32_t *acc) {
     if (made == level) loop_assign(k, r->reg[v] - 1, &slot, 1, lower_pull(l, v, index, r->last + 1), 0);
   }
   for (uint32_t i = 0; i < l->grp->members.n; i++) {
+    Id v = l->grp->members.at[i], y = r->waits[v];
+    if (!y || level < r->level[v] || level > r->level[y]) continue;
+    memcpy(index, l->at, sizeof index);
+    uint32_t memory = nest_result(l, y);
+    if (level == r->level[v])
+      loop_store(k, memory, index, r->last + 1, lower_pull(l, v, index, r->last + 1), 0);
+    else
+      lower_remember(l, v, index, r->last + 1, loop_let(k, "waited", ex_load(k, memory, index, r->last + 1, 0, 0)));
+  }
+  for (uint32_t i = 0; i < l->grp->members.n; i++) {
     Id v = l->grp->members.at[i];
     if (is_reduction(r, v) && r->level[v] == level + 1 && acc[i]) {
       Op o = graph_op(l->g, v);
@@ -128,6 +161,7 @@ static void row_pass(Row *r, int level) {
       any = true;
     }
     any |= !r->rowwise[v] && l->all->groups->stored[v] && r->level[v] == level;
+    any |= r->waits[v] && r->level[v] == level;
   }
   for (uint32_t v = 0; r->nv && v < l->g->node.n; v++) any |= r->reg[v] && level_of(r, v) == level;
   Ex n = lower_dim(l, l->grp->space[r->last]), j, slot = 0;
@@ -176,6 +210,7 @@ void strat_row(Lower *l) {
            .last = grp->rank - 1,
            .level = ARENA_ARRAY(a, int, l->g->node.n),
            .rowwise = ARENA_ARRAY(a, uint8_t, l->g->node.n),
+           .waits = ARENA_ARRAY(a, Id, l->g->node.n),
            .reg = ARENA_ARRAY(a, uint32_t, l->g->node.n)};
   int levels = 0;
   int64_t one;
@@ -195,6 +230,7 @@ void strat_row(Lower *l) {
   for (int i = 0; i < first; i++)
     loop_for(l->k, name[i], ex_idx(l->k, 0), lower_dim(l, grp->space[i]), FOR_SERIAL, 0, TAIL_NONE, &l->at[i]);
   plan_registers(&r, levels);
+  if (!r.nv) plan_waiting(&r);
   for (int k = 0; k <= levels; k++) row_pass(&r, k);
   for (uint32_t i = 0; i < grp->outputs.n; i++) {
     Id v = grp->outputs.at[i];
@@ -204,8 +240,10 @@ void strat_row(Lower *l) {
     lower_store(l, v, index, graph_rank(l->g, v), lower_pull(l, v, index, graph_rank(l->g, v)), 0);
   }
   while (l->k->depth) loop_end(l->k);
+  bool waiting = false;
+  for (uint32_t i = 0; i < grp->members.n; i++) waiting |= r.waits[grp->members.at[i]] != 0;
   l->out->schedule = r.nv ? arena_printf(a, "rowop(lanes = %d, vectors = %d, passes = %d, hold = registers)", r.lanes,
                                          r.nv, levels + 1)
-                          : arena_printf(a, "rowop(lanes = %d, passes = %d, hold = n, tail = %s)", r.lanes, levels + 1,
-                                         lower_tail(l) == TAIL_MASK ? "mask" : "peel");
+                          : arena_printf(a, "rowop(lanes = %d, passes = %d, hold = %s, tail = %s)", r.lanes, levels + 1,
+                                         waiting ? "output" : "n", lower_tail(l) == TAIL_MASK ? "mask" : "peel");
 }

@@ -98,8 +98,8 @@ static void table_lost(void **state) { /* between tracing and planning */
   assert_int_equal(remove(path), 0);
   assert_int_equal(rmdir(folder), 0);
   assert_false(plan_level(&(Unit){.program = &p}, target_find("v3"), &level));
-  char want[128];
-  snprintf(want, sizeof want, "cannot read 8192 bytes of %s: No such file or directory", path);
+  char want[256];
+  snprintf(want, sizeof want, "cannot read 8192 bytes of %s: cannot open %s: No such file or directory", path, path);
   refused(&c, "plan-data", want);
 }
 

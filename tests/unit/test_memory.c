@@ -226,7 +226,9 @@ static void walk_steps(Walk *w) {
       vec_push(w->c->arena, &phase, ((Use){b, stored, s}));
     }
     for (int i = 0; i < s->nviews && loads; i++)
-      if (s->views[i].buf >= 0 && loads[i]) need(w, s->views[i].buf, meaning(w, low, i, s->views[i].buf), number_of);
+      /* the first stage of a kernel reads of its outputs only what it has stored there: the interpreter checks it */
+      if (s->views[i].buf >= 0 && loads[i] && !(s->stage == 0 && low->args.at[i].out))
+        need(w, s->views[i].buf, meaning(w, low, i, s->views[i].buf), number_of);
     for (int i = 0; i < s->nviews && stores; i++) {
       if (s->views[i].buf < 0 || !stores[i]) continue;
       for (int k = 0; k < s->nviews; k++) { /* two parameters in one launch: apart, or declared one */

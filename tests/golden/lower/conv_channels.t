@@ -2,12 +2,12 @@
 entry f(x: f32[B, 3, 8, 8], w: f32[16, 3, 3, 3], b: f32[16]) -> f32[B, 16, 8, 8] { relu(conv(x, w, padding = 1) + b[:, none, none]) }
 ---
 kernel f_0_conv(B in 1..=2147483647; inout panels: f32[1, 3, 3, 3, 16] panel(4, 16) align 64, in x2: f32[16, 3, 3, 3], inout padded: f32[B, 3, 10, 10], in x1: f32[B, 3, 8, 8], in x3: f32[16], out y9: f32[B, 16, 8, 8]) {
-  stage pack(g < 1, n < 16) {
-    for k0 in 0..3 {
-      for k1 in 0..3 {
-        for i in 0..3 {
-          let v2 = x2[g * 16 + n, i, k0, k1]
-          panels[g, k0, k1, i, n] = select(n < 16, v2, 0.0)
+  stage pack(g < 1, n < 1) {
+    for i in 0..3 {
+      for k0 in 0..3 {
+        for k1 in 0..3 {
+          let v2 = x2[g * 16 + (n * 16 + lane(16)), i, k0, k1]
+          panels[g, k0, k1, i, n * 16 + lane(16)] = v2
         }
       }
     }
@@ -24,7 +24,7 @@ kernel f_0_conv(B in 1..=2147483647; inout panels: f32[1, 3, 3, 3, 16] panel(4, 
       reg t[8][1]: f32x16 = 0.0
       for k0 in 0..3 {
         for k1 in 0..3 {
-          for i in 0..3 {
+          for i in 0..3 unroll {
             reg b_2[1]: f32x16
             for v in 0..1 unroll {
               b_2[v] = panels[0, k0, k1, i, o * 16 + v * 16 + lane(16)]

@@ -8,7 +8,7 @@ kernel f_0_conv(B in 1..=2147483647; in x1: f32[B, 5, 9, 9], in x2: f32[5, 1, 2,
       reg t[1]: f32x4 = 0.0
       for k0 in 0..2 {
         for k1 in 0..2 {
-          for i in 0..1 {
+          for i in 0..1 unroll {
             let v1 = x1[b, group + i, p0 * 2 + k0, p * 2 + k1]
             let x = v1
             for j in 0..1 unroll {
