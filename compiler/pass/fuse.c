@@ -322,9 +322,9 @@ static void check_read(void *ctx, Id p, const Map *m) {
   }
 }
 
-/* Whether group `to` is reached from group `from` through another group: then they cannot become one. */
+/* Whether group `to` is reached from group `from` through another group: then they cannot become one. Nodes are in order,
+ * groups are not: a way may lead through a late member of a group and on from an early one. */
 static bool reaches(Fuse *f, int from, int to) {
-  Id last = vec_last(&f->group.at[to].members);
   Vec(int) todo = {0};
   f->turn++;
   vec_push(f->scratch, &todo, from);
@@ -334,7 +334,7 @@ static bool reaches(Fuse *f, int from, int to) {
       const Ids *users = &f->users[f->group.at[x].members.at[i]];
       for (uint32_t k = 0; k < users->n; k++) {
         int u = f->of[users->at[k]];
-        if (users->at[k] > last || u == x || (u == to && x == from)) continue; /* operands come before their users */
+        if (u == x || (u == to && x == from)) continue;
         if (u == to) return true;
         if (f->seen[u] == f->turn) continue;
         f->seen[u] = f->turn;
