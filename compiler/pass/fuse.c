@@ -322,8 +322,8 @@ static void check_read(void *ctx, Id p, const Map *m) {
   }
 }
 
-/* Whether group `to` is reached from group `from` through another group: then they cannot become one. Nodes are in order,
- * groups are not: a way may lead through a late member of a group and on from an early one. */
+/* Whether group `to` is reached from group `from` through another group: then they cannot become one. Nodes are in
+ * order, groups are not: a way may lead through a late member of a group and on from an early one. */
 static bool reaches(Fuse *f, int from, int to) {
   Vec(int) todo = {0};
   f->turn++;

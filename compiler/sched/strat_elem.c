@@ -106,9 +106,10 @@ void strat_elem(Lower *l) {
     for (uint32_t k = 0; k < graph_at(l->g, grp->members.at[i])->nin; k++)
       pull_scalars(l, graph_in(l->g, grp->members.at[i])[k]);
   int64_t one;
-  bool draws = false;
+  int drawn = 0; /* four vectors of each wait in registers */
   for (uint32_t i = 0; flat && lanes % 4 == 0 && i < grp->members.n; i++)
-    draws |= lower_random_short(l, grp->members.at[i]);
+    drawn += lower_random_short(l, grp->members.at[i]);
+  bool draws = drawn && 4 * drawn + 9 <= l->all->target->vector_regs;
   if (draws) lo = draw_fours(l, lo, hi, lanes);
   if (draws && sym_divides(l->all->facts, 4 * lanes, total) && CHUNK % (4 * lanes) == 0) {
     l->out->schedule = arena_printf(l->all->ctx->arena, "steps(fuse, vectorize = %d, unroll = 4)", lanes);

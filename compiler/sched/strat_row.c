@@ -11,6 +11,7 @@ typedef struct Row {
   uint8_t *rowwise; /* node -> one value a row (a reduction, or at row positions) */
   Id *waits;        /* node -> the output in whose memory it waits for a later pass */
   uint32_t *reg;    /* node -> register + 1 that holds it along the row */
+  int sums;         /* registers of each reduction in the pass under way */
   int lanes, nv;    /* nv: vectors of a held row, 0: not held */
   int last;
 } Row;
@@ -56,6 +57,12 @@ static void held_reads(Row *r, Id v, bool *hold) {
   }
 }
 
+/* Ops of many operations each. */
+static bool is_dear(Op o) {
+  return !strcmp(OP_INFO[o].llvm, "expand") && o != OP_MAXIMUM && o != OP_MINIMUM && o != OP_SIGN && o != OP_IS_INF &&
+         o != OP_IS_FINITE && o != OP_RSQRT;
+}
+
 /* Too long a row for registers: what is dear to work out again waits in the memory of an output that a later pass
  * stores. */
 static void plan_waiting(Row *r) {
@@ -66,7 +73,7 @@ static void plan_waiting(Row *r) {
     if (!r->rowwise[l->grp->members.at[i]]) held_reads(r, l->grp->members.at[i], hold);
   for (uint32_t i = 0; i < l->grp->members.n; i++) {
     Id h = l->grp->members.at[i];
-    if (!hold[h] || strcmp(OP_INFO[graph_op(g, h)].llvm, "expand") || l->all->groups->stored[h]) continue;
+    if (!hold[h] || !is_dear(graph_op(g, h)) || l->all->groups->stored[h]) continue;
     for (uint32_t k = 0; k < l->grp->outputs.n && !r->waits[h]; k++) {
       Id y = l->grp->outputs.at[k];
       bool taken = r->rowwise[y] || graph_dtype(g, y) != graph_dtype(g, h) || r->level[y] <= r->level[h];
@@ -105,7 +112,7 @@ static void plan_registers(Row *r, int levels) {
 }
 
 /* Values of one level at the place `j` of the row: held ones, then outputs and reductions. */
-static void pass_body(Row *r, int level, Ex j, Ex slot, const uint32_t *acc) {
+static void pass_body(Row *r, int level, Ex j, Ex slot, const uint32_t *acc, Ex sum) {
   Lower *l = r->l;
   Kernel *k = l->k;
   Ex index[MAX_RANK];
@@ -131,9 +138,9 @@ static void pass_body(Row *r, int level, Ex j, Ex slot, const uint32_t *acc) {
     Id v = l->grp->members.at[i];
     if (is_reduction(r, v) && r->level[v] == level + 1 && acc[i]) {
       Op o = graph_op(l->g, v);
-      Ex e = lower_pull(l, *graph_in(l->g, v), l->at, r->last + 1), old = ex_reg(k, acc[i] - 1, NULL, 0);
+      Ex e = lower_pull(l, *graph_in(l->g, v), l->at, r->last + 1), old = ex_reg(k, acc[i] - 1, &sum, r->sums > 1);
       if (graph_dtype(l->g, v) == DT_BOOL) e = ex_convert(k, DT_I32, e);
-      loop_assign(k, acc[i] - 1, NULL, 0, ex_op2(k, fold_step(o), old, e), 0);
+      loop_assign(k, acc[i] - 1, &sum, r->sums > 1, ex_op2(k, fold_step(o), old, e), 0);
     } else if (!r->rowwise[v] && l->all->groups->stored[v] && r->level[v] == level) {
       lower_member_index(l, v, index);
       lower_store(l, v, index, graph_rank(l->g, v), lower_pull(l, v, index, graph_rank(l->g, v)), 0);
@@ -141,10 +148,33 @@ static void pass_body(Row *r, int level, Ex j, Ex slot, const uint32_t *acc) {
   }
 }
 
+enum { SUMS = 4 };
+
+/* In how many registers a pass sums: several where it does little else, so that one addition need not wait for another.
+ */
+static int pass_sums(Row *r, int level) {
+  const Graph *g = r->l->g;
+  int64_t n;
+  bool folds = false;
+  int all = 0; /* their registers live to the end of the task */
+  if (r->nv || r->lanes == 1) return 1;
+  if (sym_is_int(r->l->all->ctx->syms, r->l->grp->space[r->last], &n) && n < SUMS * r->lanes) return 1;
+  for (uint32_t i = 0; i < r->l->grp->members.n; i++) {
+    Id v = r->l->grp->members.at[i];
+    Op o = graph_op(g, v);
+    all += OP_INFO[o].cls == CLASS_REDUCE;
+    folds |= OP_INFO[o].cls == CLASS_REDUCE && r->level[v] == level + 1;
+    if (r->level[v] > level || (r->waits[v] && r->level[v] < level) || is_reduction(r, v)) continue;
+    if (is_dear(o) || o == OP_RANDOM || (!op_elementwise(o) && !r->rowwise[v])) return 1;
+  }
+  return folds && SUMS * all <= r->l->all->target->vector_regs / 2 ? SUMS : 1;
+}
+
 static void row_pass(Row *r, int level) {
   Lower *l = r->l;
   Kernel *k = l->k;
   bool any = false;
+  int64_t sums = r->sums = pass_sums(r, level);
   uint32_t *acc = ARENA_ARRAY(l->all->ctx->arena, uint32_t, l->grp->members.n);
   for (uint32_t i = 0; i < l->grp->members.n; i++) { /* what has one value a row comes first, outside the loop */
     Id v = l->grp->members.at[i];
@@ -156,7 +186,7 @@ static void row_pass(Row *r, int level) {
     if (is_reduction(r, v) && r->level[v] == level + 1) {
       if (OP_INFO[graph_op(l->g, v)].cls == CLASS_ARG) continue;
       DType d = fold_dtype(graph_dtype(l->g, v));
-      acc[i] = 1 + loop_reg(k, arena_printf(l->all->ctx->arena, "r%u", v), d, r->lanes, 0, NULL,
+      acc[i] = 1 + loop_reg(k, arena_printf(l->all->ctx->arena, "r%u", v), d, r->lanes, sums > 1, &sums,
                             fold_start(l, graph_op(l->g, v), d));
       any = true;
     }
@@ -172,15 +202,27 @@ static void row_pass(Row *r, int level) {
     loop_for(k, "v", ex_idx(k, 0), ex_idx(k, r->nv), FOR_UNROLL, 0, TAIL_NONE, &slot);
     j = ex_add(k, ex_mul(k, slot, ex_idx(k, r->lanes)), ex_lane(k, r->lanes));
     if (size % r->lanes) loop_if(k, ex_op2(k, OP_LESS, j, n));
-    pass_body(r, level, j, slot, acc);
+    pass_body(r, level, j, slot, acc, 0);
     if (size % r->lanes) loop_end(k);
     loop_end(k);
   } else if (any) {
+    Ex lo = ex_idx(k, 0), block;
+    if (sums > 1) {
+      Ex step = ex_idx(k, sums * r->lanes), blocks = ex_op2(k, OP_FLOOR_DIV, n, step), sum;
+      loop_for(k, "block", lo, blocks, FOR_SERIAL, 0, TAIL_NONE, &block);
+      loop_for(k, "s", lo, ex_idx(k, sums), FOR_UNROLL, 0, TAIL_NONE, &sum);
+      j = ex_add(k, ex_mul(k, block, step), ex_mul(k, sum, ex_idx(k, r->lanes)));
+      pass_body(r, level, ex_add(k, j, ex_lane(k, r->lanes)), 0, acc, sum);
+      loop_end(k);
+      loop_end(k);
+      l->memo.n = mark;
+      lo = ex_mul(k, blocks, step);
+    }
     if (r->lanes == 1)
-      loop_for(k, "j", ex_idx(k, 0), n, FOR_SERIAL, 0, TAIL_NONE, &j);
+      loop_for(k, "j", lo, n, FOR_SERIAL, 0, TAIL_NONE, &j);
     else
-      loop_for(k, "j", ex_idx(k, 0), n, FOR_VECTOR, r->lanes, lower_tail(l), &j);
-    pass_body(r, level, j, 0, acc);
+      loop_for(k, "j", lo, n, FOR_VECTOR, r->lanes, lower_tail(l), &j);
+    pass_body(r, level, j, 0, acc, ex_idx(k, 0));
     loop_end(k);
   }
   l->memo.n = mark;
@@ -188,7 +230,12 @@ static void row_pass(Row *r, int level) {
     Id v = l->grp->members.at[i];
     Ex index[MAX_RANK];
     if (acc[i]) {
-      Ex e = ex_reg(k, acc[i] - 1, NULL, 0);
+      Ex e = 0;
+      for (int q = 0; q < sums; q += 2) { /* (0 + 1) + (2 + 3) */
+        Ex at[2] = {ex_idx(k, q), ex_idx(k, q + 1)}, x = ex_reg(k, acc[i] - 1, at, sums > 1);
+        if (sums > 1) x = ex_op2(k, fold_step(graph_op(l->g, v)), x, ex_reg(k, acc[i] - 1, at + 1, 1));
+        e = e ? ex_op2(k, fold_step(graph_op(l->g, v)), e, x) : x;
+      }
       if (r->lanes > 1) e = ex_op1(k, fold_lanes(graph_op(l->g, v)), e);
       if (graph_dtype(l->g, v) == DT_BOOL) e = ex_op2(k, OP_NOT_EQUAL, e, ex_int(k, DT_I32, 0));
       lower_member_index(l, v, index);

@@ -5,4 +5,4 @@ entry f(x: f32[B, 8]) -> f32[B, 8] {
   x
 }
 ---
-    not fused with div (passes.t:4:23), which reduce_max reads: the row would need too many passes
+    not fused with mul (passes.t:4:23), which reduce_max reads: the row would need too many passes

@@ -1,7 +1,7 @@
 # A row that fits is held in registers between the passes.
 entry f(x: f32[B, 20]) -> f32[B, 20] { softmax(x, -1) }
 ---
-kernel f_0_row(B in 1..=2147483647; in x1: f32[B, 20], out y8: f32[B, 20]) {
+kernel f_0_row(B in 1..=2147483647; in x1: f32[B, 20], out y10: f32[B, 20]) {
   stage main(i0 < B) {
     reg h1[2]: f32x16
     reg h5[2]: f32x16
@@ -24,10 +24,11 @@ kernel f_0_row(B in 1..=2147483647; in x1: f32[B, 20], out y8: f32[B, 20]) {
       }
     }
     let v6 = hadd(r6)
+    let v8 = 1.0 / v6
     for v in 0..2 unroll {
       if v * 16 + lane(16) < 20 {
-        let v8 = h5[v] / v6
-        y8[i0, v * 16 + lane(16)] = v8
+        let v10 = h5[v] * v8
+        y10[i0, v * 16 + lane(16)] = v10
       }
     }
   }

@@ -2,7 +2,7 @@
 # level: v2
 entry f(x: f32[B, 10]) -> f32[B, 10] { softmax(x, -1) }
 ---
-kernel f_0_row(B in 1..=2147483647; inout y8: f32[B, 10], in x1: f32[B, 10]) {
+kernel f_0_row(B in 1..=2147483647; inout y10: f32[B, 10], in x1: f32[B, 10]) {
   stage main(i0 < B) {
     reg r2: f32x4 = -inf
     for j in 0..10 vector 4 tail peel {
@@ -15,14 +15,15 @@ kernel f_0_row(B in 1..=2147483647; inout y8: f32[B, 10], in x1: f32[B, 10]) {
       let v1 = x1[i0, j]
       let v4 = v1 - v2
       let v5 = exp(v4)
-      y8[i0, j] = v5
+      y10[i0, j] = v5
       r6 = r6 + v5
     }
     let v6 = hadd(r6)
+    let v8 = 1.0 / v6
     for j in 0..10 vector 4 tail peel {
-      let waited = y8[i0, j]
-      let v8 = waited / v6
-      y8[i0, j] = v8
+      let waited = y10[i0, j]
+      let v10 = waited * v8
+      y10[i0, j] = v10
     }
   }
 }

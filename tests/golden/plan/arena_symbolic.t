@@ -3,13 +3,13 @@ entry f(x: f32[B, 7], a: f32[7, 5], b: f32[5, 9], c: f32[9, 3]) -> f32[B, 3] whe
 ---
 plan f(B in 1..=100; in x0: f32[B, 7], in x1: f32[7, 5], in x2: f32[5, 9], in x3: f32[9, 3], out o0: f32[B, 3]) {
   buf t5: f32[B, 5] at 0
-  buf t12: f32[B, 5] at 64 * ((36 * B + 63) // 64)
-  buf t13: f32[B, 9] at 0
+  buf t14: f32[B, 5] at 64 * ((36 * B + 63) // 64)
+  buf t15: f32[B, 9] at 0
   launch f_0_gemm.main(B; x2 = x1, x1 = x0, y5 = t5)
   barrier
-  launch f_1_row.main(B; v5 = t5, y12 = t12)
+  launch f_1_row.main(B; v5 = t5, y14 = t14)
   barrier
-  launch f_2_gemm.main(B; x3 = x2, v12 = t12, y13 = t13)
+  launch f_2_gemm.main(B; x3 = x2, v14 = t14, y15 = t15)
   barrier
-  launch f_3_gemm.main(B; x4 = x3, v13 = t13, y14 = o0)
+  launch f_3_gemm.main(B; x4 = x3, v15 = t15, y16 = o0)
 }

@@ -5,5 +5,5 @@ plan f(B in 1..=100; in x0: f32[B, 8], in x1: f32[B, 12], out o0: f32[B, 12]) {
   buf t3: f32[B] at 0
   launch f_0_row.main(B; x1 = x0, y3 = t3)
   barrier
-  launch f_1_row.main(B; v3 = t3, x2 = x1, y15 = o0)
+  launch f_1_row.main(B; v3 = t3, x2 = x1, y17 = o0)
 }
