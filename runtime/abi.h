@@ -1,8 +1,8 @@
-/* The interface between generated code, the runtime inside an artefact and the tools that open artefacts: described like a
- * file format, stand-alone, versioned. An artefact holds one read-only description (SinterModel) whose records refer to
- * each other by byte offsets from its start, so it needs no relocation; little-endian, records aligned to 8. Beside it
- * stand a table of kernel functions, a block of constants, and the functions of SinterApi, found by `sinter_query_v1`.
- * Every struct that both sides of a version boundary may see starts with its size. */
+/* The interface between generated code, the runtime inside an artefact and the tools that open artefacts: described
+ * like a file format, stand-alone, versioned. An artefact holds one read-only description (SinterModel) whose records
+ * refer to each other by byte offsets from its start, so it needs no relocation; little-endian, records aligned to 8.
+ * Beside it stand a table of kernel functions, a block of constants, and the functions of SinterApi, found by
+ * `sinter_query_v1`. Every struct that both sides of a version boundary may see starts with its size. */
 #ifndef SINTER_ABI_H
 #define SINTER_ABI_H
 #include <stddef.h>
@@ -11,27 +11,30 @@
 #define SINTER_ABI_VERSION 1
 enum { SINTER_MAX_RANK = 8 };
 
-/* ---- status -------------------------------------------------------------------------------------------------------- */
+/* ---- status --------------------------------------------------------------------------------------------------------
+ */
 #ifndef SINTER_STATUS
 #define SINTER_STATUS
 enum sinter_status {
   SINTER_OK = 0,
-  SINTER_ERROR_ARGUMENT = 1,   /* a null pointer, a misaligned pointer, inputs that overlap outputs, an unknown name */
-  SINTER_ERROR_SHAPE = 2,      /* a dimension outside its bounds, a `where` or assert that does not hold, a wrong shape or type */
-  SINTER_ERROR_WORKSPACE = 3,  /* dimensions above those the context was made for, memory passed in too small */
-  SINTER_ERROR_MEMORY = 4,     /* the system gave no memory */
-  SINTER_ERROR_WEIGHTS = 5,    /* a weight file that is missing, damaged, or does not fit the model */
-  SINTER_ERROR_IO = 6,         /* a file that cannot be written */
-  SINTER_ERROR_CPU = 7,        /* no code for this processor */
-  SINTER_ERROR_BUSY = 8,       /* an updating call while another call uses the same weights */
-  SINTER_ERROR_INDEX = 9,      /* an index out of range in the data; nothing was stored */
-  SINTER_ERROR_ARTEFACT = 10   /* not an artefact, damaged, or of another version */
+  SINTER_ERROR_ARGUMENT = 1, /* a null pointer, a misaligned pointer, inputs that overlap outputs, an unknown name */
+  SINTER_ERROR_SHAPE =
+      2, /* a dimension outside its bounds, a `where` or assert that does not hold, a wrong shape or type */
+  SINTER_ERROR_WORKSPACE = 3, /* dimensions above those the context was made for, memory passed in too small */
+  SINTER_ERROR_MEMORY = 4,    /* the system gave no memory */
+  SINTER_ERROR_WEIGHTS = 5,   /* a weight file that is missing, damaged, or does not fit the model */
+  SINTER_ERROR_IO = 6,        /* a file that cannot be written */
+  SINTER_ERROR_CPU = 7,       /* no code for this processor */
+  SINTER_ERROR_BUSY = 8,      /* an updating call while another call uses the same weights */
+  SINTER_ERROR_INDEX = 9,     /* an index out of range in the data; nothing was stored */
+  SINTER_ERROR_ARTEFACT = 10  /* not an artefact, damaged, or of another version */
 };
 #endif
 
-/* ---- what kernels see ----------------------------------------------------------------------------------------------- */
+/* ---- what kernels see -----------------------------------------------------------------------------------------------
+ */
 typedef struct SinterFail {
-  int64_t code;  /* of `fail`: 0 none; the smallest (code, task) wins */
+  int64_t code; /* of `fail`: 0 none; the smallest (code, task) wins */
   int64_t task;
   int64_t pad[6]; /* a cache line a thread */
 } SinterFail;
@@ -46,126 +49,185 @@ typedef struct SinterCall {
 /* Tasks lo <= k < hi of one stage, numbered linearly over its axes (the last axis fastest). At most 4 KB of stack. */
 typedef void SinterKernel(const SinterCall *, int64_t lo, int64_t hi, int32_t tid);
 
-/* ---- the description ------------------------------------------------------------------------------------------------ */
-typedef struct SinterRef { uint32_t at, n; } SinterRef;   /* n records at byte offset `at` of the description */
-typedef uint32_t SinterText;                              /* offset of a text that ends in NUL; 0: none */
-typedef struct SinterSym { uint32_t at, n; } SinterSym;   /* n = 0: the number `at`; else n SinterCode at offset `at`, postfix */
-typedef struct SinterCode { int64_t op, operand; } SinterCode;
-enum { /* checked 64-bit arithmetic; // and % floor; comparisons give 0 or 1. The same numbers as SymCode in compiler/sym/sym.h */
-  SINTER_SYM_INT, SINTER_SYM_VAR /* operand: index in SinterModel.dims */, SINTER_SYM_ADD, SINTER_SYM_MUL, SINTER_SYM_FLOORDIV, SINTER_SYM_MOD,
-  SINTER_SYM_MIN, SINTER_SYM_MAX, SINTER_SYM_LT, SINTER_SYM_LE, SINTER_SYM_EQ, SINTER_SYM_NE };
+/* ---- the description ------------------------------------------------------------------------------------------------
+ */
+typedef struct SinterRef {
+  uint32_t at, n;
+} SinterRef;                 /* n records at byte offset `at` of the description */
+typedef uint32_t SinterText; /* offset of a text that ends in NUL; 0: none */
+typedef struct SinterSym {
+  uint32_t at, n;
+} SinterSym; /* n = 0: the number `at`; else n SinterCode at offset `at`, postfix */
+typedef struct SinterCode {
+  int64_t op, operand;
+} SinterCode;
+enum { /* checked 64-bit arithmetic; // and % floor; comparisons give 0 or 1. The same numbers as SymCode in
+          compiler/sym/sym.h */
+       SINTER_SYM_INT,
+       SINTER_SYM_VAR /* operand: index in SinterModel.dims */,
+       SINTER_SYM_ADD,
+       SINTER_SYM_MUL,
+       SINTER_SYM_FLOORDIV,
+       SINTER_SYM_MOD,
+       SINTER_SYM_MIN,
+       SINTER_SYM_MAX,
+       SINTER_SYM_LT,
+       SINTER_SYM_LE,
+       SINTER_SYM_EQ,
+       SINTER_SYM_NE
+};
 
 /* Element types; the same numbers as DType in compiler/graph/dtype.h. */
-enum { SINTER_F32 = 1, SINTER_F64, SINTER_F16, SINTER_BF16, SINTER_I8, SINTER_I16, SINTER_I32, SINTER_I64, SINTER_U8, SINTER_U16, SINTER_U32, SINTER_U64, SINTER_BOOL };
+enum {
+  SINTER_F32 = 1,
+  SINTER_F64,
+  SINTER_F16,
+  SINTER_BF16,
+  SINTER_I8,
+  SINTER_I16,
+  SINTER_I32,
+  SINTER_I64,
+  SINTER_U8,
+  SINTER_U16,
+  SINTER_U32,
+  SINTER_U64,
+  SINTER_BOOL
+};
 
 enum { SINTER_LEVEL_V2 = 0, SINTER_LEVEL_V3, SINTER_LEVEL_V4, SINTER_LEVEL_A64, SINTER_LEVELS };
 
-typedef struct SinterCell {  /* a param or state; its shape is constant */
+typedef struct SinterCell { /* a param or state; its shape is constant */
   SinterText name, doc;
-  uint8_t kind;              /* 0 param, 1 state (saved), 2 local state (not saved) */
+  uint8_t kind;                  /* 0 param, 1 state (saved), 2 local state (not saved) */
   uint8_t dtype, rank, has_init; /* has_init: the init entry sets it; a param without must come from the file */
   uint32_t pad;
   int64_t dim[SINTER_MAX_RANK];
-  uint64_t at, bytes;        /* in the storage of the weights; at is a multiple of 64 */
+  uint64_t at, bytes; /* in the storage of the weights; at is a multiple of 64 */
 } SinterCell;
 
-typedef struct SinterPort {  /* an input or output of an entry */
-  SinterText name, doc;      /* name 0: the one result without a name */
+typedef struct SinterPort { /* an input or output of an entry */
+  SinterText name, doc;     /* name 0: the one result without a name */
   uint8_t dtype, rank, inout, pad[5];
-  uint32_t field, pad2;      /* byte offset of its pointer in the in (inout too) or out struct */
+  uint32_t field, pad2; /* byte offset of its pointer in the in (inout too) or out struct */
   SinterSym dim[SINTER_MAX_RANK];
 } SinterPort;
 
-typedef struct SinterDim {   /* a dimension of an entry: a field of its in struct */
-  uint32_t index;            /* in SinterModel.dims */
-  uint32_t field;            /* byte offset of its int64_t in the in struct */
+typedef struct SinterDim { /* a dimension of an entry: a field of its in struct */
+  uint32_t index;          /* in SinterModel.dims */
+  uint32_t field;          /* byte offset of its int64_t in the in struct */
   int64_t lo, hi;
 } SinterDim;
 
 typedef struct SinterCheck { /* a fact that must not be 0 at call */
   SinterSym cond;
-  SinterText text;           /* the condition as written, or the sentence of an assert */
+  SinterText text; /* the condition as written, or the sentence of an assert */
   uint32_t pad;
 } SinterCheck;
 
-enum { SINTER_BUF_INPUT, SINTER_BUF_OUTPUT, SINTER_BUF_CELL, SINTER_BUF_DERIVED, SINTER_BUF_CONST, SINTER_BUF_ARENA, SINTER_BUF_RANDOM };
-typedef struct SinterBuf {   /* where a buffer of a plan lies */
+enum {
+  SINTER_BUF_INPUT,
+  SINTER_BUF_OUTPUT,
+  SINTER_BUF_CELL,
+  SINTER_BUF_DERIVED,
+  SINTER_BUF_CONST,
+  SINTER_BUF_ARENA,
+  SINTER_BUF_RANDOM
+};
+typedef struct SinterBuf { /* where a buffer of a plan lies */
   uint8_t kind, pad[3];
-  uint32_t index;            /* INPUT, OUTPUT: port (an inout is an INPUT); CELL; DERIVED; CONST */
-  SinterSym at;              /* ARENA: byte offset, a multiple of 64 */
+  uint32_t index; /* INPUT, OUTPUT: port (an inout is an INPUT); CELL; DERIVED; CONST */
+  SinterSym at;   /* ARENA: byte offset, a multiple of 64 */
   SinterSym bytes;
-} SinterBuf;                 /* RANDOM: u32[4] = seed low, seed high, call number, 0 */
+} SinterBuf; /* RANDOM: u32[4] = seed low, seed high, call number, 0 */
 
-typedef struct SinterView { uint32_t buf, pad; SinterSym at; } SinterView; /* at: bytes beyond the buffer's start; buf = UINT32_MAX: NULL */
+typedef struct SinterView {
+  uint32_t buf, pad;
+  SinterSym at;
+} SinterView; /* at: bytes beyond the buffer's start; buf = UINT32_MAX: NULL */
 
 enum { SINTER_STEP_LAUNCH, SINTER_STEP_BARRIER, SINTER_STEP_COPY };
 enum { SINTER_STEP_SERIAL = 1, SINTER_STEP_COMMIT = 2 };
 typedef struct SinterStep {
   uint8_t kind, flags, pad[2]; /* COMMIT: skipped once the call has failed */
-  uint32_t kernel;           /* LAUNCH: index in the kernel table */
-  SinterSym tasks;           /* LAUNCH: number of tasks; thread t of T takes [t*n/T, (t+1)*n/T) */
-  SinterSym work;            /* LAUNCH: rough nanoseconds on one thread: small stages run on one (the rule depends on shapes only) */
-  SinterRef dims;            /* LAUNCH: SinterSym each */
-  SinterRef views;           /* LAUNCH: SinterView each; COPY: destination, source */
-  SinterSym bytes;           /* COPY; LAUNCH: of the buffers that it reads and of those that it writes, for reports */
-  SinterSym flops;           /* LAUNCH: operations by the formula (2 M N K and the epilogue), for reports */
+  uint32_t kernel;             /* LAUNCH: index in the kernel table */
+  SinterSym tasks;             /* LAUNCH: number of tasks; thread t of T takes [t*n/T, (t+1)*n/T) */
+  SinterSym
+      work; /* LAUNCH: rough nanoseconds on one thread: small stages run on one (the rule depends on shapes only) */
+  SinterRef dims;  /* LAUNCH: SinterSym each */
+  SinterRef views; /* LAUNCH: SinterView each; COPY: destination, source */
+  SinterSym bytes; /* COPY; LAUNCH: of the buffers that it reads and of those that it writes, for reports */
+  SinterSym flops; /* LAUNCH: operations by the formula (2 M N K and the epilogue), for reports */
 } SinterStep;
 
 typedef struct SinterPlan {
   SinterRef bufs, steps;
-  SinterSym arena;           /* bytes */
-  uint32_t fails, pad;       /* whether any stage can set an error */
+  SinterSym arena;     /* bytes */
+  uint32_t fails, pad; /* whether any stage can set an error */
 } SinterPlan;
 
 typedef struct SinterVariant { /* the first that fits wins */
-  SinterSym when;            /* not 0; the number 1: always */
-  uint32_t level, plan;      /* level: SINTER_LEVEL_* */
+  SinterSym when;              /* not 0; the number 1: always */
+  uint32_t level, plan;        /* level: SINTER_LEVEL_* */
 } SinterVariant;
 
-enum { SINTER_ENTRY_TRAIN = 1 /* marked `train` */, SINTER_ENTRY_UPDATES = 2 /* stores cells */, SINTER_ENTRY_RANDOM = 4, SINTER_ENTRY_HIDDEN = 8 /* init */ };
+enum {
+  SINTER_ENTRY_TRAIN = 1 /* marked `train` */,
+  SINTER_ENTRY_UPDATES = 2 /* stores cells */,
+  SINTER_ENTRY_RANDOM = 4,
+  SINTER_ENTRY_HIDDEN = 8 /* init */
+};
 typedef struct SinterEntry {
   SinterText name, doc;
   uint32_t flags;
   uint32_t in_bytes, out_bytes, pad; /* of the structs in the header */
-  SinterRef inputs, outputs; /* SinterPort */
-  SinterRef dims;            /* SinterDim */
-  SinterRef checks;          /* SinterCheck */
-  SinterRef variants;        /* SinterVariant */
+  SinterRef inputs, outputs;         /* SinterPort */
+  SinterRef dims;                    /* SinterDim */
+  SinterRef checks;                  /* SinterCheck */
+  SinterRef variants;                /* SinterVariant */
 } SinterEntry;
 
 typedef struct SinterDerived { /* what `prepare` makes of a parameter (packed panels, ...): per level, never saved */
   SinterText name, kind;
-  uint32_t level, cell;      /* made anew after the cell changed */
-  uint32_t plan, pad;        /* its buffers: the cell, this derived buffer, arena */
-  uint64_t at, bytes;        /* in the derived storage of its level */
+  uint32_t level, cell; /* made anew after the cell changed */
+  uint32_t plan, pad;   /* its buffers: the cell, this derived buffer, arena */
+  uint64_t at, bytes;   /* in the derived storage of its level */
 } SinterDerived;
 
-typedef struct SinterConst { uint64_t at, bytes; } SinterConst;         /* in the block of constants; at is a multiple of 64 */
-typedef struct SinterPlace { SinterText file; uint32_t line, col, op; } SinterPlace; /* by code of `fail` - 1; op: text of what failed */
-typedef struct SinterKernelInfo { SinterText name, stage; uint32_t level, pad; } SinterKernelInfo;
+typedef struct SinterConst {
+  uint64_t at, bytes;
+} SinterConst; /* in the block of constants; at is a multiple of 64 */
+typedef struct SinterPlace {
+  SinterText file;
+  uint32_t line, col, op;
+} SinterPlace; /* by code of `fail` - 1; op: text of what failed */
+typedef struct SinterKernelInfo {
+  SinterText name, stage;
+  uint32_t level, pad;
+} SinterKernelInfo;
 
 typedef struct SinterModel {
-  uint32_t size;             /* of this struct */
-  uint32_t abi;              /* SINTER_ABI_VERSION */
-  uint64_t bytes;            /* of the whole description */
+  uint32_t size;                             /* of this struct */
+  uint32_t abi;                              /* SINTER_ABI_VERSION */
+  uint64_t bytes;                            /* of the whole description */
   SinterText name, prefix, compiler, source; /* base name; C prefix; "sinter 0.1.0"; file it was compiled from */
-  uint32_t levels;           /* bit SINTER_LEVEL_*: code is present */
-  uint32_t init;             /* entry that sets the cells with start values, or UINT32_MAX */
-  SinterRef dims;            /* SinterText each: dimension names of all entries, the fields of PREFIX_dims in this order */
+  uint32_t levels;                           /* bit SINTER_LEVEL_*: code is present */
+  uint32_t init;                             /* entry that sets the cells with start values, or UINT32_MAX */
+  SinterRef dims; /* SinterText each: dimension names of all entries, the fields of PREFIX_dims in this order */
   SinterRef cells, entries, derived, plans, consts, places, kernels;
-  uint64_t cells_bytes;      /* storage of all cells */
+  uint64_t cells_bytes; /* storage of all cells */
   uint64_t derived_bytes[SINTER_LEVELS];
 } SinterModel;
 
-/* What the linker puts together: generated data that the runtime inside the artefact reads by hidden names: this struct is
- * `sinter_image`, and the description that it points at is `sinter_model`. */
+/* What the linker puts together: generated data that the runtime inside the artefact reads by hidden names: this struct
+ * is `sinter_image`, and the description that it points at is `sinter_model`. */
 typedef struct SinterImage {
   const SinterModel *model;
   SinterKernel *const *kernels; /* by SinterStep.kernel */
   const unsigned char *consts;  /* aligned to 64 */
 } SinterImage;
 
-/* ---- the functions of an artefact ------------------------------------------------------------------------------------ */
+/* ---- the functions of an artefact
+ * ------------------------------------------------------------------------------------ */
 typedef struct SinterWeights SinterWeights;
 typedef struct SinterContext SinterContext;
 typedef struct SinterApi {
@@ -173,26 +235,27 @@ typedef struct SinterApi {
   const SinterModel *model;
   /* As the header's PREFIX_ functions; see runtime/sinter.h for what they promise. */
   int (*open)(SinterWeights **, const char *safetensors_or_null, uint64_t seed);
-  int (*open_strict)(SinterWeights **, const char *safetensors_or_null, uint64_t seed); /* refuses optional and extra tensors */
+  int (*open_strict)(SinterWeights **, const char *safetensors_or_null,
+                     uint64_t seed); /* refuses optional and extra tensors */
   void (*close)(SinterWeights *);
   int (*save)(SinterWeights *, const char *path);
   int (*get)(SinterWeights *, const char *name, void *data, size_t bytes);
   int (*set)(SinterWeights *, const char *name, const void *data, size_t bytes);
-  const char *(*open_message)(const SinterWeights *); /* error, or the notes of a successful open; "" if none */
+  const char *(*open_message)(const SinterWeights *);        /* error, or the notes of a successful open; "" if none */
   size_t (*workspace)(const int64_t *max_dims, int threads); /* max_dims: as SinterModel.dims; 0 if they do not fit */
   int (*create)(SinterContext **, SinterWeights *, const int64_t *max_dims, void *memory_or_null, size_t);
   void (*free)(SinterContext *);
   int (*call)(SinterContext *, uint32_t entry, const void *in, void *out);
   const char *(*message)(const SinterContext *);
-  int (*threads)(SinterContext *, int n);             /* at most n threads for this context's calls; 0: the default */
+  int (*threads)(SinterContext *, int n); /* at most n threads for this context's calls; 0: the default */
   uint64_t (*call_number)(const SinterContext *, uint32_t entry);
   void (*set_call_number)(SinterContext *, uint32_t entry, uint64_t);
-  int (*level)(void);                                 /* SINTER_LEVEL_* in use, -1: none fits this processor */
+  int (*level)(void); /* SINTER_LEVEL_* in use, -1: none fits this processor */
   /* Until called with NULL, each call of the context adds the ticks that thread t spent in step s of its plan (at a
    * barrier: waiting) to ticks[t * steps + s]; threads and steps beyond are left out. sinter_ticks() is the clock. */
   int (*profile)(SinterContext *, uint64_t *ticks_or_null, uint32_t threads, uint32_t steps);
 } SinterApi;
-typedef const SinterApi *SinterQuery(void);           /* sinter_query_v1 */
+typedef const SinterApi *SinterQuery(void); /* sinter_query_v1 */
 
 static inline uint64_t sinter_ticks(void) { /* the processor's own clock: no call of the system */
 #if defined __x86_64__
@@ -208,16 +271,18 @@ static inline uint64_t sinter_ticks(void) { /* the processor's own clock: no cal
 
 /* The last 32 bytes of an artefact file, read before it is loaded. */
 typedef struct SinterTail {
-  char magic[8];             /* "SINTER\r\n" */
-  uint32_t abi, size;        /* size of this struct */
-  uint64_t length;           /* of the file without this */
-  uint64_t crc64;            /* CRC-64/XZ of the file without this */
+  char magic[8];      /* "SINTER\r\n" */
+  uint32_t abi, size; /* size of this struct */
+  uint64_t length;    /* of the file without this */
+  uint64_t crc64;     /* CRC-64/XZ of the file without this */
 } SinterTail;
 
 #ifdef __cplusplus
 static_assert(sizeof(SinterTail) == 32, "");
 #else
 _Static_assert(sizeof(SinterFail) == 64, "a cache line");
-_Static_assert(sizeof(SinterCell) == 96 && sizeof(SinterPort) == 88 && sizeof(SinterStep) == 56 && sizeof(SinterTail) == 32, "layout is part of the format");
+_Static_assert(sizeof(SinterCell) == 96 && sizeof(SinterPort) == 88 && sizeof(SinterStep) == 56 &&
+                   sizeof(SinterTail) == 32,
+               "layout is part of the format");
 #endif
 #endif

@@ -27,10 +27,10 @@ bool diag_error(Diag *, const char *id, Loc, const char *fmt, ...) __attribute__
 bool diag_note(Diag *, Loc, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 bool diag_warning(Diag *, const char *id, Loc, const char *fmt, ...) __attribute__((format(printf, 4, 5)));
 
-int diag_errors(const Diag *);            /* how many errors so far */
-void diag_print(const Diag *, Buf *out);  /* path:line:col: error: sentence [id], the line and a caret, the notes */
+int diag_errors(const Diag *);           /* how many errors so far */
+void diag_print(const Diag *, Buf *out); /* path:line:col: error: sentence [id], the line and a caret, the notes */
 const char *diag_first(const Diag *, const char **id); /* sentence of the first error, or NULL */
-void diag_reset(Diag *);                  /* forgets messages, keeps sources */
+void diag_reset(Diag *);                               /* forgets messages, keeps sources */
 
 _Noreturn void bug_(const char *file, int line, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 #define BUG(...) bug_(__FILE__, __LINE__, __VA_ARGS__)

@@ -77,7 +77,8 @@ static void number(Lex *x, Token *t) {
 
 static void string(Lex *x, Token *t) {
   size_t k = 1;
-  while (x->at + k < x->n && peek(x, k) != '"' && peek(x, k) != '\n') k += peek(x, k) == '\\' && peek(x, k + 1) != '\n' ? 2 : 1;
+  while (x->at + k < x->n && peek(x, k) != '"' && peek(x, k) != '\n')
+    k += peek(x, k) == '\\' && peek(x, k + 1) != '\n' ? 2 : 1;
   if (x->at + k > x->n) k = x->n - x->at;
   if (peek(x, k) != '"') {
     bad(t, "this string is not closed on its line");

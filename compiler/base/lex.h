@@ -9,10 +9,10 @@ typedef enum { TOK_END, TOK_NL, TOK_NAME, TOK_INT, TOK_FLOAT, TOK_STRING, TOK_OP
 
 typedef struct Token {
   uint8_t kind;
-  bool space;        /* a blank stands before it */
-  uint32_t at, n;    /* bytes of the text; a string includes its quotes, a comment its # */
+  bool space;     /* a blank stands before it */
+  uint32_t at, n; /* bytes of the text; a string includes its quotes, a comment its # */
   Loc loc;
-  const char *text;  /* NAME and OP: interned, so compare with ==; else NULL */
+  const char *text; /* NAME and OP: interned, so compare with ==; else NULL */
   union {
     uint64_t i;      /* INT */
     double f;        /* FLOAT */

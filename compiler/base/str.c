@@ -194,8 +194,10 @@ char *format_float(char *out, double x, int digits) {
     if (digits <= 9 ? (float)y == (float)x : y == x) break;
   }
   int exponent = atoi(strchr(out, 'e') + 1), after = d - 1 - exponent;
-  if (exponent >= -4 && exponent < 9) snprintf(out, 32, "%.*f", after > 1 ? after : 1, strtod(out, NULL));
-  else snprintf(out, 32, "%.*g", d, x);
+  if (exponent >= -4 && exponent < 9)
+    snprintf(out, 32, "%.*f", after > 1 ? after : 1, strtod(out, NULL));
+  else
+    snprintf(out, 32, "%.*g", d, x);
   return out;
 }
 

@@ -17,6 +17,6 @@ void *vec_grow_(Arena *, void *at, uint32_t n, uint32_t *cap, uint32_t want, siz
        ? (void)((v)->at = vec_grow_((a), (v)->at, (v)->n, &(v)->cap, (v)->n + (more), sizeof *(v)->at))                \
        : (void)0)
 #define vec_push(a, v, ...) (vec_reserve((a), (v), 1), (v)->at[(v)->n++] = (__VA_ARGS__))
-#define vec_pop(v) ((v)->at[--(v)->n])
-#define vec_last(v) ((v)->at[(v)->n - 1])
+#define vec_pop(v)          ((v)->at[--(v)->n])
+#define vec_last(v)         ((v)->at[(v)->n - 1])
 #endif

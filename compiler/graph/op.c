@@ -1,13 +1,13 @@
 #include "op.h"
 #include <string.h>
 
-#define COMM OPF_COMM
-#define ASSOC OPF_ASSOC
+#define COMM   OPF_COMM
+#define ASSOC  OPF_ASSOC
 #define UNIQUE OPF_UNIQUE
-#define FAILS OPF_FAILS
+#define FAILS  OPF_FAILS
 const OpInfo OP_INFO[OP_COUNT] = {
     {"NONE", "none", 0, CLASS_LEAF, 0, "-", "", "", "-", "-"},
-#define OP(NAME, text, arity, cls, flags, dtypes, attrs, shape, vjp, eval, defined, llvm, cuda)                          \
+#define OP(NAME, text, arity, cls, flags, dtypes, attrs, shape, vjp, eval, defined, llvm, cuda)                        \
   {#NAME, text, arity, CLASS_##cls, flags, dtypes, attrs, defined, llvm, cuda},
 #include "ops.def"
 #undef OP
@@ -27,7 +27,9 @@ Op op_parse(const char *text) {
 
 bool op_takes(Op o, DType d) {
   for (const char *s = OP_INFO[o].dtypes; *s; s++)
-    if (*s == 'A' || ((*s == 'F' || *s == 'N') && dtype_is_float(d)) || ((*s == 'I' || *s == 'N') && dtype_is_int(d)) || (*s == 'B' && d == DT_BOOL)) return true;
+    if (*s == 'A' || ((*s == 'F' || *s == 'N') && dtype_is_float(d)) || ((*s == 'I' || *s == 'N') && dtype_is_int(d)) ||
+        (*s == 'B' && d == DT_BOOL))
+      return true;
   return false;
 }
 

@@ -4,14 +4,30 @@
 #define SINTER_GRAPH_OP_H
 #include "dtype.h"
 
-typedef enum { OP_NONE, /**/
+typedef enum {
+  OP_NONE, /**/
 #define OP(NAME, ...) OP_##NAME,
 #include "ops.def"
 #undef OP
-  OP_COUNT } Op;
+  OP_COUNT
+} Op;
 
-typedef enum { CLASS_LEAF, CLASS_UNARY, CLASS_BINARY, CLASS_COMPARE, CLASS_SELECT, CLASS_CONVERT, CLASS_MOVE, CLASS_INDEX, CLASS_REDUCE, CLASS_ARG,
-               CLASS_DOT, CLASS_WINDOW, CLASS_BODY, CLASS_LOOP } OpClass;
+typedef enum {
+  CLASS_LEAF,
+  CLASS_UNARY,
+  CLASS_BINARY,
+  CLASS_COMPARE,
+  CLASS_SELECT,
+  CLASS_CONVERT,
+  CLASS_MOVE,
+  CLASS_INDEX,
+  CLASS_REDUCE,
+  CLASS_ARG,
+  CLASS_DOT,
+  CLASS_WINDOW,
+  CLASS_BODY,
+  CLASS_LOOP
+} OpClass;
 enum { OPF_COMM = 1, OPF_ASSOC = 2, OPF_UNIQUE = 4, OPF_FAILS = 8 };
 
 typedef struct OpInfo {
@@ -22,9 +38,9 @@ typedef struct OpInfo {
 } OpInfo;
 extern const OpInfo OP_INFO[OP_COUNT]; /* graph/op.c */
 
-Op op_parse(const char *text);         /* graph ops by their text; OP_NONE */
+Op op_parse(const char *text); /* graph ops by their text; OP_NONE */
 static inline bool op_elementwise(Op o) { return OP_INFO[o].cls >= CLASS_UNARY && OP_INFO[o].cls <= CLASS_CONVERT; }
-bool op_takes(Op, DType);              /* whether the dtypes column admits it */
+bool op_takes(Op, DType); /* whether the dtypes column admits it */
 
 /* Attribute k of an op: its name and kind letter (see ops.def); false past the last. */
 bool op_attr(Op, int k, const char **name, int *name_len, char *kind);

@@ -1,51 +1,60 @@
-/* The Loop IR: kernels, stages and plans (the pages beside this file say what they mean). One module holds the kernels and plans of an
- * artefact. A kernel is a tree of statements over hash-consed expressions; its header (dimensions, buffers, facts) speaks
- * in Syms, its bodies in expressions of dtype idx. Strategies build it with the functions below, as short to write as the
- * text is; everything built ends in loop_verify. Nothing here is specific to a back end.
+/* The Loop IR: kernels, stages and plans (the pages beside this file say what they mean). One module holds the kernels
+ * and plans of an artefact. A kernel is a tree of statements over hash-consed expressions; its header (dimensions,
+ * buffers, facts) speaks in Syms, its bodies in expressions of dtype idx. Strategies build it with the functions below,
+ * as short to write as the text is; everything built ends in loop_verify. Nothing here is specific to a back end.
  *
- * Implemented in loop.c (builders), loop_text.c (print), loop_parse.c (read), loop_verify.c, loop_eval.c (interpreter). */
+ * Implemented in loop.c (builders), loop_text.c (print), loop_parse.c (read), loop_verify.c, loop_eval.c (interpreter).
+ */
 #ifndef SINTER_LOOP_LOOP_H
 #define SINTER_LOOP_LOOP_H
 #include "graph.h" /* Ctx, Dim, Op, DType */
 
 enum { LOOP_RANK = 8, LOOP_AXES = 6, LOOP_LANES = 64 };
-typedef uint32_t Ex;  /* expression of a kernel; 0 is none */
+typedef uint32_t Ex; /* expression of a kernel; 0 is none */
 
 /* ---- expressions ---------------------------------------------------------------------------------------------------
- * op is an element-wise op of ops.def (a comparison gives bool) or one of its LOOP rows. `lanes` is 1 for scalars. Pure: a
- * LOAD or REG is read where the statement that holds the expression stands; `let` (STMT_LET) fixes a value at a point. */
+ * op is an element-wise op of ops.def (a comparison gives bool) or one of its LOOP rows. `lanes` is 1 for scalars.
+ * Pure: a LOAD or REG is read where the statement that holds the expression stands; `let` (STMT_LET) fixes a value at a
+ * point. */
 typedef struct Expr {
-  uint8_t op, dtype, nin;  /* nin: all operands, of LOAD and REG: the indices */
+  uint8_t op, dtype, nin; /* nin: all operands, of LOAD and REG: the indices */
   uint16_t lanes;
-  uint32_t in;             /* first operand in kernel->arg */
-  uint32_t ref;            /* VAR: variable; REG: register; LOAD, LEN: buffer */
-  Ex mask, other;          /* LOAD: mask (bool) and the value where it is false; 0: none */
+  uint32_t in;    /* first operand in kernel->arg */
+  uint32_t ref;   /* VAR: variable; REG: register; LOAD, LEN: buffer */
+  Ex mask, other; /* LOAD: mask (bool) and the value where it is false; 0: none */
   union {
-    int64_t i;             /* LITERAL of integer, bool, idx */
-    double f;              /* LITERAL of float */
+    int64_t i; /* LITERAL of integer, bool, idx */
+    double f;  /* LITERAL of float */
   } u;
-  uint32_t next;           /* hash chain */
-  int line;                /* of the text it was read from, 0 if built */
+  uint32_t next; /* hash chain */
+  int line;      /* of the text it was read from, 0 if built */
 } Expr;
 
-/* ---- buffers and variables ------------------------------------------------------------------------------------------ */
-typedef enum { BUF_IN, BUF_OUT, BUF_INOUT, BUF_THREAD, BUF_SHARED } BufKind; /* parameters; allocs of a task, of a block */
+/* ---- buffers and variables ------------------------------------------------------------------------------------------
+ */
+typedef enum {
+  BUF_IN,
+  BUF_OUT,
+  BUF_INOUT,
+  BUF_THREAD,
+  BUF_SHARED
+} BufKind; /* parameters; allocs of a task, of a block */
 typedef enum { LAYOUT_ROWS, LAYOUT_STRIDES, LAYOUT_PANEL, LAYOUT_SWIZZLE } Layout;
 
 typedef struct LoopBuf {
   const char *name;
   BufKind kind;
   DType dtype;
-  bool list;               /* a list of tensors of rank 1 (segmented stages) */
+  bool list; /* a list of tensors of rank 1 (segmented stages) */
   int rank;
   Sym dim[LOOP_RANK];
   Layout layout;
-  Sym stride[LOOP_RANK];   /* STRIDES, in elements */
-  int panel_axis, width;   /* PANEL(axis, width); SWIZZLE(width) */
-  Sym align;               /* bytes; 0: the element's */
-  Sym buffers;             /* rolling rows; 0: none */
-  int inplace;             /* index of the buffer whose memory it is, or -1 */
-  Sym at;                  /* plan buffers: offset in the arena; 0 elsewhere */
+  Sym stride[LOOP_RANK]; /* STRIDES, in elements */
+  int panel_axis, width; /* PANEL(axis, width); SWIZZLE(width) */
+  Sym align;             /* bytes; 0: the element's */
+  Sym buffers;           /* rolling rows; 0: none */
+  int inplace;           /* index of the buffer whose memory it is, or -1 */
+  Sym at;                /* plan buffers: offset in the arena; 0 elsewhere */
   int line;
 } LoopBuf;
 
@@ -58,14 +67,14 @@ typedef struct LoopVar {
   VarKind kind;
   DType dtype;
   uint16_t lanes;
-  Ex value;                /* LET */
-  ForMode mode;            /* LOOP */
-  Tail tail;               /* LOOP */
-  Ex lo;                   /* LOOP: where it starts */
-  int64_t step;            /* LOOP: from turn to turn; the width of a vector loop */
+  Ex value;     /* LET */
+  ForMode mode; /* LOOP */
+  Tail tail;    /* LOOP */
+  Ex lo;        /* LOOP: where it starts */
+  int64_t step; /* LOOP: from turn to turn; the width of a vector loop */
 } LoopVar;
 
-typedef struct LoopReg {   /* `reg t[6][2]: f32x16 = 0.0`: a tile of registers */
+typedef struct LoopReg { /* `reg t[6][2]: f32x16 = 0.0`: a tile of registers */
   const char *name;
   DType dtype;
   uint16_t lanes;
@@ -73,34 +82,45 @@ typedef struct LoopReg {   /* `reg t[6][2]: f32x16 = 0.0`: a tile of registers *
   int64_t dim[2];
 } LoopReg;
 
-/* ---- statements ----------------------------------------------------------------------------------------------------- */
-typedef enum { STMT_LET, STMT_REG, STMT_ALLOC, STMT_ASSIGN, STMT_STORE, STMT_FOR, STMT_IF, STMT_FAIL, STMT_PREFETCH } StmtKind;
+/* ---- statements -----------------------------------------------------------------------------------------------------
+ */
+typedef enum {
+  STMT_LET,
+  STMT_REG,
+  STMT_ALLOC,
+  STMT_ASSIGN,
+  STMT_STORE,
+  STMT_FOR,
+  STMT_IF,
+  STMT_FAIL,
+  STMT_PREFETCH
+} StmtKind;
 
 typedef struct Stmt Stmt;
 struct Stmt {
   StmtKind kind;
   int line;
-  Stmt *next;              /* in its block */
-  Stmt *body, *other;      /* FOR: body; IF: then, else */
-  uint32_t ref;            /* LET, FOR: variable; REG, ASSIGN: register; ALLOC, STORE, PREFETCH: buffer */
-  Ex index[LOOP_RANK];     /* of a place; the lanes of an index make the access a vector */
+  Stmt *next;          /* in its block */
+  Stmt *body, *other;  /* FOR: body; IF: then, else */
+  uint32_t ref;        /* LET, FOR: variable; REG, ASSIGN: register; ALLOC, STORE, PREFETCH: buffer */
+  Ex index[LOOP_RANK]; /* of a place; the lanes of an index make the access a vector */
   int nindex;
-  Ex value;                /* LET, ASSIGN, STORE; REG: start value or 0; IF, FAIL: the condition */
-  Ex mask;                 /* ASSIGN, STORE: 0 or a bool */
-  Ex lo, hi;               /* FOR: idx, half open */
-  int64_t step;            /* FOR: 1 unless given */
+  Ex value;     /* LET, ASSIGN, STORE; REG: start value or 0; IF, FAIL: the condition */
+  Ex mask;      /* ASSIGN, STORE: 0 or a bool */
+  Ex lo, hi;    /* FOR: idx, half open */
+  int64_t step; /* FOR: 1 unless given */
   ForMode mode;
-  int width;               /* FOR_VECTOR */
+  int width; /* FOR_VECTOR */
   Tail tail;
-  int64_t code;            /* FAIL */
+  int64_t code; /* FAIL */
 };
 
 typedef struct Stage {
   const char *name;
   int naxes;
-  uint32_t axis[LOOP_AXES];  /* variables */
+  uint32_t axis[LOOP_AXES]; /* variables */
   Sym extent[LOOP_AXES];
-  bool segmented;            /* stage s(segment s, o of p chunk 64): axis[0] is s, axis[1] is o */
+  bool segmented; /* stage s(segment s, o of p chunk 64): axis[0] is s, axis[1] is o */
   uint32_t segment_buf;
   int64_t chunk;
   Stmt *body;
@@ -111,13 +131,13 @@ typedef struct Kernel {
   const char *name;
   Ctx *ctx;
   Vec(Dim) dims;
-  Vec(LoopBuf) bufs;         /* parameters first, then allocs */
+  Vec(LoopBuf) bufs; /* parameters first, then allocs */
   int nparams;
-  Vec(Sym) facts;            /* conditions (0 or 1) assumed of the dimensions */
+  Vec(Sym) facts; /* conditions (0 or 1) assumed of the dimensions */
   Vec(Stage *) stages;
-  Vec(Expr) ex;              /* ex[0] unused */
+  Vec(Expr) ex; /* ex[0] unused */
   Vec(Ex) arg;
-  Vec(LoopVar) vars;         /* dims first, in order */
+  Vec(LoopVar) vars; /* dims first, in order */
   Vec(LoopReg) regs;
   uint32_t *slot, mask;
   int line;
@@ -129,15 +149,16 @@ typedef struct Kernel {
   int cur_line;
 } Kernel;
 
-/* ---- plans ----------------------------------------------------------------------------------------------------------- */
+/* ---- plans
+ * ----------------------------------------------------------------------------------------------------------- */
 typedef enum { STEP_LAUNCH, STEP_BARRIER, STEP_COPY, STEP_CALL, STEP_LOOP, STEP_LOOP_UNTIL, STEP_BRANCH } StepKind;
 
-typedef struct View {        /* buffer, sub-buffer at leading indices, or lo..hi of its first axis */
-  int buf;                   /* in plan->bufs */
+typedef struct View { /* buffer, sub-buffer at leading indices, or lo..hi of its first axis */
+  int buf;            /* in plan->bufs */
   int nindex;
   Sym index[LOOP_RANK];
-  Sym hi;                    /* 0: none; then index[nindex-1] .. hi is a slice */
-  int nlist;                 /* > 0: {a, b}: list of views */
+  Sym hi;    /* 0: none; then index[nindex-1] .. hi is a slice */
+  int nlist; /* > 0: {a, b}: list of views */
   struct View *list;
 } View;
 
@@ -146,21 +167,21 @@ struct Step {
   StepKind kind;
   int line;
   Step *next;
-  int kernel, stage, plan;   /* LAUNCH; CALL */
+  int kernel, stage, plan; /* LAUNCH; CALL */
   int ndims, nviews;
-  Sym *dims;                 /* LAUNCH: a value for each dimension of the kernel; CALL: of the plan */
-  View *views;               /* a view for each parameter; buf -1: not bound (the stage does not use it); COPY: dst, src */
+  Sym *dims;   /* LAUNCH: a value for each dimension of the kernel; CALL: of the plan */
+  View *views; /* a view for each parameter; buf -1: not bound (the stage does not use it); COPY: dst, src */
   bool serial, commit;
-  Sym work;                  /* LAUNCH: rough nanoseconds on one thread; 0: not known. Not part of the text */
-  const char *var;           /* LOOP */
-  Sym lo, hi;                /* LOOP; LOOP_UNTIL max in hi; BRANCH condition in lo, or 0 with views[0] as flag */
+  Sym work;        /* LAUNCH: rough nanoseconds on one thread; 0: not known. Not part of the text */
+  const char *var; /* LOOP */
+  Sym lo, hi;      /* LOOP; LOOP_UNTIL max in hi; BRANCH condition in lo, or 0 with views[0] as flag */
   Step *body, *other;
 };
 
 typedef struct Plan {
   const char *name;
   Vec(Dim) dims;
-  Vec(LoopBuf) bufs;         /* parameters first, then `buf` in order of declaration */
+  Vec(LoopBuf) bufs; /* parameters first, then `buf` in order of declaration */
   int nparams;
   Vec(Sym) facts;
   Step *steps;
@@ -168,8 +189,8 @@ typedef struct Plan {
 } Plan;
 
 typedef struct PlanVariant {
-  Sym when;                  /* 0: always */
-  const char *level;         /* "v4", "v3", "v2"; NULL: every level */
+  Sym when;          /* 0: always */
+  const char *level; /* "v4", "v3", "v2"; NULL: every level */
   bool gpu;
   const char *plan;
 } PlanVariant;
@@ -185,94 +206,106 @@ typedef struct LoopModule {
   Vec(Kernel *) kernels;
   Vec(Plan *) plans;
   Vec(PlanEntry *) entries;
-  const char *text;        /* what it was read from, or NULL */
+  const char *text; /* what it was read from, or NULL */
   size_t ntext;
-  Loc source;              /* of the first byte of text */
+  Loc source; /* of the first byte of text */
 } LoopModule;
 
 LoopModule *loop_module_new(Ctx *);
 Kernel *loop_module_kernel(const LoopModule *, const char *name, int *index); /* NULL if there is none */
 Plan *loop_module_plan(const LoopModule *, const char *name, int *index);
 
-/* ---- building a kernel -------------------------------------------------------------------------------------------------
- * Operands of one expression have one dtype; literals are made with it. Scalars meet vectors. A wrong use is a BUG here
- * (strategies are ours); the reader checks before it builds. */
-Kernel *loop_kernel(LoopModule *, const char *name);            /* appended to the module; the name is made unique by _2, _3 */
-Ex loop_dim(Kernel *, const char *name, int64_t lo, int64_t hi);/* declares a dimension; its value as idx */
+/* ---- building a kernel
+ * ------------------------------------------------------------------------------------------------- Operands of one
+ * expression have one dtype; literals are made with it. Scalars meet vectors. A wrong use is a BUG here (strategies are
+ * ours); the reader checks before it builds. */
+Kernel *loop_kernel(LoopModule *, const char *name); /* appended to the module; the name is made unique by _2, _3 */
+Ex loop_dim(Kernel *, const char *name, int64_t lo, int64_t hi); /* declares a dimension; its value as idx */
 uint32_t loop_param(Kernel *, const char *name, BufKind, DType, const Sym *dims, int rank); /* returns the buffer */
 LoopBuf *loop_buf(Kernel *, uint32_t);
 void loop_fact(Kernel *, Sym cond);
-Ex loop_sym(Kernel *, Sym);                                     /* a Sym over the kernel's dimensions as an expression */
+Ex loop_sym(Kernel *, Sym); /* a Sym over the kernel's dimensions as an expression */
 
-Stage *loop_stage(Kernel *, const char *name);                  /* begins a stage; ends the one before */
-Ex loop_axis(Kernel *, const char *name, Sym extent);           /* of the stage just begun */
-void loop_segment(Kernel *, const char *s, const char *o, uint32_t list, int64_t chunk, Ex *tensor, Ex *offset); /* instead of axes */
-void loop_for(Kernel *, const char *name, Ex lo, Ex hi, ForMode, int width, Tail, Ex *var); /* until loop_end; width also the step of FOR_VECTOR */
-void loop_for_step(Kernel *, const char *name, Ex lo, Ex hi, int64_t step, Ex *var);        /* serial */
-void loop_if(Kernel *, Ex cond);                                /* until loop_end or loop_else */
+Stage *loop_stage(Kernel *, const char *name);        /* begins a stage; ends the one before */
+Ex loop_axis(Kernel *, const char *name, Sym extent); /* of the stage just begun */
+void loop_segment(Kernel *, const char *s, const char *o, uint32_t list, int64_t chunk, Ex *tensor,
+                  Ex *offset); /* instead of axes */
+void loop_for(Kernel *, const char *name, Ex lo, Ex hi, ForMode, int width, Tail,
+              Ex *var); /* until loop_end; width also the step of FOR_VECTOR */
+void loop_for_step(Kernel *, const char *name, Ex lo, Ex hi, int64_t step, Ex *var); /* serial */
+void loop_if(Kernel *, Ex cond);                                                     /* until loop_end or loop_else */
 void loop_else(Kernel *);
 void loop_end(Kernel *);
 Ex loop_let(Kernel *, const char *name, Ex value);
-uint32_t loop_reg(Kernel *, const char *name, DType, int lanes, int rank, const int64_t *dim, Ex start); /* start 0: none */
-uint32_t loop_alloc(Kernel *, const char *name, DType, const Sym *dims, int rank);            /* a task's own scratch */
+uint32_t loop_reg(Kernel *, const char *name, DType, int lanes, int rank, const int64_t *dim,
+                  Ex start);                                                       /* start 0: none */
+uint32_t loop_alloc(Kernel *, const char *name, DType, const Sym *dims, int rank); /* a task's own scratch */
 void loop_assign(Kernel *, uint32_t reg, const Ex *index, int n, Ex value, Ex mask);
 void loop_store(Kernel *, uint32_t buf, const Ex *index, int n, Ex value, Ex mask);
 void loop_fail(Kernel *, int64_t code, Ex cond);
 void loop_prefetch(Kernel *, uint32_t buf, const Ex *index, int n);
 
-Ex ex_int(Kernel *, DType, int64_t);                            /* DT_IDX for indices */
+Ex ex_int(Kernel *, DType, int64_t); /* DT_IDX for indices */
 Ex ex_float(Kernel *, DType, double);
 static inline Ex ex_idx(Kernel *k, int64_t i) { return ex_int(k, DT_IDX, i); }
-Ex ex_op1(Kernel *, Op, Ex);                                    /* element-wise, HADD, HMAX, HMIN, ANY, ALL */
-Ex ex_op2(Kernel *, Op, Ex, Ex);                                /* element-wise, FLOOR_DIV, FLOOR_MOD, MULHI, PERM, EXTRACT */
-Ex ex_op3(Kernel *, Op, Ex, Ex, Ex);                            /* SELECT, FMA, DOT4, PERM2 */
+Ex ex_op1(Kernel *, Op, Ex);         /* element-wise, HADD, HMAX, HMIN, ANY, ALL */
+Ex ex_op2(Kernel *, Op, Ex, Ex);     /* element-wise, FLOOR_DIV, FLOOR_MOD, MULHI, PERM, EXTRACT */
+Ex ex_op3(Kernel *, Op, Ex, Ex, Ex); /* SELECT, FMA, DOT4, PERM2 */
 Ex ex_convert(Kernel *, DType, Ex);
 Ex ex_bits(Kernel *, DType, Ex);
 Ex ex_splat(Kernel *, Ex, int lanes);
-Ex ex_lane(Kernel *, int lanes);                                /* idx 0 .. lanes-1 */
+Ex ex_lane(Kernel *, int lanes); /* idx 0 .. lanes-1 */
 Ex ex_load(Kernel *, uint32_t buf, const Ex *index, int n, Ex mask, Ex other);
 Ex ex_reg(Kernel *, uint32_t reg, const Ex *index, int n);
-Ex ex_len(Kernel *, uint32_t list, Ex tensor);                  /* elements of a tensor of a list */
-Ex ex_cdiv(Kernel *, Ex a, Ex b);                               /* (a + b - 1) // b */
+Ex ex_len(Kernel *, uint32_t list, Ex tensor); /* elements of a tensor of a list */
+Ex ex_cdiv(Kernel *, Ex a, Ex b);              /* (a + b - 1) // b */
 /* Why these operands do not fit op: a sentence in the arena, or NULL if they do (ex_op1..3 BUG on what this says). */
 const char *ex_why_not(const Kernel *, Op, const Ex *in, int n);
 static inline Ex ex_add(Kernel *k, Ex a, Ex b) { return ex_op2(k, OP_ADD, a, b); }
 static inline Ex ex_mul(Kernel *k, Ex a, Ex b) { return ex_op2(k, OP_MUL, a, b); }
 static inline const Expr *ex_at(const Kernel *k, Ex e) { return &k->ex.at[e]; }
-bool ex_is_int(const Kernel *, Ex, int64_t *value);             /* a literal */
+bool ex_is_int(const Kernel *, Ex, int64_t *value);                        /* a literal */
 Ex ex_rewrite(Kernel *, Ex, Ex (*fn)(void *ctx, Kernel *, Ex), void *ctx); /* bottom-up; fn returns 0 to keep */
 
 /* How an access moves from lane to lane: the verifier decides, emitters obey. */
 typedef enum { ACCESS_SCALAR, ACCESS_SPLAT, ACCESS_CONTIGUOUS, ACCESS_STRIDED, ACCESS_GATHER } Access;
-bool loop_constant(const Kernel *, Ex);                         /* constant once loops marked unroll are unrolled */
-int64_t loop_divisor(const Kernel *, Ex);                       /* a number that divides its value (of lane 0); 0: the value is 0 */
+bool loop_constant(const Kernel *, Ex);   /* constant once loops marked unroll are unrolled */
+int64_t loop_divisor(const Kernel *, Ex); /* a number that divides its value (of lane 0); 0: the value is 0 */
 Access loop_access(const Kernel *, uint32_t buf, const Ex *index, int n, int lanes);
 
-/* ---- text, checks, meaning ---------------------------------------------------------------------------------------------- */
-void loop_print(const LoopModule *, Buf *);                     /* canonical: two blanks a level, one statement a line */
+/* ---- text, checks, meaning
+ * ---------------------------------------------------------------------------------------------- */
+void loop_print(const LoopModule *, Buf *); /* canonical: two blanks a level, one statement a line */
 void loop_print_kernel(const Kernel *, Buf *);
-void loop_print_stmt(const Kernel *, const Stmt *, Buf *);      /* its own line without blanks and what is inside; for notes */
-bool loop_parse(Ctx *, const char *path, const char *text, size_t n, LoopModule **out); /* reads back to the same tree */
-Loc loop_place(const LoopModule *, int line);                   /* of a line of the text; 0 if there is none */
-/* Reports a mistake in a statement (s and stage may be NULL): at its line, or with its text if it was built. Returns false. */
-bool loop_fault(const LoopModule *, const Kernel *, const Stage *, const Stmt *s, const char *id, const char *fmt, ...) __attribute__((format(printf, 6, 7)));
+void loop_print_stmt(const Kernel *, const Stmt *,
+                     Buf *); /* its own line without blanks and what is inside; for notes */
+bool loop_parse(Ctx *, const char *path, const char *text, size_t n,
+                LoopModule **out);            /* reads back to the same tree */
+Loc loop_place(const LoopModule *, int line); /* of a line of the text; 0 if there is none */
+/* Reports a mistake in a statement (s and stage may be NULL): at its line, or with its text if it was built. Returns
+ * false. */
+bool loop_fault(const LoopModule *, const Kernel *, const Stage *, const Stmt *s, const char *id, const char *fmt, ...)
+    __attribute__((format(printf, 6, 7)));
 /* Which buffers a stage loads from and stores to: arrays of k->bufs.n, may be NULL. A launch binds at least these. */
 void loop_uses(const Kernel *, const Stage *, bool *loads, bool *stores);
-int loop_vector_bytes(const char *level);                       /* of a vector register: 16, 32 or 64 */
-bool loop_verify(const LoopModule *, const char *level);        /* level "v2" "v3" "v4" "a64": register counts; false after diag_error */
+int loop_vector_bytes(const char *level); /* of a vector register: 16, 32 or 64 */
+bool loop_verify(const LoopModule *,
+                 const char *level); /* level "v2" "v3" "v4" "a64": register counts; false after diag_error */
 
-/* The interpreter: defines the meaning, finds the faults of loop.md section 9. Buffers are plain memory of the caller. */
+/* The interpreter: defines the meaning, finds the faults of loop.md section 9. Buffers are plain memory of the caller.
+ */
 typedef struct LoopArg {
-  void *data;              /* rows of the buffer's shape without layout; for a list: the first of nlist */
+  void *data; /* rows of the buffer's shape without layout; for a list: the first of nlist */
   int nlist;
   void **list;
   int64_t *list_len;
 } LoopArg;
 typedef struct LoopRun {
-  const char *level;       /* "v2": fma is multiply, then add */
-  uint32_t seed;           /* order of tasks */
+  const char *level;         /* "v2": fma is multiply, then add */
+  uint32_t seed;             /* order of tasks */
   int64_t status, fail_task; /* out: smallest code of `fail`, 0 none, and the first task of its stage that gave it */
-  const char *plan;        /* out: the plan that ran */
+  const char *plan;          /* out: the plan that ran */
 } LoopRun;
-bool loop_run(const LoopModule *, const char *entry_or_plan, const int64_t *dims, const LoopArg *args, LoopRun *); /* false after diag_error (a fault) */
+bool loop_run(const LoopModule *, const char *entry_or_plan, const int64_t *dims, const LoopArg *args,
+              LoopRun *); /* false after diag_error (a fault) */
 #endif

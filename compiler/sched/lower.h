@@ -78,7 +78,7 @@ typedef struct Lower {
   Lowered *out;
   Vec(Memo) memo;
   Ex at[MAX_RANK]; /* the space's index where the body stands */
-  Ex guard;                /* 0, or the condition under which what is being pulled exists: loads only then */
+  Ex guard;        /* 0, or the condition under which what is being pulled exists: loads only then */
   int flat;        /* > 0: at[0] numbers the elements of the whole space */
 } Lower;
 

@@ -87,7 +87,8 @@ static Sym poly_intern(SymTab *t, const Term *term, uint32_t n) {
   for (uint32_t s = t->slot[h]; s; s = t->poly.at[s].next) {
     const Poly *p = &t->poly.at[s];
     bool same = p->n == n;
-    for (uint32_t i = 0; same && i < n; i++) same = p->term[i].k == term[i].k && !compare_atoms(t, &p->term[i], &term[i]);
+    for (uint32_t i = 0; same && i < n; i++)
+      same = p->term[i].k == term[i].k && !compare_atoms(t, &p->term[i], &term[i]);
     if (same) return s;
   }
   Term *copy = ARENA_ARRAY(t->arena, Term, n ? n : 1);
@@ -113,8 +114,10 @@ static void sum_term(Sum *s, int64_t k, const Atom *atom, uint32_t n) {
       s->overflow |= __builtin_add_overflow(s->term.at[mid].k, k, &s->term.at[mid].k);
       return;
     }
-    if (c < 0) lo = mid + 1;
-    else hi = mid;
+    if (c < 0)
+      lo = mid + 1;
+    else
+      hi = mid;
   }
   vec_push(s->tab->arena, &s->term, t);
   memmove(&s->term.at[lo + 1], &s->term.at[lo], (s->term.n - 1 - lo) * sizeof t);
@@ -143,7 +146,9 @@ Sym sym_int(SymTab *t, int64_t k) { return poly_intern(t, &(Term){.k = k}, k != 
 
 static Sym sym_atom(SymTab *t, AtomRec r) {
   Atom k = 0;
-  while (k < t->atom.n && (t->atom.at[k].name != r.name || t->atom.at[k].op != r.op || t->atom.at[k].a != r.a || t->atom.at[k].b != r.b)) k++;
+  while (k < t->atom.n &&
+         (t->atom.at[k].name != r.name || t->atom.at[k].op != r.op || t->atom.at[k].a != r.a || t->atom.at[k].b != r.b))
+    k++;
   if (k == t->atom.n) vec_push(t->arena, &t->atom, r);
   Atom *a = ARENA_NEW(t->arena, Atom);
   *a = k;
@@ -178,7 +183,8 @@ Sym sym_mul(SymTab *t, Sym a, Sym b) {
       if (s.overflow) break;
       Atom *m = ARENA_ARRAY(t->arena, Atom, x->n + y->n + 1);
       uint32_t u = 0, v = 0, n = 0;
-      while (u < x->n || v < y->n) m[n++] = v == y->n || (u < x->n && compare_atom(t, x->atom[u], y->atom[v]) <= 0) ? x->atom[u++] : y->atom[v++];
+      while (u < x->n || v < y->n)
+        m[n++] = v == y->n || (u < x->n && compare_atom(t, x->atom[u], y->atom[v]) <= 0) ? x->atom[u++] : y->atom[v++];
       sum_term(&s, k, m, n);
     }
   return sum_done(&s);
@@ -220,8 +226,10 @@ Sym sym_exact(SymTab *t, Sym a, Sym b) {
     Atom *m = ARENA_ARRAY(t->arena, Atom, x.n + 1);
     uint32_t n = 0, j = 0;
     for (uint32_t i = 0; i < x.n; i++)
-      if (j < lead.n && x.atom[i] == lead.atom[j]) j++;
-      else m[n++] = x.atom[i];
+      if (j < lead.n && x.atom[i] == lead.atom[j])
+        j++;
+      else
+        m[n++] = x.atom[i];
     if (j < lead.n || (x.k == INT64_MIN && lead.k == -1) || x.k % lead.k) return 0;
     Sym step = poly_intern(t, &(Term){x.k / lead.k, n, m}, 1);
     q = sym_add(t, q, step);
@@ -236,12 +244,14 @@ static Sym split(SymTab *t, Sym a, int64_t k, Sym *rest) {
   Sum whole = {.tab = t}, left = {.tab = t};
   Poly p = t->poly.at[a];
   for (uint32_t i = 0; i < p.n; i++)
-    if (p.term[i].n && p.term[i].k % k == 0) sum_term(&whole, p.term[i].k / k, p.term[i].atom, p.term[i].n);
+    if (p.term[i].n && p.term[i].k % k == 0)
+      sum_term(&whole, p.term[i].k / k, p.term[i].atom, p.term[i].n);
     else if (!p.term[i].n) {
       int64_t q = floor_div(p.term[i].k, k);
       if (q) sum_term(&whole, q, NULL, 0);
       if (p.term[i].k - q * k) sum_term(&left, p.term[i].k - q * k, NULL, 0);
-    } else sum_term(&left, p.term[i].k, p.term[i].atom, p.term[i].n);
+    } else
+      sum_term(&left, p.term[i].k, p.term[i].atom, p.term[i].n);
   *rest = sum_done(&left);
   return sum_done(&whole);
 }
@@ -276,12 +286,15 @@ Sym sym_op(SymTab *t, SymOp op, Sym a, Sym b) {
     Sym d = sym_sub(t, a, b);
     int64_t k;
     if (kx && ky) return sym_int(t, op == SYM_LT ? x < y : op == SYM_LE ? x <= y : op == SYM_EQ ? x == y : x != y);
-    if (sym_is_int(t, d, &k)) return sym_int(t, op == SYM_LT ? k < 0 : op == SYM_LE ? k <= 0 : op == SYM_EQ ? k == 0 : k != 0);
+    if (sym_is_int(t, d, &k))
+      return sym_int(t, op == SYM_LT ? k < 0 : op == SYM_LE ? k <= 0 : op == SYM_EQ ? k == 0 : k != 0);
   }
   return sym_atom(t, (AtomRec){.op = (uint8_t)op, .a = a, .b = b});
 }
 
-Sym sym_div_up(SymTab *t, Sym a, Sym b) { return sym_op(t, SYM_FLOORDIV, sym_add(t, a, sym_sub(t, b, sym_int(t, 1))), b); }
+Sym sym_div_up(SymTab *t, Sym a, Sym b) {
+  return sym_op(t, SYM_FLOORDIV, sym_add(t, a, sym_sub(t, b, sym_int(t, 1))), b);
+}
 Sym sym_round_up(SymTab *t, Sym a, Sym b) { return sym_mul(t, sym_div_up(t, a, b), b); }
 
 void sym_names(const SymTab *t, Sym s, Arena *arena, SymNames *out) {
@@ -311,7 +324,9 @@ Sym sym_replace(SymTab *t, Sym s, const char *const *names, const Sym *values, i
       Sym v = 0;
       for (int k = 0; r.name && k < n; k++)
         if (!strcmp(names[k], r.name)) v = values[k];
-      if (!v) v = r.name ? sym_var(t, r.name) : sym_op(t, r.op, sym_replace(t, r.a, names, values, n), sym_replace(t, r.b, names, values, n));
+      if (!v)
+        v = r.name ? sym_var(t, r.name)
+                   : sym_op(t, r.op, sym_replace(t, r.a, names, values, n), sym_replace(t, r.b, names, values, n));
       m = sym_mul(t, m, v);
     }
     sum = sym_add(t, sum, m);
@@ -338,8 +353,14 @@ static bool apply(SymCode c, int64_t a, int64_t b, int64_t *r) {
   }
 }
 
-static const SymCode CODE[] = {[SYM_FLOORDIV] = SYMC_FLOORDIV, [SYM_MOD] = SYMC_MOD, [SYM_MIN] = SYMC_MIN, [SYM_MAX] = SYMC_MAX,
-                               [SYM_LT] = SYMC_LT, [SYM_LE] = SYMC_LE, [SYM_EQ] = SYMC_EQ, [SYM_NE] = SYMC_NE};
+static const SymCode CODE[] = {[SYM_FLOORDIV] = SYMC_FLOORDIV,
+                               [SYM_MOD] = SYMC_MOD,
+                               [SYM_MIN] = SYMC_MIN,
+                               [SYM_MAX] = SYMC_MAX,
+                               [SYM_LT] = SYMC_LT,
+                               [SYM_LE] = SYMC_LE,
+                               [SYM_EQ] = SYMC_EQ,
+                               [SYM_NE] = SYMC_NE};
 
 bool sym_eval(const SymTab *t, Sym s, SymLookup *lookup, void *ctx, int64_t *out) {
   const Poly *p = &t->poly.at[s];
@@ -350,7 +371,10 @@ bool sym_eval(const SymTab *t, Sym s, SymLookup *lookup, void *ctx, int64_t *out
     for (uint32_t j = 0; j < p->term[i].n; j++) {
       const AtomRec *r = &t->atom.at[p->term[i].atom[j]];
       int64_t v, a, b;
-      if (r->name ? !lookup(ctx, r->name, &v) : !sym_eval(t, r->a, lookup, ctx, &a) || !sym_eval(t, r->b, lookup, ctx, &b) || !apply(CODE[r->op], a, b, &v)) return false;
+      if (r->name ? !lookup(ctx, r->name, &v)
+                  : !sym_eval(t, r->a, lookup, ctx, &a) || !sym_eval(t, r->b, lookup, ctx, &b) ||
+                        !apply(CODE[r->op], a, b, &v))
+        return false;
       if (__builtin_mul_overflow(m, v, &m)) return false;
     }
     if (__builtin_add_overflow(*out, m, out)) return false;
@@ -367,7 +391,8 @@ void sym_postfix(const SymTab *t, Sym s, int64_t (*index)(void *, const char *),
     if (!unit) emit(ctx, SYMC_INT, p->term[i].k);
     for (uint32_t j = 0; j < p->term[i].n; j++) {
       const AtomRec *r = &t->atom.at[p->term[i].atom[j]];
-      if (r->name) emit(ctx, SYMC_VAR, index(ctx, r->name));
+      if (r->name)
+        emit(ctx, SYMC_VAR, index(ctx, r->name));
       else {
         sym_postfix(t, r->a, index, emit, ctx);
         sym_postfix(t, r->b, index, emit, ctx);
@@ -380,7 +405,8 @@ void sym_postfix(const SymTab *t, Sym s, int64_t (*index)(void *, const char *),
 }
 
 static void print_atom(const SymTab *t, const AtomRec *r, Buf *out) {
-  static const char *const word[] = {[SYM_FLOORDIV] = "//", [SYM_MOD] = "%", [SYM_LT] = "<", [SYM_LE] = "<=", [SYM_EQ] = "==", [SYM_NE] = "!="};
+  static const char *const word[] = {
+      [SYM_FLOORDIV] = "//", [SYM_MOD] = "%", [SYM_LT] = "<", [SYM_LE] = "<=", [SYM_EQ] = "==", [SYM_NE] = "!="};
   if (r->name) {
     buf_put(out, r->name);
     return;
@@ -401,8 +427,10 @@ static void print_atom(const SymTab *t, const AtomRec *r, Buf *out) {
 
 void sym_print(const SymTab *t, Sym s, Buf *out) {
   const Poly *p = &t->poly.at[s];
-  if (p->overflow) buf_put(out, "overflow");
-  else if (!p->n) buf_put(out, "0");
+  if (p->overflow)
+    buf_put(out, "overflow");
+  else if (!p->n)
+    buf_put(out, "0");
   for (uint32_t i = 0; i < p->n; i++) {
     const Term *x = &p->term[i];
     uint64_t k = x->k < 0 ? 0 - (uint64_t)x->k : (uint64_t)x->k;
@@ -423,7 +451,8 @@ const char *sym_text(const SymTab *t, Sym s, Arena *a) {
   return r;
 }
 
-/* ---- what is known ------------------------------------------------------------------------------------------------- */
+/* ---- what is known -------------------------------------------------------------------------------------------------
+ */
 
 typedef struct Range {
   const char *name;
@@ -462,8 +491,10 @@ static Range *range_of(const SymFacts *f, const char *name) {
 
 void sym_fact_range(SymFacts *f, const char *name, int64_t lo, int64_t hi) {
   Range *r = range_of(f, name);
-  if (r) *r = (Range){r->name, lo, hi};
-  else vec_push(f->arena, &f->range, (Range){str_intern(f->tab->names, name), lo, hi});
+  if (r)
+    *r = (Range){r->name, lo, hi};
+  else
+    vec_push(f->arena, &f->range, (Range){str_intern(f->tab->names, name), lo, hi});
 }
 
 static int64_t mul_sat(int64_t a, int64_t b) {
@@ -592,8 +623,10 @@ static Sym clear_quotients(const SymFacts *f, Sym s) {
       uint32_t n = 0;
       bool has = false;
       for (uint32_t j = 0; j < p.term[i].n; j++)
-        if (!has && p.term[i].atom[j] == q) has = true;
-        else m[n++] = p.term[i].atom[j];
+        if (!has && p.term[i].atom[j] == q)
+          has = true;
+        else
+          m[n++] = p.term[i].atom[j];
       sum = sym_add(t, sum, sym_mul(t, poly_intern(t, &(Term){p.term[i].k, n, m}, 1), has ? r.a : r.b));
     }
     s = sum;

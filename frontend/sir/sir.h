@@ -1,6 +1,6 @@
 /* From a SIR file to a Program: parse and trace. The result passes program_verify; mistakes of the file's author are in
- * the Diag, with their place, and give false. Reads the file, what it uses (`use "other.sir"`, relative to it) and nothing
- * else; writes nothing. */
+ * the Diag, with their place, and give false. Reads the file, what it uses (`use "other.sir"`, relative to it) and
+ * nothing else; writes nothing. */
 #ifndef SINTER_SIR_SIR_H
 #define SINTER_SIR_SIR_H
 #include "graph.h"

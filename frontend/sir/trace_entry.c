@@ -96,8 +96,7 @@ static void order_dims(const Ast *n, Entry *e, uint32_t *placed) {
       e->dims.at[(*placed)++] = d;
     }
   for (uint32_t i = 0; i < n->nkids; i++)
-    if (n->kids[i])
-      order_dims(n->kids[i], e, placed);
+    if (n->kids[i]) order_dims(n->kids[i], e, placed);
 }
 
 static bool signature_in(Tracer *t, const Ast *n, Frame *fr) {

@@ -442,8 +442,7 @@ bool trace_construct(Tracer *t, ModuleDecl *m, const Value *args, int n, const N
   if (!trace_bind_args(t, m->node->kids[0], args, n, named, nnamed, fr, m->name)) return false;
   me->args = fr->names;
   fr->names = (NameMap){0};
-  if (!body(t, m->node->kids[1], me, fr))
-    return false;
+  if (!body(t, m->node->kids[1], me, fr)) return false;
   const NameMap *maps[] = {&me->args, &me->fields};
   for (int i = 0; i < 2; i++)
     for (uint32_t k = 0; k < maps[i]->e.n; k++)

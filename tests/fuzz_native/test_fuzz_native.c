@@ -34,7 +34,8 @@ static bool holds(Native *n, int entry, uint32_t seed) {
     NamedDim dims[2];
     Tensor in[FUZZ_MAX_INPUTS + 1];
     fuzz_inputs(e->graph, d, seed, a, in);
-    for (uint32_t i = 0; i < e->dims.n; i++) dims[i] = (NamedDim){e->dims.at[i].name, *e->dims.at[i].name == 'B' ? d.b : d.n};
+    for (uint32_t i = 0; i < e->dims.n; i++)
+      dims[i] = (NamedDim){e->dims.at[i].name, *e->dims.at[i].name == 'B' ? d.b : d.n};
     NativeBound *bound = ARENA_ARRAY(a, NativeBound, e->outputs.n + e->inputs.n + 1);
     for (uint32_t i = 0; i < e->outputs.n; i++) /* values on the way are as large as 64 */
       bound[i] = (NativeBound){.scale = e->outputs.at[i].dtype == DT_F64 ? 1e-12 : 2e-5, .floor = 0.1};
@@ -66,7 +67,8 @@ static void random_graphs(void **state) {
   const char *seeds = getenv("SEEDS");
   if (seeds && sscanf(seeds, "%u..%u", &first, &last) != 2) fail_msg("SEEDS is to be FIRST..LAST");
   int bad = 0;
-  for (unsigned s = first; s <= last && bad < MAX_SHOWN; s += BATCH) bad += run_batch(s, last - s < BATCH ? last : s + BATCH - 1);
+  for (unsigned s = first; s <= last && bad < MAX_SHOWN; s += BATCH)
+    bad += run_batch(s, last - s < BATCH ? last : s + BATCH - 1);
   assert_int_equal(bad, 0);
 }
 

@@ -1,17 +1,17 @@
-/* Entries for the operator matrix: graphs around one op each, with what their inputs are filled with and how close their
- * outputs are to come to the reference. Shapes are written with a letter an axis:
- *   N 1 to 262147, L 1 to 131075, D 1 to 205: large enough for several threads;  M 1 to 45, B 1 to 7, K 1 to 70
- *   m M - 1 (empty at size 1), p M + 3, q M + 8, x B M, s 6 M, t 3 M;  W 40; a digit is itself */
+/* Entries for the operator matrix: graphs around one op each, with what their inputs are filled with and how close
+ * their outputs are to come to the reference. Shapes are written with a letter an axis: N 1 to 262147, L 1 to 131075, D
+ * 1 to 205: large enough for several threads;  M 1 to 45, B 1 to 7, K 1 to 70 m M - 1 (empty at size 1), p M + 3, q M +
+ * 8, x B M, s 6 M, t 3 M;  W 40; a digit is itself */
 #ifndef SINTER_TESTS_MATRIX_MATRIX_H
 #define SINTER_TESTS_MATRIX_MATRIX_H
 #include "native.h"
 
 typedef enum {
-  FILL_WILD,   /* corner cases of the type, pairs of them over two inputs, all magnitudes */
-  FILL_EXACT,  /* floats: eighths in [-2, 2], so that sums and products are exact; integers of all sizes */
-  FILL_TAME,   /* floats in [-1, 3] of any bits */
-  FILL_INDEX,  /* 0 .. limit - 1 */
-  FILL_BAD     /* the same, with one element out of range */
+  FILL_WILD,  /* corner cases of the type, pairs of them over two inputs, all magnitudes */
+  FILL_EXACT, /* floats: eighths in [-2, 2], so that sums and products are exact; integers of all sizes */
+  FILL_TAME,  /* floats in [-1, 3] of any bits */
+  FILL_INDEX, /* 0 .. limit - 1 */
+  FILL_BAD    /* the same, with one element out of range */
 } Fill;
 
 typedef struct Input {

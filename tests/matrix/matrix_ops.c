@@ -10,7 +10,8 @@ enum { MAX = 64 };
 
 static Sym number(Matrix *m, int64_t n) { return sym_int(m->t, n); }
 
-/* ---- element by element -------------------------------------------------------------------------------------------------- */
+/* ---- element by element
+ * -------------------------------------------------------------------------------------------------- */
 
 /* Units in the last place, as sched/expand_math.h promises. */
 static NativeBound accuracy(Op op, DType d) {
@@ -65,7 +66,8 @@ static void binary(Matrix *m, Op op, DType d) {
   m_end(m);
   m_begin(m, op, d, "constants", "M");
   x = m_in(m, d, "M", FILL_WILD);
-  for (int k = 0; k < (dtype_is_float(d) ? 3 : d == DT_BOOL ? 2 : 4); k++) m_out(m, g_binary(m->g, op, x, corner(m, d, k)), b);
+  for (int k = 0; k < (dtype_is_float(d) ? 3 : d == DT_BOOL ? 2 : 4); k++)
+    m_out(m, g_binary(m->g, op, x, corner(m, d, k)), b);
   for (int k = 0; k < 2; k++) m_out(m, g_binary(m->g, op, corner(m, d, k), x), b);
   m_end(m);
 }
@@ -116,7 +118,8 @@ void matrix_elementwise(Matrix *m, DType d) {
   }
 }
 
-/* ---- moves --------------------------------------------------------------------------------------------------------------- */
+/* ---- moves
+ * --------------------------------------------------------------------------------------------------------------- */
 
 static void spread(Matrix *m, Id x, const char *shape, const char *axes) {
   Sym dim[MAX_RANK];
@@ -162,7 +165,8 @@ static void reversed(Matrix *m, Id x, const char *axes) {
   m_out(m, g_reverse(m->g, x, a, n), SAME);
 }
 
-#define LIST(...) (const int[]){__VA_ARGS__}
+#define LIST(...)                                                                                                      \
+  (const int[]) { __VA_ARGS__ }
 
 static void big_moves(Matrix *m, DType d) {
   for (int k = 0; k < 7; k++) {
@@ -215,7 +219,9 @@ void matrix_moves(Matrix *m) {
     x = m_in(m, d, "B3M", FILL_WILD), v = m_in(m, d, "2B3M", FILL_WILD);
     permuted(m, m_in(m, d, "M", FILL_WILD), "0");
     permuted(m, m_in(m, d, "BM", FILL_WILD), "10");
-    static const char *const three[] = {"012", "021", "102", "120", "201", "210"}, *const four[] = {"3210", "0213", "1032", "2301", "0321"};
+    static const char *const three[] = {"012", "021", "102", "120", "201", "210"}, *const four[] = {"3210", "0213",
+                                                                                                    "1032", "2301",
+                                                                                                    "0321"};
     for (int k = 0; k < 6; k++) permuted(m, x, three[k]);
     for (int k = 0; k < 5; k++) permuted(m, v, four[k]);
     m_end(m);
@@ -256,7 +262,8 @@ void matrix_moves(Matrix *m) {
 
     m_begin(m, OP_CONCAT, d, "shapes", "MB");
     v = m_in(m, d, "M", FILL_WILD), x = m_in(m, d, "BM", FILL_WILD);
-    Id w = m_in(m, d, "3", FILL_WILD), y = m_in(m, d, "2M", FILL_WILD), z = m_in(m, d, "Bp", FILL_WILD), e = m_in(m, d, "m", FILL_WILD);
+    Id w = m_in(m, d, "3", FILL_WILD), y = m_in(m, d, "2M", FILL_WILD), z = m_in(m, d, "Bp", FILL_WILD),
+       e = m_in(m, d, "m", FILL_WILD);
     m_out(m, g_concat(m->g, (Id[]){v}, 1, 0), SAME);
     m_out(m, g_concat(m->g, (Id[]){v, w, v}, 3, 0), SAME);
     m_out(m, g_concat(m->g, (Id[]){e, v}, 2, 0), SAME);
@@ -268,7 +275,8 @@ void matrix_moves(Matrix *m) {
   }
 }
 
-/* ---- indices ----------------------------------------------------------------------------------------------------------------- */
+/* ---- indices
+ * ----------------------------------------------------------------------------------------------------------------- */
 
 static Id start(Matrix *m, Id x, int axis, Sym length, Fill f) {
   Sym room = sym_sub(m->t, graph_shape(m->g, x)[axis], length);
@@ -297,18 +305,23 @@ static void dynamic_update(Matrix *m, Id x, DType d, const char *axes, const cha
   m_out(m, g_dynamic_update(m->g, x, from, a, n, u), SAME);
 }
 
-static Id index_of(Matrix *m, Id x, int axis, DType d, const char *shape, Fill f) { return m_index(m, d, shape, graph_shape(m->g, x)[axis], f); }
+static Id index_of(Matrix *m, Id x, int axis, DType d, const char *shape, Fill f) {
+  return m_index(m, d, shape, graph_shape(m->g, x)[axis], f);
+}
 
 static void gather(Matrix *m, Id x, int axis, DType d, const char *shape) {
   m_out(m, g_gather(m->g, x, (Id[]){index_of(m, x, axis, d, shape, FILL_INDEX)}, 1, axis), SAME);
 }
 
-static void scatter(Matrix *m, DType d, const char *shape, int axis, DType di, const char *ishape, const char *ushape, Fill f, NativeBound b) {
+static void scatter(Matrix *m, DType d, const char *shape, int axis, DType di, const char *ishape, const char *ushape,
+                    Fill f, NativeBound b) {
   Id x = m_in(m, d, shape, f), i = index_of(m, x, axis, di, ishape, FILL_INDEX);
   m_out(m, g_scatter_add(m->g, x, &i, 1, axis, m_in(m, d, ushape, f)), b);
 }
 
-static NativeBound sums(DType d) { return d == DT_F32 ? (NativeBound){.scale = 1e-5} : d == DT_F64 ? (NativeBound){.scale = 1e-13} : SAME; }
+static NativeBound sums(DType d) {
+  return d == DT_F32 ? (NativeBound){.scale = 1e-5} : d == DT_F64 ? (NativeBound){.scale = 1e-13} : SAME;
+}
 
 static void scatters(Matrix *m, DType d) {
   m_begin(m, OP_SCATTER_ADD, d, "large", "L");
@@ -325,7 +338,8 @@ static void scatters(Matrix *m, DType d) {
     scatter(m, d, "M5", 0, DT_I64, "B3", "B35", f, b);
     scatter(m, d, "5M", 1, DT_I64, "p", "5p", f, b);
     scatter(m, d, "B4M", 1, DT_I32, "3", "B3M", f, b);
-    Id x = m_in(m, d, "BM3", f), i[2] = {index_of(m, x, 0, DT_I64, "p", FILL_INDEX), index_of(m, x, 1, DT_I64, "p", FILL_INDEX)};
+    Id x = m_in(m, d, "BM3", f),
+       i[2] = {index_of(m, x, 0, DT_I64, "p", FILL_INDEX), index_of(m, x, 1, DT_I64, "p", FILL_INDEX)};
     m_out(m, g_scatter_add(m->g, x, i, 2, 0, m_in(m, d, "p3", f)), b);
     m_end(m);
   }
@@ -379,13 +393,19 @@ void matrix_indices(Matrix *m) {
       gather(m, x, axis, DT_I64, "2B");
     }
     for (int axis = 0; axis < 2; axis++)
-      m_out(m, g_gather(m->g, x, (Id[]){index_of(m, x, axis, DT_I64, "p", FILL_INDEX), index_of(m, x, axis + 1, DT_I64, "p", FILL_INDEX)}, 2, axis), SAME);
+      m_out(m,
+            g_gather(m->g, x,
+                     (Id[]){index_of(m, x, axis, DT_I64, "p", FILL_INDEX),
+                            index_of(m, x, axis + 1, DT_I64, "p", FILL_INDEX)},
+                     2, axis),
+            SAME);
     m_end(m);
     if (op_takes(OP_SCATTER_ADD, d)) scatters(m, d);
   }
 }
 
-/* ---- reductions ------------------------------------------------------------------------------------------------------------- */
+/* ---- reductions
+ * ------------------------------------------------------------------------------------------------------------- */
 
 static void folded(Matrix *m, Op op, Id x, const char *axes, NativeBound b) {
   int a[MAX_RANK], n = 0;
@@ -437,16 +457,17 @@ static void arg(Matrix *m, Op op, DType d) {
 
 void matrix_reductions(Matrix *m) {
   for (Op op = 1; op < OP_COUNT; op++) EACH_TYPE(d) {
-    if (!op_takes(op, d)) continue;
-    if (OP_INFO[op].cls == CLASS_ARG) arg(m, op, d);
-    if (OP_INFO[op].cls != CLASS_REDUCE) continue;
-    bool sum = op == OP_REDUCE_SUM && dtype_is_float(d);
-    reduction(m, op, d, "shapes", sum ? FILL_EXACT : FILL_WILD, ANY_ZERO);
-    if (sum) reduction(m, op, d, "real", FILL_TAME, sums(d));
-  }
+      if (!op_takes(op, d)) continue;
+      if (OP_INFO[op].cls == CLASS_ARG) arg(m, op, d);
+      if (OP_INFO[op].cls != CLASS_REDUCE) continue;
+      bool sum = op == OP_REDUCE_SUM && dtype_is_float(d);
+      reduction(m, op, d, "shapes", sum ? FILL_EXACT : FILL_WILD, ANY_ZERO);
+      if (sum) reduction(m, op, d, "real", FILL_TAME, sums(d));
+    }
 }
 
-/* ---- products ---------------------------------------------------------------------------------------------------------------- */
+/* ---- products
+ * ---------------------------------------------------------------------------------------------------------------- */
 
 /* Axes as digits: contracted of x, of y; batch of x, of y. */
 static Id product(Matrix *m, Id x, Id y, const char *cx, const char *cy, const char *bx, const char *by) {
@@ -461,13 +482,34 @@ static void product_forms(Matrix *m, DType d, const char *form, Fill f, NativeBo
   static const struct {
     const char *x, *y, *cx, *cy, *bx, *by;
   } forms[] = {
-      {"MK", "KB", "1", "0", "", ""},          {"MK", "BK", "1", "1", "", ""},         {"KM", "KB", "0", "0", "", ""},        {"KM", "BK", "0", "1", "", ""},
-      {"BK", "KM", "1", "0", "", ""},          {"BK", "MK", "1", "1", "", ""},         {"K", "K", "0", "0", "", ""},          {"MK", "K", "1", "0", "", ""},
-      {"K", "KM", "0", "0", "", ""},           {"K", "MK", "0", "1", "", ""},          {"M", "B", "", "", "", ""},            {"", "", "", "", "", ""},
-      {"", "MB", "", "", "", ""},              {"MB", "", "", "", "", ""},             {"BMK", "BK5", "2", "1", "0", "0"},    {"BMK", "B5K", "2", "2", "0", "0"},
-      {"BKM", "BK9", "1", "1", "0", "0"},      {"MBK", "KB9", "2", "0", "1", "1"},     {"2BMK", "2BK9", "3", "2", "01", "01"}, {"B3M", "3MB", "1", "0", "0", "2"},
-      {"BMK", "K9", "2", "0", "", ""},         {"MK", "BK9", "1", "1", "", ""},        {"B5K", "K59", "12", "10", "", ""},    {"BM", "BM", "", "", "01", "01"},
-      {"B4M", "4B3", "01", "10", "", ""},      {"2M3K", "4K5", "3", "1", "", ""},      {"M1", "1B", "1", "0", "", ""},        {"1K", "K1", "1", "0", "", ""},
+      {"MK", "KB", "1", "0", "", ""},
+      {"MK", "BK", "1", "1", "", ""},
+      {"KM", "KB", "0", "0", "", ""},
+      {"KM", "BK", "0", "1", "", ""},
+      {"BK", "KM", "1", "0", "", ""},
+      {"BK", "MK", "1", "1", "", ""},
+      {"K", "K", "0", "0", "", ""},
+      {"MK", "K", "1", "0", "", ""},
+      {"K", "KM", "0", "0", "", ""},
+      {"K", "MK", "0", "1", "", ""},
+      {"M", "B", "", "", "", ""},
+      {"", "", "", "", "", ""},
+      {"", "MB", "", "", "", ""},
+      {"MB", "", "", "", "", ""},
+      {"BMK", "BK5", "2", "1", "0", "0"},
+      {"BMK", "B5K", "2", "2", "0", "0"},
+      {"BKM", "BK9", "1", "1", "0", "0"},
+      {"MBK", "KB9", "2", "0", "1", "1"},
+      {"2BMK", "2BK9", "3", "2", "01", "01"},
+      {"B3M", "3MB", "1", "0", "0", "2"},
+      {"BMK", "K9", "2", "0", "", ""},
+      {"MK", "BK9", "1", "1", "", ""},
+      {"B5K", "K59", "12", "10", "", ""},
+      {"BM", "BM", "", "", "01", "01"},
+      {"B4M", "4B3", "01", "10", "", ""},
+      {"2M3K", "4K5", "3", "1", "", ""},
+      {"M1", "1B", "1", "0", "", ""},
+      {"1K", "K1", "1", "0", "", ""},
   };
   m_begin(m, OP_DOT_GENERAL, d, form, "MBK");
   for (size_t k = 0; k < sizeof forms / sizeof *forms; k++) {
@@ -483,7 +525,9 @@ static void product_forms(Matrix *m, DType d, const char *form, Fill f, NativeBo
   Id x = m_in(m, d, "KM", f), y = m_in(m, d, "9K", f), z = m_in(m, d, "BKM", f), w = m_in(m, d, "9BK", f);
   Id xt = g_transpose(m->g, x, (int[]){1, 0}), yt = g_transpose(m->g, y, (int[]){1, 0});
   m_out(m, product(m, xt, yt, "1", "0", "", ""), b);
-  m_out(m, product(m, g_transpose(m->g, z, (int[]){0, 2, 1}), g_transpose(m->g, w, (int[]){1, 2, 0}), "2", "1", "0", "0"), b);
+  m_out(m,
+        product(m, g_transpose(m->g, z, (int[]){0, 2, 1}), g_transpose(m->g, w, (int[]){1, 2, 0}), "2", "1", "0", "0"),
+        b);
   m_out(m, product(m, g_unary(m->g, OP_NEG, xt), g_binary(m->g, OP_SUB, yt, m_in(m, d, "", f)), "1", "0", "", ""), b);
   m_end(m);
 }
@@ -500,15 +544,19 @@ static int add_cell(Matrix *m, const char *name, CellKind kind, DType d, const c
   return (int)m->p->cells.n - 1;
 }
 
-static Id cell(Matrix *m, int k) { return g_cell(m->g, k, m->p->cells.at[k].dtype, m->p->cells.at[k].shape, m->p->cells.at[k].rank); }
+static Id cell(Matrix *m, int k) {
+  return g_cell(m->g, k, m->p->cells.at[k].dtype, m->p->cells.at[k].shape, m->p->cells.at[k].rank);
+}
 
 /* Parameters on the right are packed once, before the call. */
 static void parameter_products(Matrix *m, DType d) {
   const char *name = dtype_name(d);
-  int a = add_cell(m, arena_printf(m->ctx->arena, "%s.narrow", name), CELL_PARAM, d, "75"), b = add_cell(m, arena_printf(m->ctx->arena, "%s.wide", name), CELL_PARAM, d, "9W"),
+  int a = add_cell(m, arena_printf(m->ctx->arena, "%s.narrow", name), CELL_PARAM, d, "75"),
+      b = add_cell(m, arena_printf(m->ctx->arena, "%s.wide", name), CELL_PARAM, d, "9W"),
       c = add_cell(m, arena_printf(m->ctx->arena, "%s.stack", name), CELL_PARAM, d, "37W");
   m_begin(m, OP_DOT_GENERAL, d, "parameters", "M");
-  Id x = m_in(m, d, "M7", FILL_EXACT), y = m_in(m, d, "M9", FILL_EXACT), z = m_in(m, d, "MW", FILL_EXACT), t = m_in(m, d, "3M7", FILL_EXACT);
+  Id x = m_in(m, d, "M7", FILL_EXACT), y = m_in(m, d, "M9", FILL_EXACT), z = m_in(m, d, "MW", FILL_EXACT),
+     t = m_in(m, d, "3M7", FILL_EXACT);
   m_out(m, product(m, x, cell(m, a), "1", "0", "", ""), SAME);
   m_out(m, product(m, y, cell(m, b), "1", "0", "", ""), SAME);
   m_out(m, product(m, z, cell(m, b), "1", "1", "", ""), SAME);
@@ -531,7 +579,8 @@ void matrix_products(Matrix *m) {
   }
 }
 
-/* ---- leaves and bodies ------------------------------------------------------------------------------------------------------- */
+/* ---- leaves and bodies
+ * ------------------------------------------------------------------------------------------------------- */
 
 static void constants(Matrix *m, DType d) {
   static const double real[] = {0, -0.0, 1.5, INFINITY, -INFINITY, NAN, 1e-40};
@@ -540,8 +589,10 @@ static void constants(Matrix *m, DType d) {
   int64_t words[7];
   Sym shape[1] = {number(m, 7)}, table[2] = {m_size(m, 'M'), number(m, 7)};
   for (int i = 0; i < 7; i++) {
-    if (dtype_is_float(d)) memcpy(&words[i], &real[i], sizeof words[i]);
-    else words[i] = d == DT_BOOL ? i & 1 : whole[i];
+    if (dtype_is_float(d))
+      memcpy(&words[i], &real[i], sizeof words[i]);
+    else
+      words[i] = d == DT_BOOL ? i & 1 : whole[i];
     if (d == DT_F32) {
       double x = (float)real[i];
       memcpy(&words[i], &x, sizeof x);
@@ -559,7 +610,9 @@ static void constants(Matrix *m, DType d) {
   m_end(m);
 }
 
-static const char *table_path(Arena *a, DType d) { return arena_printf(a, "/tmp/sinter-matrix-%d-%s.bin", (int)getpid(), dtype_name(d)); }
+static const char *table_path(Arena *a, DType d) {
+  return arena_printf(a, "/tmp/sinter-matrix-%d-%s.bin", (int)getpid(), dtype_name(d));
+}
 
 void matrix_remove_tables(void) {
   Arena *a = arena_new();
@@ -589,7 +642,8 @@ static void table(Matrix *m, DType d) {
 
 static void cells(Matrix *m, DType d) {
   const char *name = dtype_name(d);
-  int s = add_cell(m, arena_printf(m->ctx->arena, "%s.scalar", name), CELL_STATE, d, ""), v = add_cell(m, arena_printf(m->ctx->arena, "%s.table", name), CELL_PARAM, d, "9W"),
+  int s = add_cell(m, arena_printf(m->ctx->arena, "%s.scalar", name), CELL_STATE, d, ""),
+      v = add_cell(m, arena_printf(m->ctx->arena, "%s.table", name), CELL_PARAM, d, "9W"),
       n = add_cell(m, arena_printf(m->ctx->arena, "%s.next", name), CELL_STATE, d, "9W");
   m_begin(m, OP_CELL, d, "read", "M");
   m_out(m, cell(m, s), SAME);
@@ -612,7 +666,8 @@ static void bodies(Matrix *m, DType d, Op op, bool two) {
   Graph *b = graph_new(m->ctx, m->g);
   Sym shape[MAX_RANK];
   int n = m_shape(m, "BM", shape);
-  Id c = g_input(b, DT_BOOL, shape, n), x = g_input(b, d, shape, n), y = g_input(b, d, shape, n), r = g_select(b, c, x, y);
+  Id c = g_input(b, DT_BOOL, shape, n), x = g_input(b, d, shape, n), y = g_input(b, d, shape, n),
+     r = g_select(b, c, x, y);
   vec_push(m->ctx->arena, &b->output, r);
   if (two) vec_push(m->ctx->arena, &b->output, x);
   Id v = g_body(m->g, op, str_intern(m->ctx->names, "pick"), b, in, 3);
@@ -649,12 +704,14 @@ void matrix_leaves(Matrix *m) {
     m_begin(m, OP_RANDOM, d, "shapes", "MB");
     for (int k = 0; k < 3; k++) {
       int n = m_shape(m, (const char *[]){"", "B5M", "p"}[k], shape);
-      m_out(m, g_random(m->g, d == DT_I32 ? "bits" : "uniform", d, shape, n, str_intern(m->ctx->names, "net.drop"), 0), SAME);
+      m_out(m, g_random(m->g, d == DT_I32 ? "bits" : "uniform", d, shape, n, str_intern(m->ctx->names, "net.drop"), 0),
+            SAME);
     }
     m_end(m);
     m_begin(m, OP_RANDOM, d, "large", "L");
     int n = m_shape(m, "L", shape);
-    m_out(m, g_random(m->g, d == DT_I32 ? "bits" : "uniform", d, shape, n, str_intern(m->ctx->names, "noise"), 0), SAME);
+    m_out(m, g_random(m->g, d == DT_I32 ? "bits" : "uniform", d, shape, n, str_intern(m->ctx->names, "noise"), 0),
+          SAME);
     m->c.big = true;
     m_end(m);
   }
@@ -666,7 +723,8 @@ void matrix_leaves(Matrix *m) {
   m_end(m);
 }
 
-/* ---- failures ------------------------------------------------------------------------------------------------------------------ */
+/* ---- failures
+ * ------------------------------------------------------------------------------------------------------------------ */
 
 void matrix_failures(Matrix *m) {
   int s = add_cell(m, "count", CELL_STATE, DT_I64, ""), v = add_cell(m, "table", CELL_STATE, DT_F32, "9W");
@@ -674,25 +732,39 @@ void matrix_failures(Matrix *m) {
     static const Op op[] = {OP_GATHER, OP_SCATTER_ADD, OP_DYNAMIC_SLICE, OP_DYNAMIC_UPDATE};
     DType d = k < 4 ? DT_F32 : DT_I64;
     m_begin(m, op[k % 4], d, "fails", "MB");
-    vec_push(m->ctx->arena, &m->e.updates, (Update){s, g_binary(m->g, OP_ADD, cell(m, s), g_const_int(m->g, DT_I64, 1)), 0});
+    vec_push(m->ctx->arena, &m->e.updates,
+             (Update){s, g_binary(m->g, OP_ADD, cell(m, s), g_const_int(m->g, DT_I64, 1)), 0});
     vec_push(m->ctx->arena, &m->e.updates, (Update){v, g_unary(m->g, OP_NEG, cell(m, v)), 0});
     Id x = m_in(m, d, "pB", FILL_WILD);
     m->e.inputs.at[0].inout = true; /* written, were it not for the failure */
     m->e.inputs.at[0].update = g_reverse(m->g, x, (int[]){0}, 1);
-    if (k % 4 == 0) m_out(m, g_gather(m->g, x, (Id[]){index_of(m, x, 0, k ? DT_I64 : DT_I32, "p", FILL_BAD)}, 1, 0), SAME);
-    else if (k % 4 == 1) m_out(m, g_scatter_add(m->g, x, (Id[]){index_of(m, x, 0, DT_I64, "p", FILL_BAD)}, 1, 0, m_in(m, d, "pB", FILL_WILD)), SAME);
-    else if (k % 4 == 2) dynamic_slice(m, x, "0", "M", FILL_BAD);
-    else dynamic_update(m, x, d, "0", "MB", FILL_BAD);
+    if (k % 4 == 0)
+      m_out(m, g_gather(m->g, x, (Id[]){index_of(m, x, 0, k ? DT_I64 : DT_I32, "p", FILL_BAD)}, 1, 0), SAME);
+    else if (k % 4 == 1)
+      m_out(m,
+            g_scatter_add(m->g, x, (Id[]){index_of(m, x, 0, DT_I64, "p", FILL_BAD)}, 1, 0, m_in(m, d, "pB", FILL_WILD)),
+            SAME);
+    else if (k % 4 == 2)
+      dynamic_slice(m, x, "0", "M", FILL_BAD);
+    else
+      dynamic_update(m, x, d, "0", "MB", FILL_BAD);
     m_end(m);
   }
   for (int k = 0; k < 4; k++) { /* at size 1 there is nothing that an index could reach */
     static const Op op[] = {OP_GATHER, OP_DYNAMIC_SLICE, OP_SCATTER_ADD, OP_DYNAMIC_UPDATE};
     m_begin(m, op[k], DT_F64, "fails_empty", "MB");
     Id x = m_in(m, DT_F64, "mB", FILL_WILD);
-    if (k == 0) m_out(m, g_gather(m->g, x, (Id[]){index_of(m, x, 0, DT_I64, "p", FILL_BAD)}, 1, 0), SAME);
-    else if (k == 1) dynamic_slice(m, x, "0", "1", FILL_BAD);
-    else if (k == 2) m_out(m, g_scatter_add(m->g, x, (Id[]){index_of(m, x, 0, DT_I64, "p", FILL_BAD)}, 1, 0, m_in(m, DT_F64, "pB", FILL_WILD)), SAME);
-    else dynamic_update(m, x, DT_F64, "0", "1B", FILL_BAD);
+    if (k == 0)
+      m_out(m, g_gather(m->g, x, (Id[]){index_of(m, x, 0, DT_I64, "p", FILL_BAD)}, 1, 0), SAME);
+    else if (k == 1)
+      dynamic_slice(m, x, "0", "1", FILL_BAD);
+    else if (k == 2)
+      m_out(m,
+            g_scatter_add(m->g, x, (Id[]){index_of(m, x, 0, DT_I64, "p", FILL_BAD)}, 1, 0,
+                          m_in(m, DT_F64, "pB", FILL_WILD)),
+            SAME);
+    else
+      dynamic_update(m, x, DT_F64, "0", "1B", FILL_BAD);
     m_end(m);
   }
   m_begin(m, OP_GATHER, DT_F64, "fails_large", "L"); /* one thread meets it */
@@ -702,7 +774,8 @@ void matrix_failures(Matrix *m) {
   m_end(m);
 }
 
-/* ---- many axes, and none of something ------------------------------------------------------------------------------------------ */
+/* ---- many axes, and none of something
+ * ------------------------------------------------------------------------------------------ */
 
 static void eight_axes(Matrix *m, DType d) {
   static const char *const shape = "2B31M223";
@@ -719,7 +792,8 @@ static void eight_axes(Matrix *m, DType d) {
   spread(m, m_in(m, d, "B3M2", FILL_WILD), shape, "1246");
   m_end(m);
   m_begin(m, OP_PAD, d, "eight_axes", "MB");
-  padded(m, m_in(m, d, shape, FILL_WILD), LIST(0, 1, -1, 0, 2, 0, 0, 1), LIST(1, 0, 0, 0, -1, 0, 1, 0), LIST(0, 0, 0, 1, 1, 0, 0, 1));
+  padded(m, m_in(m, d, shape, FILL_WILD), LIST(0, 1, -1, 0, 2, 0, 0, 1), LIST(1, 0, 0, 0, -1, 0, 1, 0),
+         LIST(0, 0, 0, 1, 1, 0, 0, 1));
   m_end(m);
   m_begin(m, OP_CONCAT, d, "eight_axes", "MB");
   x = m_in(m, d, shape, FILL_WILD);
@@ -791,6 +865,4 @@ static void empty(Matrix *m, DType d) {
   m_end(m);
 }
 
-void matrix_edges(Matrix *m) {
-  EACH_TYPE(d) eight_axes(m, d), empty(m, d);
-}
+void matrix_edges(Matrix *m) { EACH_TYPE(d) eight_axes(m, d), empty(m, d); }

@@ -15,10 +15,13 @@ static const int THREADS[] = {1, 2, 3, 7};
 
 bool native_has(int level) {
   __builtin_cpu_init();
-  return level == 0 ? __builtin_cpu_supports("x86-64-v2") : level == 1 ? __builtin_cpu_supports("x86-64-v3") : __builtin_cpu_supports("x86-64-v4");
+  return level == 0   ? __builtin_cpu_supports("x86-64-v2")
+         : level == 1 ? __builtin_cpu_supports("x86-64-v3")
+                      : __builtin_cpu_supports("x86-64-v4");
 }
 
-/* ---- a crash says where --------------------------------------------------------------------------------------------- */
+/* ---- a crash says where ---------------------------------------------------------------------------------------------
+ */
 
 static char now[256]; /* what runs */
 
@@ -28,7 +31,8 @@ static void crashed(int signal) {
   _exit(signal);
 }
 
-/* ---- memory between forbidden pages ------------------------------------------------------------------------------------ */
+/* ---- memory between forbidden pages
+ * ------------------------------------------------------------------------------------ */
 
 static char *slot_memory(int k) {
   static char *slot[SLOTS];
@@ -45,7 +49,8 @@ static void *slot_place(int k, size_t bytes, bool at_end) {
   return slot_memory(k) + (at_end ? SLOT - bytes : 0);
 }
 
-/* ---- opening ----------------------------------------------------------------------------------------------------------- */
+/* ---- opening
+ * ----------------------------------------------------------------------------------------------------------- */
 
 static bool complain(Ctx *c, const char *name) {
   Buf b = {0};
@@ -78,11 +83,13 @@ static bool open_level(Native *n, int level, int64_t cap) {
   return false;
 }
 
-/* Small stages run on one thread: here every stage is said to take a millisecond, so that all of them are shared out. */
+/* Small stages run on one thread: here every stage is said to take a millisecond, so that all of them are shared out.
+ */
 static void share_out(const SinterModel *m) {
   enum { NANOSECONDS = 1000000 };
   uintptr_t from = (uintptr_t)m & ~(uintptr_t)(PAGE - 1);
-  if (mprotect((void *)from, (uintptr_t)m + m->bytes - from, PROT_READ | PROT_WRITE)) BUG("the description cannot be changed");
+  if (mprotect((void *)from, (uintptr_t)m + m->bytes - from, PROT_READ | PROT_WRITE))
+    BUG("the description cannot be changed");
   const SinterPlan *plan = SINTER_LIST(SinterPlan, m, m->plans);
   for (uint32_t i = 0; i < m->plans.n; i++) {
     SinterStep *step = (SinterStep *)(uintptr_t)SINTER_LIST(SinterStep, m, plan[i].steps);
@@ -100,7 +107,9 @@ bool native_open(Native *n, Program *p, const char *name, int64_t cap) {
   signal(SIGFPE, crashed);
   if (!mkdtemp(folder)) return false;
   snprintf(path, sizeof path, "%s/%s.so", folder, name);
-  bool ok = compile_program(p, &(CompileOptions){.emit = EMIT_SO, .output = path, .source = "matrix.sir", .cpu = "v2,v3,v4"}, &r) || complain(p->ctx, name);
+  bool ok = compile_program(
+                p, &(CompileOptions){.emit = EMIT_SO, .output = path, .source = "matrix.sir", .cpu = "v2,v3,v4"}, &r) ||
+            complain(p->ctx, name);
   buf_free(&r.text);
   buf_free(&r.notes);
   if (ok && !sinter_artefact_open(&n->artefact, path, why)) {
@@ -124,7 +133,8 @@ void native_close(Native *n) {
   if (n->artefact.handle) sinter_artefact_close(&n->artefact);
 }
 
-/* ---- comparing --------------------------------------------------------------------------------------------------------- */
+/* ---- comparing
+ * --------------------------------------------------------------------------------------------------------- */
 
 static size_t bytes_of(const Tensor *t) { return (size_t)tensor_count(t) * dtype_size(t->dtype); }
 
@@ -144,7 +154,8 @@ static bool agrees(DType d, double got, double want, const NativeBound *b, doubl
   if (isnan(want) || isnan(got)) return isnan(want) && isnan(got);
   if (got == 0 && want == 0 && !b->any_zero && !b->scale && signbit(got) != signbit(want)) return false;
   if (got == want) return true;
-  if (b->scale) return isfinite(want) && isfinite(got) && fabs(got - want) <= b->scale * fmax(largest, fmax(b->floor, 1e-3));
+  if (b->scale)
+    return isfinite(want) && isfinite(got) && fabs(got - want) <= b->scale * fmax(largest, fmax(b->floor, 1e-3));
   int64_t p = ordered(d, got), q = ordered(d, want);
   return (double)(p > q ? (uint64_t)p - (uint64_t)q : (uint64_t)q - (uint64_t)p) <= b->ulps;
 }
@@ -165,14 +176,18 @@ static bool same(const char *what, const char *name, const Tensor *got, const Te
   if (!bad && !real) bad = 1; /* a bool that is neither 0 nor 1 */
   if (!bad) return true;
   Scalar x = tensor_at(got, first), y = tensor_at(want, first);
-  if (real) fprintf(stderr, "%s: %s %s has %.17g (%a) instead of %.17g (%a)", now, what, name, x.f, x.f, y.f, y.f);
-  else fprintf(stderr, "%s: %s %s has %lld instead of %lld", now, what, name, (long long)x.i, (long long)y.i);
+  if (real)
+    fprintf(stderr, "%s: %s %s has %.17g (%a) instead of %.17g (%a)", now, what, name, x.f, x.f, y.f, y.f);
+  else
+    fprintf(stderr, "%s: %s %s has %lld instead of %lld", now, what, name, (long long)x.i, (long long)y.i);
   fprintf(stderr, " at element %lld, %lld of %lld are wrong;", (long long)first, (long long)bad, (long long)n);
   for (uint32_t i = 0; i < nfrom; i++) {
     if (tensor_count(&from[i]) != n) continue;
     Scalar z = tensor_at(&from[i], first);
-    if (dtype_is_float(from[i].dtype)) fprintf(stderr, " %.17g (%a)", z.f, z.f);
-    else fprintf(stderr, " %lld", (long long)z.i);
+    if (dtype_is_float(from[i].dtype))
+      fprintf(stderr, " %.17g (%a)", z.f, z.f);
+    else
+      fprintf(stderr, " %lld", (long long)z.i);
   }
   fprintf(stderr, "\n");
   return false;
@@ -180,7 +195,8 @@ static bool same(const char *what, const char *name, const Tensor *got, const Te
 
 static const char *named(const char *name) { return name ? name : "out"; }
 
-/* ---- one call ------------------------------------------------------------------------------------------------------------ */
+/* ---- one call
+ * ------------------------------------------------------------------------------------------------------------ */
 
 typedef struct Reference {
   bool fails;
@@ -192,10 +208,18 @@ static bool reference(const Native *n, const NativeCall *c, Arena *a, Reference 
   const Entry *e = &p->entries.at[c->entry];
   NamedTensor *inputs = ARENA_ARRAY(a, NamedTensor, e->inputs.n + 1);
   for (uint32_t i = 0; i < e->inputs.n; i++) inputs[i] = (NamedTensor){e->inputs.at[i].name, c->inputs[i]};
-  *r = (Reference){false, ARENA_ARRAY(a, Tensor, e->outputs.n + 1), ARENA_ARRAY(a, Tensor, e->inputs.n + 1), ARENA_ARRAY(a, Tensor, p->cells.n + 1)};
+  *r = (Reference){false, ARENA_ARRAY(a, Tensor, e->outputs.n + 1), ARENA_ARRAY(a, Tensor, e->inputs.n + 1),
+                   ARENA_ARRAY(a, Tensor, p->cells.n + 1)};
   if (p->cells.n) memcpy(r->cells, c->cells, p->cells.n * sizeof *r->cells);
-  EntryCall call = {.inputs = inputs, .ninputs = (int)e->inputs.n, .dims = c->dims, .ndims = (int)e->dims.n, .cells = r->cells, .seed = SEED, .arena = a,
-                    .outputs = r->outputs, .inouts = r->inouts};
+  EntryCall call = {.inputs = inputs,
+                    .ninputs = (int)e->inputs.n,
+                    .dims = c->dims,
+                    .ndims = (int)e->dims.n,
+                    .cells = r->cells,
+                    .seed = SEED,
+                    .arena = a,
+                    .outputs = r->outputs,
+                    .inouts = r->inouts};
   bool ok = entry_eval(p, e, &call);
   r->fails = !ok && call.fail.node;
   return ok || r->fails;
@@ -213,7 +237,8 @@ typedef struct Made {
   Tensor *outputs, *inputs;
 } Made;
 
-static bool call(Native *n, const NativeCall *c, int level, const Reference *ref, bool at_end, int slot, Arena *a, Made *made) {
+static bool call(Native *n, const NativeCall *c, int level, const Reference *ref, bool at_end, int slot, Arena *a,
+                 Made *made) {
   const SinterModel *m = n->artefact.model;
   const SinterApi *api = n->artefact.api;
   const Entry *e = &n->before.entries.at[c->entry];
@@ -242,14 +267,16 @@ static bool call(Native *n, const NativeCall *c, int level, const Reference *ref
   for (uint32_t i = 0; i < e->dims.n; i++) memcpy(in + dims[i].field, &c->dims[i].value, sizeof(int64_t));
   for (uint32_t i = 0; uses_cells(e) && i < n->before.cells.n; i++)
     if (api->set(n->weights[level], n->before.cells.at[i].name, c->cells[i].data, bytes_of(&c->cells[i]))) {
-      fprintf(stderr, "%s: the cell %s cannot be set: %s\n", now, n->before.cells.at[i].name, api->open_message(n->weights[level]));
+      fprintf(stderr, "%s: the cell %s cannot be set: %s\n", now, n->before.cells.at[i].name,
+              api->open_message(n->weights[level]));
       return false;
     }
   api->set_call_number(n->context[level], (uint32_t)c->entry, 0);
   int status = api->call(n->context[level], (uint32_t)c->entry, in, out);
   const char *message = api->message(n->context[level]);
   if (status != (ref->fails ? SINTER_ERROR_INDEX : SINTER_OK)) {
-    fprintf(stderr, "%s: status %d (%s) where the reference %s\n", now, status, message, ref->fails ? "fails" : "succeeds");
+    fprintf(stderr, "%s: status %d (%s) where the reference %s\n", now, status, message,
+            ref->fails ? "fails" : "succeeds");
     return false;
   }
   if (ref->fails && ((c->place && !strstr(message, c->place)) || !strstr(message, "index out of range"))) {
@@ -264,10 +291,14 @@ static bool check_values(Native *n, const NativeCall *c, int level, const Refere
   bool ok = true;
   const NativeBound *b = c->bound;
   for (uint32_t i = 0; i < e->outputs.n; i++, b += b != NULL)
-    if (!ref->fails) ok &= same("output", named(e->outputs.at[i].name), &made->outputs[i], &ref->outputs[i], b, c->inputs, e->inputs.n);
-  for (uint32_t i = 0; i < e->inputs.n; i++, b += b != NULL) { /* an input is as it was, an inout as the reference says */
+    if (!ref->fails)
+      ok &=
+          same("output", named(e->outputs.at[i].name), &made->outputs[i], &ref->outputs[i], b, c->inputs, e->inputs.n);
+  for (uint32_t i = 0; i < e->inputs.n;
+       i++, b += b != NULL) { /* an input is as it was, an inout as the reference says */
     bool changes = e->inputs.at[i].inout && !ref->fails;
-    ok &= same("input", named(e->inputs.at[i].name), &made->inputs[i], changes ? &ref->inouts[i] : &c->inputs[i], changes ? b : NULL, NULL, 0);
+    ok &= same("input", named(e->inputs.at[i].name), &made->inputs[i], changes ? &ref->inouts[i] : &c->inputs[i],
+               changes ? b : NULL, NULL, 0);
   }
   for (uint32_t i = 0; uses_cells(e) && i < n->before.cells.n; i++, b += b != NULL) {
     Tensor got = c->cells[i];
@@ -294,8 +325,10 @@ static bool check_level(Native *n, const NativeCall *c, int level, const Referen
         fprintf(stderr, "%s: output %s is not what one thread gives\n", now, named(e->outputs.at[i].name));
         ok = false;
       }
-    if (t) arena_free(a);
-    else first = made, kept = a;
+    if (t)
+      arena_free(a);
+    else
+      first = made, kept = a;
   }
   arena_free(kept);
   return ok;
@@ -309,8 +342,10 @@ unsigned native_compare(Native *n, const NativeCall *c) {
   Buf what = {0};
   unsigned good = NATIVE_ALL;
   buf_printf(&what, "%s", e->name);
-  for (uint32_t i = 0; i < e->dims.n; i++) buf_printf(&what, "%s%s = %lld", i ? ", " : " at ", c->dims[i].name, (long long)c->dims[i].value);
-  if (strcmp(sinter_text(m, SINTER_LIST(SinterEntry, m, m->entries)[c->entry].name), e->name)) BUG("the entries are in another order");
+  for (uint32_t i = 0; i < e->dims.n; i++)
+    buf_printf(&what, "%s%s = %lld", i ? ", " : " at ", c->dims[i].name, (long long)c->dims[i].value);
+  if (strcmp(sinter_text(m, SINTER_LIST(SinterEntry, m, m->entries)[c->entry].name), e->name))
+    BUG("the entries are in another order");
   if (!reference(n, c, a, &ref)) {
     complain(n->before.ctx, what.at);
     good = 0;

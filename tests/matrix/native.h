@@ -1,6 +1,7 @@
 /* Compiled code against the reference evaluator. A program is compiled into one artefact for v2, v3 and v4; its entries
  * are called through the artefact's own runtime on every level that this processor has, with 1, 2, 3 and 7 threads, and
- * compared with entry_eval; all stages are shared out among the threads, small ones too. What a call may read and write lies beside pages that nobody may touch. */
+ * compared with entry_eval; all stages are shared out among the threads, small ones too. What a call may read and write
+ * lies beside pages that nobody may touch. */
 #ifndef SINTER_TESTS_MATRIX_NATIVE_H
 #define SINTER_TESTS_MATRIX_NATIVE_H
 #include "eval.h"
@@ -26,11 +27,12 @@ typedef struct NativeBound {
 
 typedef struct NativeCall {
   int entry;
-  const NamedDim *dims;     /* of the entry, in its order */
-  const Tensor *inputs;     /* by port */
-  Tensor *cells;            /* before the call; left as they are */
-  const NativeBound *bound; /* by output port; also of inouts by input port, after the outputs, and of cells, after them */
-  const char *place;        /* "file.sir:3:4": of the op that may fail, NULL: anything */
+  const NamedDim *dims; /* of the entry, in its order */
+  const Tensor *inputs; /* by port */
+  Tensor *cells;        /* before the call; left as they are */
+  const NativeBound
+      *bound;        /* by output port; also of inouts by input port, after the outputs, and of cells, after them */
+  const char *place; /* "file.sir:3:4": of the op that may fail, NULL: anything */
 } NativeCall;
 
 /* Both print what is wrong. The program is compiled: its graphs are replaced. Dimensions go up to their bounds, but not

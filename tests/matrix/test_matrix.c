@@ -1,6 +1,6 @@
 /* The operator matrix: every op of ops.def with every type that it admits, compiled for v2, v3 and v4, against the
- * reference evaluator, at sizes 1, odd and the bound, with 1, 2, 3 and 7 threads. A cell is an op, a type and a level; the
- * number of cells that hold is compared with a recorded one. ONLY=text runs the entries whose name contains it. */
+ * reference evaluator, at sizes 1, odd and the bound, with 1, 2, 3 and 7 threads. A cell is an op, a type and a level;
+ * the number of cells that hold is compared with a recorded one. ONLY=text runs the entries whose name contains it. */
 #include "matrix.h"
 #include "philox.h"
 #include <dirent.h>
@@ -21,7 +21,8 @@ enum { CELLS_A_LEVEL = 285 }; /* what holds on each level today; it never gets l
 static unsigned held[OP_COUNT][DT_COUNT]; /* levels, if there was an entry */
 static bool met[OP_COUNT][DT_COUNT];
 
-/* ---- building ------------------------------------------------------------------------------------------------------------ */
+/* ---- building
+ * ------------------------------------------------------------------------------------------------------------ */
 
 static const struct {
   char letter;
@@ -54,8 +55,11 @@ int m_shape(Matrix *m, const char *text, Sym *shape) {
 void m_begin(Matrix *m, Op op, DType d, const char *form, const char *dims) {
   Ctx *c = m->ctx;
   int line = (int)m->p->entries.n + 1;
-  m->c = (Case){.op = op, .d = d, .place = arena_printf(c->arena, "matrix.sir:%d:3: index out of range in %s;", line, OP_INFO[op].text)};
-  m->e = (Entry){.name = str_intern(c->names, arena_printf(c->arena, "%s_%s_%s", OP_INFO[op].text, dtype_name(d), form))};
+  m->c = (Case){.op = op,
+                .d = d,
+                .place = arena_printf(c->arena, "matrix.sir:%d:3: index out of range in %s;", line, OP_INFO[op].text)};
+  m->e =
+      (Entry){.name = str_intern(c->names, arena_printf(c->arena, "%s_%s_%s", OP_INFO[op].text, dtype_name(d), form))};
   m->g = m->e.graph = graph_new(c, NULL);
   m->e.facts = sym_facts_new(c->arena, m->t);
   m->g->facts = m->e.facts;
@@ -86,7 +90,10 @@ Id m_in(Matrix *m, DType d, const char *shape, Fill f) { return m_index(m, d, sh
 void m_out(Matrix *m, Id v, NativeBound b) {
   Ctx *c = m->ctx;
   if (!v) fail_msg("%s: %s", m->e.name, diag_first(c->diag, NULL));
-  Port p = {.name = str_intern(c->names, arena_printf(c->arena, "y%u", m->e.outputs.n)), .dtype = graph_dtype(m->g, v), .rank = graph_rank(m->g, v), .node = v};
+  Port p = {.name = str_intern(c->names, arena_printf(c->arena, "y%u", m->e.outputs.n)),
+            .dtype = graph_dtype(m->g, v),
+            .rank = graph_rank(m->g, v),
+            .node = v};
   for (int i = 0; i < p.rank; i++) p.shape[i] = graph_shape(m->g, v)[i];
   vec_push(c->arena, &m->e.outputs, p);
   vec_push(c->arena, &m->c.bounds, b);
@@ -101,16 +108,63 @@ void m_end(Matrix *m) {
   vec_push(m->ctx->arena, &m->cases, m->c);
 }
 
-/* ---- filling ------------------------------------------------------------------------------------------------------------- */
+/* ---- filling
+ * ------------------------------------------------------------------------------------------------------------- */
 
-static const double REAL[] = {0.0, -0.0, 1, -1, 0.5, -0.5, 1.5, 2.5, -2.5, 2, 3, -3, INFINITY, -INFINITY, NAN, 0x1p-149, -0x1p-149, 0x1.8p-127, 0x1p-126, -0x1p-126, 0x1.fffffep127,
-                              -0x1.fffffep127, 88.7, -87.5, -103.5, 0x1p23, 0x1.000002p23, 0x1p31, -0x1p31, 0x1p63, -0x1p63, 1e5, 1e10, -1e20, 0x1p-30, 0x1.921fb6p+0, 0x1.000002p0, 0x1.fffffep-1};
-static const double WIDE[] = {0x1p-1074, -0x1p-1074, 0x1.8p-1023, 0x1p-1022, 0x1.fffffffffffffp1023, -0x1.fffffffffffffp1023, 709.7, -745.1, 0x1p52, 0x1p53, 0x1.0000000000001p0, 1e300};
-static const int64_t WHOLE[] = {0, 1, -1, 2, -2, 3, 5, 7, -7, 10, 31, 32, 33, 63, 64, 65, -31, -64, 100, 46341, 65536, INT32_MAX, INT32_MIN, INT32_MIN + 1, 0x40000000};
+static const double REAL[] = {0.0,
+                              -0.0,
+                              1,
+                              -1,
+                              0.5,
+                              -0.5,
+                              1.5,
+                              2.5,
+                              -2.5,
+                              2,
+                              3,
+                              -3,
+                              INFINITY,
+                              -INFINITY,
+                              NAN,
+                              0x1p-149,
+                              -0x1p-149,
+                              0x1.8p-127,
+                              0x1p-126,
+                              -0x1p-126,
+                              0x1.fffffep127,
+                              -0x1.fffffep127,
+                              88.7,
+                              -87.5,
+                              -103.5,
+                              0x1p23,
+                              0x1.000002p23,
+                              0x1p31,
+                              -0x1p31,
+                              0x1p63,
+                              -0x1p63,
+                              1e5,
+                              1e10,
+                              -1e20,
+                              0x1p-30,
+                              0x1.921fb6p+0,
+                              0x1.000002p0,
+                              0x1.fffffep-1};
+static const double WIDE[] = {
+    0x1p-1074, -0x1p-1074, 0x1.8p-1023, 0x1p-1022, 0x1.fffffffffffffp1023, -0x1.fffffffffffffp1023,
+    709.7,     -745.1,     0x1p52,      0x1p53,    0x1.0000000000001p0,    1e300};
+static const int64_t WHOLE[] = {0,         1,  -1, 2,  -2,  3,   5,   7,     -7,    10,        31,        32,
+                                33,        63, 64, 65, -31, -64, 100, 46341, 65536, INT32_MAX, INT32_MIN, INT32_MIN + 1,
+                                0x40000000};
 static const int64_t LONG[] = {INT64_MAX, INT64_MIN, INT64_MIN + 1, 1ll << 32, -(1ll << 32), 1ll << 62, 3037000500};
 #define COUNT(a) ((int64_t)(sizeof(a) / sizeof *(a)))
 
-static int64_t corners(DType d) { return d == DT_BOOL ? 2 : d == DT_F32 ? COUNT(REAL) : d == DT_F64 ? COUNT(REAL) + COUNT(WIDE) : d == DT_I32 ? COUNT(WHOLE) : COUNT(WHOLE) + COUNT(LONG); }
+static int64_t corners(DType d) {
+  return d == DT_BOOL  ? 2
+         : d == DT_F32 ? COUNT(REAL)
+         : d == DT_F64 ? COUNT(REAL) + COUNT(WIDE)
+         : d == DT_I32 ? COUNT(WHOLE)
+                       : COUNT(WHOLE) + COUNT(LONG);
+}
 
 static Scalar corner(DType d, int64_t k) {
   if (d == DT_BOOL) return (Scalar){.i = k};
@@ -118,20 +172,27 @@ static Scalar corner(DType d, int64_t k) {
   return (Scalar){.i = k < COUNT(WHOLE) ? WHOLE[k] : LONG[k - COUNT(WHOLE)]};
 }
 
-static uint64_t bits(const Draw *d, int64_t k) { return (uint64_t)philox_word(d, 2 * (uint64_t)k) << 32 | philox_word(d, 2 * (uint64_t)k + 1); }
+static uint64_t bits(const Draw *d, int64_t k) {
+  return (uint64_t)philox_word(d, 2 * (uint64_t)k) << 32 | philox_word(d, 2 * (uint64_t)k + 1);
+}
 
 static Scalar any_real(DType d, uint64_t x, int64_t k) {
   double u = (double)(int64_t)x * 0x1p-63;
   switch (k % 4) {
   case 0: return (Scalar){.f = scalar_round(d, 4 * u)};
-  case 1: return d == DT_F32 ? scalar_bits(DT_I32, DT_F32, (Scalar){.i = (int32_t)x}) : scalar_bits(DT_I64, DT_F64, (Scalar){.i = (int64_t)x});
+  case 1:
+    return d == DT_F32 ? scalar_bits(DT_I32, DT_F32, (Scalar){.i = (int32_t)x})
+                       : scalar_bits(DT_I64, DT_F64, (Scalar){.i = (int64_t)x});
   case 2: return (Scalar){.f = (double)((int64_t)x >> 40) / 0x100000};
   default: return (Scalar){.f = scalar_round(d, u * exp2((double)(int64_t)(x % 60) - 30))};
   }
 }
 
 static Scalar wild(DType d, uint64_t x, int64_t k, int64_t n, int input) {
-  int64_t c = corners(d), pair = n > c * c ? k : (int64_t)((uint64_t)k * 2654435761u % (uint64_t)(c * c)); /* few elements: some of the pairs */
+  int64_t c = corners(d),
+          pair = n > c * c
+                     ? k
+                     : (int64_t)((uint64_t)k * 2654435761u % (uint64_t)(c * c)); /* few elements: some of the pairs */
   if (pair < c * c && (n > c * c || k % 3)) return corner(d, input % 2 ? pair / c : pair % c);
   if (d == DT_BOOL) return (Scalar){.i = x & 1};
   if (dtype_is_float(d)) return any_real(d, x, k);
@@ -143,7 +204,8 @@ static Scalar element(const Input *in, DType d, uint64_t x, int64_t k, int64_t n
   case FILL_WILD: return wild(d, x, k, n, input);
   case FILL_EXACT:
     if (dtype_is_float(d)) return (Scalar){.f = (double)((int64_t)(x % 33) - 16) / 8};
-    return d == DT_BOOL ? (Scalar){.i = x & 1} : (Scalar){.i = scalar_wrap(d, k % 2 ? (int64_t)x : (int64_t)(x % 7) - 3)};
+    return d == DT_BOOL ? (Scalar){.i = x & 1}
+                        : (Scalar){.i = scalar_wrap(d, k % 2 ? (int64_t)x : (int64_t)(x % 7) - 3)};
   case FILL_TAME: return (Scalar){.f = scalar_round(d, 1 + (double)(int64_t)x * 0x1p-62)};
   default: break;
   }
@@ -151,7 +213,8 @@ static Scalar element(const Input *in, DType d, uint64_t x, int64_t k, int64_t n
   return (Scalar){.i = limit > 0 ? (int64_t)(x >> 1) % limit : 0};
 }
 
-/* ---- running --------------------------------------------------------------------------------------------------------------- */
+/* ---- running
+ * --------------------------------------------------------------------------------------------------------------- */
 
 typedef struct Sizes {
   const NamedDim *dim;
@@ -168,7 +231,8 @@ static bool lookup(void *ctx, const char *name, int64_t *value) {
   return false;
 }
 
-static Tensor filled(Matrix *m, Arena *a, DType d, const Sym *shape, int rank, const Input *in, Sizes *s, int number, uint64_t seed) {
+static Tensor filled(Matrix *m, Arena *a, DType d, const Sym *shape, int rank, const Input *in, Sizes *s, int number,
+                     uint64_t seed) {
   int64_t dim[MAX_RANK], limit = 0;
   for (int i = 0; i < rank; i++)
     if (!sym_eval(m->t, shape[i], lookup, s, &dim[i])) BUG("a size without a value");
@@ -189,7 +253,8 @@ static unsigned run_case(Matrix *m, Native *native, int k, int size) {
   uint64_t seed = (uint64_t)hash_fnv32(e->name) << 2 | (uint64_t)size;
   for (uint32_t i = 0; i < e->dims.n; i++)
     for (int j = 0; j < NDIMS; j++)
-      if (*e->dims.at[i].name == DIMS[j].letter) dims[i] = (NamedDim){e->dims.at[i].name, size == 0 ? 1 : size == 1 ? DIMS[j].odd : DIMS[j].bound};
+      if (*e->dims.at[i].name == DIMS[j].letter)
+        dims[i] = (NamedDim){e->dims.at[i].name, size == 0 ? 1 : size == 1 ? DIMS[j].odd : DIMS[j].bound};
   Tensor *inputs = ARENA_ARRAY(a, Tensor, e->inputs.n + 1), *cells = ARENA_ARRAY(a, Tensor, m->p->cells.n + 1);
   for (uint32_t i = 0; i < e->inputs.n; i++) {
     const Port *p = &e->inputs.at[i];
@@ -244,7 +309,8 @@ static void run_group(const char *name, void (*build)(Matrix *, DType), DType d)
         bad++;
       }
     }
-    printf("%s: %u entries, compiled in %.1f s, run in %.1f s\n", name, m.cases.n, compiled - start, seconds() - compiled);
+    printf("%s: %u entries, compiled in %.1f s, run in %.1f s\n", name, m.cases.n, compiled - start,
+           seconds() - compiled);
     native_close(&native);
     if (!ok) bad = 1;
   }
@@ -275,7 +341,8 @@ static void test_leaves(void **s) { (void)s, run_group("leaves", leaves, DT_NONE
 static void test_edges(void **s) { (void)s, run_group("edges", edges, DT_NONE); }
 static void test_failures(void **s) { (void)s, run_group("failures", failures, DT_NONE); }
 
-/* Every op that a graph may have, with every type that it takes or gives, is met; as many cells hold as were recorded. */
+/* Every op that a graph may have, with every type that it takes or gives, is met; as many cells hold as were recorded.
+ */
 static void test_cells(void **state) {
   (void)state;
   static const DType types[] = {DT_F32, DT_F64, DT_I32, DT_I64, DT_BOOL};
@@ -294,7 +361,9 @@ static void test_cells(void **state) {
     }
     if (!any) print_error("no entry has %s\n", OP_INFO[op].text), missing++;
   }
-  for (int level = 0; level < NATIVE_LEVELS; level++) printf("cells that hold on %s: %d of %d%s\n", NATIVE_LEVEL[level], cells[level], CELLS_A_LEVEL, native_has(level) ? "" : ", not run: this processor does not have it");
+  for (int level = 0; level < NATIVE_LEVELS; level++)
+    printf("cells that hold on %s: %d of %d%s\n", NATIVE_LEVEL[level], cells[level], CELLS_A_LEVEL,
+           native_has(level) ? "" : ", not run: this processor does not have it");
   assert_int_equal(missing, 0);
   if (getenv("ONLY")) return;
   for (int level = 0; level < NATIVE_LEVELS; level++) assert_int_equal(cells[level], CELLS_A_LEVEL);
@@ -302,9 +371,11 @@ static void test_cells(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(test_f32),        cmocka_unit_test(test_f64),      cmocka_unit_test(test_i32),    cmocka_unit_test(test_i64),
-      cmocka_unit_test(test_bool),       cmocka_unit_test(test_moves),    cmocka_unit_test(test_indices), cmocka_unit_test(test_reductions),
-      cmocka_unit_test(test_products),   cmocka_unit_test(test_leaves),   cmocka_unit_test(test_failures), cmocka_unit_test(test_edges), cmocka_unit_test(test_windows), cmocka_unit_test(test_cells),
+      cmocka_unit_test(test_f32),     cmocka_unit_test(test_f64),        cmocka_unit_test(test_i32),
+      cmocka_unit_test(test_i64),     cmocka_unit_test(test_bool),       cmocka_unit_test(test_moves),
+      cmocka_unit_test(test_indices), cmocka_unit_test(test_reductions), cmocka_unit_test(test_products),
+      cmocka_unit_test(test_leaves),  cmocka_unit_test(test_failures),   cmocka_unit_test(test_edges),
+      cmocka_unit_test(test_windows), cmocka_unit_test(test_cells),
   };
   int failed = cmocka_run_group_tests(tests, NULL, NULL);
   matrix_remove_tables();

@@ -1,5 +1,5 @@
-/* Whole programs, compiled, agree with the reference evaluator of their graphs: forward passes, training steps, updates.
- * Arguments: the programs to run, instead of all. Run from the root. */
+/* Whole programs, compiled, agree with the reference evaluator of their graphs: forward passes, training steps,
+ * updates. Arguments: the programs to run, instead of all. Run from the root. */
 #include "native.h"
 #include "philox.h"
 #include "sir.h"
@@ -44,13 +44,15 @@ static bool choose(const Ctx *c, Sizes *s, int64_t size) {
       s->dim[i] = (NamedDim){x->name, w};
       good &= w <= CAP;
     }
-    for (uint32_t i = 0; good && i < s->e->checks.n; i++) good = sym_eval(c->syms, s->e->checks.at[i].cond, lookup, s, &ok) && ok;
+    for (uint32_t i = 0; good && i < s->e->checks.n; i++)
+      good = sym_eval(c->syms, s->e->checks.at[i].cond, lookup, s, &ok) && ok;
     if (good) return true;
   }
   return false;
 }
 
-static Tensor filled(const Ctx *c, Arena *a, DType d, const Sym *shape, int rank, Sizes *s, uint64_t seed, uint32_t number) {
+static Tensor filled(const Ctx *c, Arena *a, DType d, const Sym *shape, int rank, Sizes *s, uint64_t seed,
+                     uint32_t number) {
   int64_t dim[MAX_RANK];
   for (int i = 0; i < rank; i++)
     if (!sym_eval(c->syms, shape[i], lookup, s, &dim[i])) BUG("a size without a value");
@@ -58,7 +60,8 @@ static Tensor filled(const Ctx *c, Arena *a, DType d, const Sym *shape, int rank
   Draw draw = {seed, number, 0, 0};
   for (int64_t k = 0; k < tensor_count(&t); k++) {
     int64_t x = philox_bits(&draw, (uint64_t)k);
-    tensor_set(&t, k, dtype_is_float(d) ? (Scalar){.f = (double)(x % 17 - 8) / 8} : (Scalar){.i = x % (d == DT_BOOL ? 2 : 3)});
+    tensor_set(&t, k,
+               dtype_is_float(d) ? (Scalar){.f = (double)(x % 17 - 8) / 8} : (Scalar){.i = x % (d == DT_BOOL ? 2 : 3)});
   }
   return t;
 }
@@ -73,12 +76,16 @@ static bool entry_holds(Native *n, int k, int64_t size) {
   uint32_t all = e->outputs.n + e->inputs.n + p->cells.n;
   NativeBound *bound = ARENA_ARRAY(a, NativeBound, all + 1);
   for (uint32_t i = 0; i < e->inputs.n; i++)
-    inputs[i] = filled(p->ctx, a, e->inputs.at[i].dtype, e->inputs.at[i].shape, e->inputs.at[i].rank, &s, (uint64_t)size, i);
+    inputs[i] =
+        filled(p->ctx, a, e->inputs.at[i].dtype, e->inputs.at[i].shape, e->inputs.at[i].rank, &s, (uint64_t)size, i);
   bool ok = cells_start(p, 1, a, cells);
   for (uint32_t i = 0; i < p->cells.n; i++)
-    if (!cells[i].data) cells[i] = filled(p->ctx, a, p->cells.at[i].dtype, p->cells.at[i].shape, p->cells.at[i].rank, &s, 1, 100 + i);
+    if (!cells[i].data)
+      cells[i] = filled(p->ctx, a, p->cells.at[i].dtype, p->cells.at[i].shape, p->cells.at[i].rank, &s, 1, 100 + i);
   for (uint32_t i = 0; i < all; i++) {
-    const Port *q = i < e->outputs.n ? &e->outputs.at[i] : i - e->outputs.n < e->inputs.n ? &e->inputs.at[i - e->outputs.n] : NULL;
+    const Port *q = i < e->outputs.n                 ? &e->outputs.at[i]
+                    : i - e->outputs.n < e->inputs.n ? &e->inputs.at[i - e->outputs.n]
+                                                     : NULL;
     DType d = q ? q->dtype : p->cells.at[i - e->outputs.n - e->inputs.n].dtype;
     bound[i] = (NativeBound){.scale = d == DT_F64 ? 1e-12 : q ? 2e-5 : 2e-4}; /* Adam divides by what may be small */
   }
@@ -103,8 +110,14 @@ static void one_program(void **state) {
 }
 
 int main(int argc, char **argv) {
-  static const char *const patterns[] = {"tests/plan/*.sir", "models/*.sir", "tests/model/*.sir", "tests/sir/programs/digits*.sir", "tests/sir/programs/g[an]n.sir",
-                                         "tests/sir/programs/lora.sir", "tests/sir/programs/optimizers.sir", "tests/sir/programs/v*.sir"};
+  static const char *const patterns[] = {"tests/plan/*.sir",
+                                         "models/*.sir",
+                                         "tests/model/*.sir",
+                                         "tests/sir/programs/digits*.sir",
+                                         "tests/sir/programs/g[an]n.sir",
+                                         "tests/sir/programs/lora.sir",
+                                         "tests/sir/programs/optimizers.sir",
+                                         "tests/sir/programs/v*.sir"};
   glob_t g = {0};
   for (size_t i = 0; argc < 2 && i < sizeof patterns / sizeof *patterns; i++)
     if (glob(patterns[i], i ? GLOB_APPEND : 0, NULL, &g)) return 1;

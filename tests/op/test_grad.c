@@ -1,15 +1,15 @@
-/* Every differentiable op of ops.def against central differences, in f64, in a random direction away from kinks, with the
- * dimension B at 1, an odd number and its bound; then once more for the derivative of the gradient. */
+/* Every differentiable op of ops.def against central differences, in f64, in a random direction away from kinks, with
+ * the dimension B at 1, an odd number and its bound; then once more for the derivative of the gradient. */
 #include "autodiff.h"
 #include "eval.h"
 #include "philox.h"
 #include "window.h"
+#include <cmocka.h>
+#include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <cmocka.h>
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -23,7 +23,8 @@ typedef struct Case {
   Id (*make)(Graph *, Id *x);
 } Case;
 
-/* ---- shapes and small builders --------------------------------------------------------------------------------------- */
+/* ---- shapes and small builders
+ * --------------------------------------------------------------------------------------- */
 static Sym S(Graph *g, int64_t n) { return sym_int(g->ctx->syms, n); }
 static Sym B(Graph *g) { return sym_var(g->ctx->syms, str_intern(g->ctx->names, "B")); }
 
@@ -50,18 +51,25 @@ static Id index_of(Graph *g, const int64_t *v, int n) { /* a constant i64[n] */
 
 static Id num(Graph *g, double x) { return g_const(g, DT_F64, x); }
 
-/* ---- the cases ------------------------------------------------------------------------------------------------------- */
-#define UNARY(name, OP) static Id c_##name(Graph *g, Id *x) { return g_unary(g, OP, x[0]); }
-UNARY(neg, OP_NEG) UNARY(abs, OP_ABS) UNARY(exp, OP_EXP) UNARY(expm1, OP_EXPM1) UNARY(log, OP_LOG) UNARY(log1p, OP_LOG1P)
-UNARY(sqrt, OP_SQRT) UNARY(rsqrt, OP_RSQRT) UNARY(sin, OP_SIN) UNARY(cos, OP_COS) UNARY(tanh, OP_TANH)
-UNARY(sigmoid, OP_SIGMOID) UNARY(erf, OP_ERF) UNARY(leaf, OP_LEAF)
-#define BINARY(name, OP) static Id c_##name(Graph *g, Id *x) { return g_binary(g, OP, x[0], x[1]); }
-BINARY(add, OP_ADD) BINARY(sub, OP_SUB) BINARY(mul, OP_MUL) BINARY(div, OP_DIV) BINARY(rem, OP_REM) BINARY(pow, OP_POW)
-BINARY(maximum, OP_MAXIMUM) BINARY(minimum, OP_MINIMUM)
+/* ---- the cases
+ * ------------------------------------------------------------------------------------------------------- */
+#define UNARY(name, OP)                                                                                                \
+  static Id c_##name(Graph *g, Id *x) { return g_unary(g, OP, x[0]); }
+UNARY(neg, OP_NEG)
+UNARY(abs, OP_ABS) UNARY(exp, OP_EXP) UNARY(expm1, OP_EXPM1) UNARY(log, OP_LOG) UNARY(log1p, OP_LOG1P)
+    UNARY(sqrt, OP_SQRT) UNARY(rsqrt, OP_RSQRT) UNARY(sin, OP_SIN) UNARY(cos, OP_COS) UNARY(tanh, OP_TANH)
+        UNARY(sigmoid, OP_SIGMOID) UNARY(erf, OP_ERF) UNARY(leaf, OP_LEAF)
+#define BINARY(name, OP)                                                                                               \
+  static Id c_##name(Graph *g, Id *x) { return g_binary(g, OP, x[0], x[1]); }
+            BINARY(add, OP_ADD) BINARY(sub, OP_SUB) BINARY(mul, OP_MUL) BINARY(div, OP_DIV) BINARY(rem, OP_REM)
+                BINARY(pow, OP_POW) BINARY(maximum, OP_MAXIMUM) BINARY(minimum, OP_MINIMUM)
 
-static Id c_same(Graph *g, Id *x) { return g_binary(g, OP_MUL, x[0], x[0]); }
+                    static Id c_same(Graph *g, Id *x) {
+  return g_binary(g, OP_MUL, x[0], x[0]);
+}
 static Id c_pow_k(Graph *g, Id *x) {
-  Id a = g_binary(g, OP_POW, x[0], num(g, 2.5)), b = g_binary(g, OP_POW, x[0], num(g, 2)), c = g_binary(g, OP_POW, x[0], num(g, 1));
+  Id a = g_binary(g, OP_POW, x[0], num(g, 2.5)), b = g_binary(g, OP_POW, x[0], num(g, 2)),
+     c = g_binary(g, OP_POW, x[0], num(g, 1));
   Id d = g_binary(g, OP_POW, x[0], num(g, 0)), e = g_binary(g, OP_POW, num(g, 1.5), x[0]);
   return g_binary(g, OP_ADD, g_binary(g, OP_ADD, a, b), g_binary(g, OP_ADD, c, g_binary(g, OP_ADD, d, e)));
 }
@@ -81,9 +89,15 @@ static Id c_transpose(Graph *g, Id *x) { return g_transpose(g, x[0], (int[]){2, 
 static Id c_slice(Graph *g, Id *x) {
   return g_slice(g, x[0], (Sym[]){S(g, 0), S(g, 1)}, (Sym[]){B(g), S(g, 7)}, (int64_t[]){2, 3});
 }
-static Id c_pad(Graph *g, Id *x) { return g_pad(g, x[0], (Sym[]){S(g, 1), S(g, 0)}, (Sym[]){B(g), S(g, 2)}, (int64_t[]){1, 0}); }
-static Id c_crop(Graph *g, Id *x) { return g_pad(g, x[0], (Sym[]){S(g, 1), S(g, -1)}, (Sym[]){S(g, 0), S(g, -2)}, (int64_t[]){0, 2}); }
-static Id c_crop_flat(Graph *g, Id *x) { return g_pad(g, x[0], (Sym[]){S(g, 0), S(g, -1)}, (Sym[]){S(g, 1), S(g, 1)}, (int64_t[]){0, 0}); }
+static Id c_pad(Graph *g, Id *x) {
+  return g_pad(g, x[0], (Sym[]){S(g, 1), S(g, 0)}, (Sym[]){B(g), S(g, 2)}, (int64_t[]){1, 0});
+}
+static Id c_crop(Graph *g, Id *x) {
+  return g_pad(g, x[0], (Sym[]){S(g, 1), S(g, -1)}, (Sym[]){S(g, 0), S(g, -2)}, (int64_t[]){0, 2});
+}
+static Id c_crop_flat(Graph *g, Id *x) {
+  return g_pad(g, x[0], (Sym[]){S(g, 0), S(g, -1)}, (Sym[]){S(g, 1), S(g, 1)}, (int64_t[]){0, 0});
+}
 static Id c_reverse(Graph *g, Id *x) { return g_reverse(g, x[0], (int[]){0, 1}, 2); }
 static Id c_concat(Graph *g, Id *x) { return g_concat(g, (Id[]){x[0], x[1], x[0]}, 3, 1); }
 static Id c_dynamic_slice(Graph *g, Id *x) {
@@ -98,7 +112,9 @@ static Id c_gather_two(Graph *g, Id *x) {
   Id i = index_of(g, (int64_t[]){3, 1, 3}, 3), j = g_convert(g, DT_I64, index_of(g, (int64_t[]){0, 2, 0}, 3));
   return g_gather(g, x[0], (Id[]){i, j}, 2, 1);
 }
-static Id c_scatter(Graph *g, Id *x) { return g_scatter_add(g, x[0], (Id[]){index_of(g, (int64_t[]){1, 1, 0}, 3)}, 1, 1, x[1]); }
+static Id c_scatter(Graph *g, Id *x) {
+  return g_scatter_add(g, x[0], (Id[]){index_of(g, (int64_t[]){1, 1, 0}, 3)}, 1, 1, x[1]);
+}
 static Id c_sum(Graph *g, Id *x) { return g_reduce(g, OP_REDUCE_SUM, x[0], (int[]){0, 2}, 2); }
 static Id c_max(Graph *g, Id *x) { return g_reduce(g, OP_REDUCE_MAX, x[0], (int[]){0, 2}, 2); }
 static Id c_min(Graph *g, Id *x) { return g_reduce(g, OP_REDUCE_MIN, x[0], (int[]){1}, 1); }
@@ -107,10 +123,13 @@ static Id c_outer(Graph *g, Id *x) { return g_dot(g, x[0], x[1], NULL, NULL, 0, 
 static Id c_dot(Graph *g, Id *x) { /* x[2, B, 3, 4] y[3, 5, 4, B]: batch 1 with 3, sum of 2 with 0 and 3 with 2 */
   return g_dot(g, x[0], x[1], (int[]){2, 3}, (int[]){0, 2}, 2, (int[]){1}, (int[]){3}, 1);
 }
-static Id c_dot_crossed(Graph *g, Id *x) { return g_dot(g, x[0], x[1], (int[]){0, 2}, (int[]){1, 0}, 2, NULL, NULL, 0); }
+static Id c_dot_crossed(Graph *g, Id *x) {
+  return g_dot(g, x[0], x[1], (int[]){0, 2}, (int[]){1, 0}, 2, NULL, NULL, 0);
+}
 static Id c_dot_scalar(Graph *g, Id *x) { return g_dot(g, x[0], x[1], (int[]){0, 1}, (int[]){0, 1}, 2, NULL, NULL, 0); }
 
-/* ---- windows: numbers an axis: stride, lo, hi, base, step --------------------------------------------------------------- */
+/* ---- windows: numbers an axis: stride, lo, hi, base, step
+ * --------------------------------------------------------------- */
 static Windows windows(Graph *g, int n, const int (*at)[5]) {
   Windows w = window_plain(g, n);
   for (int i = 0; i < n; i++) {
@@ -119,11 +138,11 @@ static Windows windows(Graph *g, int n, const int (*at)[5]) {
   }
   return w;
 }
-#define CONV(name, groups, batches, reverse, ...)                                                                                    \
-  static Id c_conv_##name(Graph *g, Id *x) {                                                                                         \
-    static const int at[][5] = __VA_ARGS__;                                                                                          \
-    Windows w = windows(g, sizeof at / sizeof *at, at);                                                                              \
-    return g_conv(g, x[0], x[1], &w, groups, batches, reverse);                                                                      \
+#define CONV(name, groups, batches, reverse, ...)                                                                      \
+  static Id c_conv_##name(Graph *g, Id *x) {                                                                           \
+    static const int at[][5] = __VA_ARGS__;                                                                            \
+    Windows w = windows(g, sizeof at / sizeof *at, at);                                                                \
+    return g_conv(g, x[0], x[1], &w, groups, batches, reverse);                                                        \
   }
 CONV(plain, 1, 1, false, {{1, 1, 1, 1, 1}})
 CONV(strided, 1, 1, false, {{2, 1, 0, 1, 1}, {2, 1, 1, 1, 1}})
@@ -187,40 +206,89 @@ static Id c_softmax(Graph *g, Id *x) { /* several ops, a shared value */
 }
 
 static const Case CASES[] = {
-    {"neg", {"B3"}, -1, 1, c_neg}, {"abs", {"B3"}, -1, 1, c_abs}, {"exp", {"B3"}, -1, 1, c_exp}, {"expm1", {"B3"}, -1, 1, c_expm1},
-    {"log", {"B3"}, 0.4, 2, c_log}, {"log1p", {"B3"}, -0.5, 1, c_log1p}, {"sqrt", {"B3"}, 0.4, 2, c_sqrt}, {"rsqrt", {"B3"}, 0.4, 2, c_rsqrt},
-    {"sin", {"B3"}, -2, 2, c_sin}, {"cos", {"B3"}, -2, 2, c_cos}, {"tanh", {"B3"}, -2, 2, c_tanh}, {"sigmoid", {"B3"}, -2, 2, c_sigmoid},
-    {"erf", {"B3"}, -1, 1, c_erf}, {"leaf", {"B3"}, -1, 1, c_leaf}, {"stop_gradient", {"B3"}, -1, 1, c_stop},
-    {"add", {"B3", "B3"}, -1, 1, c_add}, {"add scalar", {"", "B3"}, -1, 1, c_add}, {"sub", {"B3", "B3"}, -1, 1, c_sub},
-    {"sub scalar", {"B3", ""}, -1, 1, c_sub}, {"mul", {"B3", "B3"}, -1, 1, c_mul}, {"mul scalar", {"", "B3"}, -1, 1, c_mul},
-    {"mul scalars", {"", ""}, -1, 1, c_mul}, {"div", {"B3", "B3"}, 0.5, 2, c_div}, {"div scalar", {"", "B3"}, 0.5, 2, c_div},
-    {"rem", {"B3", "B3"}, 0.5, 2, c_rem}, {"pow", {"B3", "B3"}, 0.5, 2, c_pow}, {"pow scalar", {"B3", ""}, 0.5, 2, c_pow},
-    {"maximum", {"B3", "B3"}, -1, 1, c_maximum}, {"minimum", {"B3", ""}, -1, 1, c_minimum}, {"square", {"B3"}, -1, 1, c_same},
-    {"pow constant", {"B3"}, 0.5, 2, c_pow_k}, {"convert", {"B3"}, -1, 1, c_convert}, {"select", {"B3", "", "B3"}, -1, 1, c_select},
-    {"broadcast", {"B3", ""}, -1, 1, c_broadcast}, {"reshape", {"B34"}, -1, 1, c_reshape}, {"transpose", {"B34"}, -1, 1, c_transpose},
-    {"slice", {"B8"}, -1, 1, c_slice}, {"pad", {"B3"}, -1, 1, c_pad}, {"pad crops", {"B3"}, -1, 1, c_crop},
-    {"pad crops and pads", {"B3"}, -1, 1, c_crop_flat}, {"reverse", {"B3"}, -1, 1, c_reverse}, {"concat", {"B3", "B1"}, -1, 1, c_concat},
-    {"dynamic_slice", {"B5"}, -1, 1, c_dynamic_slice}, {"dynamic_update", {"B5", "12"}, -1, 1, c_dynamic_update},
-    {"gather", {"B5"}, -1, 1, c_gather}, {"gather of two", {"B43"}, -1, 1, c_gather_two}, {"scatter_add", {"B4", "B3"}, -1, 1, c_scatter},
-    {"reduce_sum", {"B34"}, -1, 1, c_sum}, {"reduce_max", {"B34"}, -1, 1, c_max}, {"reduce_min", {"B34"}, -1, 1, c_min},
-    {"matmul", {"B4", "43"}, -1, 1, c_matmul}, {"outer product", {"B", "3"}, -1, 1, c_outer}, {"dot_general", {"2B34", "354B"}, -1, 1, c_dot},
-    {"crossed axes", {"B43", "3B2"}, -1, 1, c_dot_crossed}, {"inner product", {"B3", "B3"}, -1, 1, c_dot_scalar},
-    {"composite", {"B3"}, -1, 1, c_composite}, {"one result of two", {"B3", "B3"}, -1, 1, c_composite_half}, {"call", {"B3", "B3"}, -1, 1, c_call},
+    {"neg", {"B3"}, -1, 1, c_neg},
+    {"abs", {"B3"}, -1, 1, c_abs},
+    {"exp", {"B3"}, -1, 1, c_exp},
+    {"expm1", {"B3"}, -1, 1, c_expm1},
+    {"log", {"B3"}, 0.4, 2, c_log},
+    {"log1p", {"B3"}, -0.5, 1, c_log1p},
+    {"sqrt", {"B3"}, 0.4, 2, c_sqrt},
+    {"rsqrt", {"B3"}, 0.4, 2, c_rsqrt},
+    {"sin", {"B3"}, -2, 2, c_sin},
+    {"cos", {"B3"}, -2, 2, c_cos},
+    {"tanh", {"B3"}, -2, 2, c_tanh},
+    {"sigmoid", {"B3"}, -2, 2, c_sigmoid},
+    {"erf", {"B3"}, -1, 1, c_erf},
+    {"leaf", {"B3"}, -1, 1, c_leaf},
+    {"stop_gradient", {"B3"}, -1, 1, c_stop},
+    {"add", {"B3", "B3"}, -1, 1, c_add},
+    {"add scalar", {"", "B3"}, -1, 1, c_add},
+    {"sub", {"B3", "B3"}, -1, 1, c_sub},
+    {"sub scalar", {"B3", ""}, -1, 1, c_sub},
+    {"mul", {"B3", "B3"}, -1, 1, c_mul},
+    {"mul scalar", {"", "B3"}, -1, 1, c_mul},
+    {"mul scalars", {"", ""}, -1, 1, c_mul},
+    {"div", {"B3", "B3"}, 0.5, 2, c_div},
+    {"div scalar", {"", "B3"}, 0.5, 2, c_div},
+    {"rem", {"B3", "B3"}, 0.5, 2, c_rem},
+    {"pow", {"B3", "B3"}, 0.5, 2, c_pow},
+    {"pow scalar", {"B3", ""}, 0.5, 2, c_pow},
+    {"maximum", {"B3", "B3"}, -1, 1, c_maximum},
+    {"minimum", {"B3", ""}, -1, 1, c_minimum},
+    {"square", {"B3"}, -1, 1, c_same},
+    {"pow constant", {"B3"}, 0.5, 2, c_pow_k},
+    {"convert", {"B3"}, -1, 1, c_convert},
+    {"select", {"B3", "", "B3"}, -1, 1, c_select},
+    {"broadcast", {"B3", ""}, -1, 1, c_broadcast},
+    {"reshape", {"B34"}, -1, 1, c_reshape},
+    {"transpose", {"B34"}, -1, 1, c_transpose},
+    {"slice", {"B8"}, -1, 1, c_slice},
+    {"pad", {"B3"}, -1, 1, c_pad},
+    {"pad crops", {"B3"}, -1, 1, c_crop},
+    {"pad crops and pads", {"B3"}, -1, 1, c_crop_flat},
+    {"reverse", {"B3"}, -1, 1, c_reverse},
+    {"concat", {"B3", "B1"}, -1, 1, c_concat},
+    {"dynamic_slice", {"B5"}, -1, 1, c_dynamic_slice},
+    {"dynamic_update", {"B5", "12"}, -1, 1, c_dynamic_update},
+    {"gather", {"B5"}, -1, 1, c_gather},
+    {"gather of two", {"B43"}, -1, 1, c_gather_two},
+    {"scatter_add", {"B4", "B3"}, -1, 1, c_scatter},
+    {"reduce_sum", {"B34"}, -1, 1, c_sum},
+    {"reduce_max", {"B34"}, -1, 1, c_max},
+    {"reduce_min", {"B34"}, -1, 1, c_min},
+    {"matmul", {"B4", "43"}, -1, 1, c_matmul},
+    {"outer product", {"B", "3"}, -1, 1, c_outer},
+    {"dot_general", {"2B34", "354B"}, -1, 1, c_dot},
+    {"crossed axes", {"B43", "3B2"}, -1, 1, c_dot_crossed},
+    {"inner product", {"B3", "B3"}, -1, 1, c_dot_scalar},
+    {"composite", {"B3"}, -1, 1, c_composite},
+    {"one result of two", {"B3", "B3"}, -1, 1, c_composite_half},
+    {"call", {"B3", "B3"}, -1, 1, c_call},
     {"softmax", {"B5"}, -1, 1, c_softmax},
-    {"conv", {"B25", "323"}, -1, 1, c_conv_plain}, {"conv strided", {"B244", "3223"}, -1, 1, c_conv_strided},
-    {"conv sized", {"22B", "323"}, -1, 1, c_conv_sized}, {"conv groups", {"B45", "622"}, -1, 1, c_conv_groups},
-    {"conv batch groups", {"4B5", "4B2"}, -1, 1, c_conv_batches}, {"conv spread", {"B24", "223"}, -1, 1, c_conv_spread},
-    {"conv cropped", {"B26", "222"}, -1, 1, c_conv_cropped}, {"conv results", {"226", "B22"}, -1, 1, c_conv_cropped},
-    {"conv of three axes", {"B1333", "21222"}, -1, 1, c_conv_cube}, {"conv all", {"B445", "4223"}, -1, 1, c_conv_all},
-    {"conv all batch groups", {"4245", "4223"}, -1, 1, c_conv_all_batches}, {"conv of one element", {"B233", "4211"}, -1, 1, c_conv_pixel},
-    {"conv of all places", {"B233", "4233"}, -1, 1, c_conv_pixel}, {"reduce_window_sum", {"B6"}, -1, 1, c_window_sum},
-    {"reduce_window_sum spread", {"B4"}, -1, 1, c_window_spread}, {"reduce_window_max", {"B6"}, -1, 1, c_window_max},
-    {"max pool", {"B46"}, -1, 1, c_pool}, {"select_and_scatter", {"B6", "B3"}, -1, 1, c_select_scatter},
+    {"conv", {"B25", "323"}, -1, 1, c_conv_plain},
+    {"conv strided", {"B244", "3223"}, -1, 1, c_conv_strided},
+    {"conv sized", {"22B", "323"}, -1, 1, c_conv_sized},
+    {"conv groups", {"B45", "622"}, -1, 1, c_conv_groups},
+    {"conv batch groups", {"4B5", "4B2"}, -1, 1, c_conv_batches},
+    {"conv spread", {"B24", "223"}, -1, 1, c_conv_spread},
+    {"conv cropped", {"B26", "222"}, -1, 1, c_conv_cropped},
+    {"conv results", {"226", "B22"}, -1, 1, c_conv_cropped},
+    {"conv of three axes", {"B1333", "21222"}, -1, 1, c_conv_cube},
+    {"conv all", {"B445", "4223"}, -1, 1, c_conv_all},
+    {"conv all batch groups", {"4245", "4223"}, -1, 1, c_conv_all_batches},
+    {"conv of one element", {"B233", "4211"}, -1, 1, c_conv_pixel},
+    {"conv of all places", {"B233", "4233"}, -1, 1, c_conv_pixel},
+    {"reduce_window_sum", {"B6"}, -1, 1, c_window_sum},
+    {"reduce_window_sum spread", {"B4"}, -1, 1, c_window_spread},
+    {"reduce_window_max", {"B6"}, -1, 1, c_window_max},
+    {"max pool", {"B46"}, -1, 1, c_pool},
+    {"select_and_scatter", {"B6", "B3"}, -1, 1, c_select_scatter},
     {"select_and_gather", {"B6", "B6"}, -1, 1, c_select_gather},
 };
 enum { NCASES = sizeof CASES / sizeof *CASES };
 
-/* ---- values ---------------------------------------------------------------------------------------------------------- */
+/* ---- values
+ * ---------------------------------------------------------------------------------------------------------- */
 static bool dims(void *ctx, const char *name, int64_t *value) {
   *value = *(int64_t *)ctx;
   return !strcmp(name, "B");
@@ -238,10 +306,12 @@ typedef struct Setup {
 
 static Tensor draw(Setup *s, Id v, uint32_t place, double lo, double hi) {
   int64_t dim[MAX_RANK];
-  for (int i = 0; i < graph_rank(s->g, v); i++) assert_true(sym_eval(s->ctx.syms, graph_shape(s->g, v)[i], dims, &s->b, &dim[i]));
+  for (int i = 0; i < graph_rank(s->g, v); i++)
+    assert_true(sym_eval(s->ctx.syms, graph_shape(s->g, v)[i], dims, &s->b, &dim[i]));
   Tensor t = tensor_new(s->arena, DT_F64, dim, graph_rank(s->g, v));
   Draw d = {42, place, 0, 0};
-  for (int64_t k = 0; k < tensor_count(&t); k++) tensor_set(&t, k, (Scalar){.f = lo + (hi - lo) * philox_uniform(&d, DT_F64, (uint64_t)k)});
+  for (int64_t k = 0; k < tensor_count(&t); k++)
+    tensor_set(&t, k, (Scalar){.f = lo + (hi - lo) * philox_uniform(&d, DT_F64, (uint64_t)k)});
   return t;
 }
 
@@ -260,7 +330,8 @@ static double eval_one(Setup *s, Id v, double shift) { /* at the point moved alo
     at[i] = s->value[i];
     if (i >= s->nx) continue;
     at[i] = tensor_new(s->arena, DT_F64, s->value[i].dim, s->value[i].rank);
-    for (int64_t k = 0; k < tensor_count(&at[i]); k++) tensor_set(&at[i], k, (Scalar){.f = tensor_at(&s->value[i], k).f + shift * tensor_at(&s->to[i], k).f});
+    for (int64_t k = 0; k < tensor_count(&at[i]); k++)
+      tensor_set(&at[i], k, (Scalar){.f = tensor_at(&s->value[i], k).f + shift * tensor_at(&s->to[i], k).f});
   }
   Eval e = {.dims = dims, .dims_ctx = &s->b, .inputs = at, .ninputs = n, .wide = true, .arena = s->arena};
   Tensor r;
@@ -284,7 +355,8 @@ static Id along(Setup *s, Id loss, const Id *direction) {
 }
 
 static void close_to(const Case *c, const char *what, int64_t b, double d1, double d2) {
-  if (!(fabs(d1 - d2) <= 1e-6 * fmax(1, fabs(d2)))) fail_msg("%s, B = %d, %s: gradient %.12g, difference %.12g", c->name, (int)b, what, d1, d2);
+  if (!(fabs(d1 - d2) <= 1e-6 * fmax(1, fabs(d2))))
+    fail_msg("%s, B = %d, %s: gradient %.12g, difference %.12g", c->name, (int)b, what, d1, d2);
 }
 
 static bool covered[OP_COUNT];
@@ -316,7 +388,8 @@ static void check(const Case *c) {
   for (int k = 0; k < 3; k++) {
     s.b = sizes[k];
     s.arena = arena_new();
-    for (uint32_t i = 0; i < s.g->input.n; i++) s.value[i] = draw(&s, s.g->input.at[i], 100 + i, (int)i < s.nx ? c->lo : -1, (int)i < s.nx ? c->hi : 1);
+    for (uint32_t i = 0; i < s.g->input.n; i++)
+      s.value[i] = draw(&s, s.g->input.at[i], 100 + i, (int)i < s.nx ? c->lo : -1, (int)i < s.nx ? c->hi : 1);
     double h = 1e-5;
     for (int i = 0; i < s.nx; i++) s.to[i] = s.value[s.nx + i];
     close_to(c, "first", s.b, eval_one(&s, first, 0), (eval_one(&s, s.loss, h) - eval_one(&s, s.loss, -h)) / (2 * h));
@@ -332,15 +405,19 @@ static void all_cases(void **state) {
   for (int i = 0; i < NCASES; i++) check(&CASES[i]);
 }
 
-/* ---- the table is covered -------------------------------------------------------------------------------------------- */
+/* ---- the table is covered
+ * -------------------------------------------------------------------------------------------- */
 /* Ops without a gradient, each with its reason; a new row must come here or have a case above. */
 static const Op NO_GRADIENT[] = {
-    OP_INPUT, OP_CELL, OP_CONSTANT, OP_DATA, OP_IOTA, OP_DIM, OP_RANDOM,                                       /* leaves */
-    OP_SIGN, OP_FLOOR, OP_CEIL, OP_ROUND, OP_TRUNC,                                                            /* flat */
-    OP_NOT, OP_IS_NAN, OP_IS_INF, OP_IS_FINITE, OP_AND, OP_OR, OP_XOR, OP_SHL, OP_SHR,                         /* integers, bools */
-    OP_EQUAL, OP_NOT_EQUAL, OP_LESS, OP_LESS_EQUAL, OP_GREATER, OP_GREATER_EQUAL, OP_REDUCE_ANY, OP_REDUCE_ALL, /* bools out */
-    OP_ARGMAX, OP_ARGMIN,                                                                                      /* integers out */
-    OP_GET,                                                                                                    /* autodiff's own */
+    OP_INPUT,      OP_CELL,       OP_CONSTANT, OP_DATA,       OP_IOTA,    OP_DIM,
+    OP_RANDOM,                                                          /* leaves */
+    OP_SIGN,       OP_FLOOR,      OP_CEIL,     OP_ROUND,      OP_TRUNC, /* flat */
+    OP_NOT,        OP_IS_NAN,     OP_IS_INF,   OP_IS_FINITE,  OP_AND,     OP_OR,
+    OP_XOR,        OP_SHL,        OP_SHR, /* integers, bools */
+    OP_EQUAL,      OP_NOT_EQUAL,  OP_LESS,     OP_LESS_EQUAL, OP_GREATER, OP_GREATER_EQUAL,
+    OP_REDUCE_ANY, OP_REDUCE_ALL, /* bools out */
+    OP_ARGMAX,     OP_ARGMIN,     /* integers out */
+    OP_GET,                       /* autodiff's own */
 };
 
 static void table_is_covered(void **state) {
@@ -354,12 +431,14 @@ static void table_is_covered(void **state) {
     if (OP_INFO[o].cls == CLASS_LOOP) continue;
     bool none = !strcmp(vjp[o], "none"), listed = false;
     for (size_t i = 0; i < sizeof NO_GRADIENT / sizeof *NO_GRADIENT; i++) listed |= NO_GRADIENT[i] == o;
-    if (none != listed) fail_msg("`%s` has the gradient rule `%s`, but NO_GRADIENT says otherwise", OP_INFO[o].text, vjp[o]);
+    if (none != listed)
+      fail_msg("`%s` has the gradient rule `%s`, but NO_GRADIENT says otherwise", OP_INFO[o].text, vjp[o]);
     if (!none && !covered[o]) fail_msg("`%s` has a gradient rule and no case", OP_INFO[o].text);
   }
 }
 
-/* ---- kinks and zeros ------------------------------------------------------------------------------------------------- */
+/* ---- kinks and zeros
+ * ------------------------------------------------------------------------------------------------- */
 static double slope(Ctx *ctx, Graph *g, Id y, Id x, double at) {
   Id d;
   Arena *a = arena_new();
@@ -401,7 +480,8 @@ static void kinks(void **state) {
   ctx_free(&ctx);
 }
 
-/* The first of equals takes the whole slope, as PyTorch's pooling has it; a window of nothing gives -inf and takes none. */
+/* The first of equals takes the whole slope, as PyTorch's pooling has it; a window of nothing gives -inf and takes
+ * none. */
 static void first_of_equals(void **state) {
   (void)state;
   Ctx ctx = ctx_new();
@@ -419,7 +499,8 @@ static void first_of_equals(void **state) {
   Eval e = {.inputs = &t, .ninputs = 1, .arena = a};
   assert_true(graph_eval(g, &e, (Id[]){y, out}, 2, r));
   assert_int_equal(r[0].dim[0], 4);
-  for (int k = 0; k < 4; k++) assert_true(tensor_at(&r[0], k).f == max[k] || (isnan(max[k]) && isnan(tensor_at(&r[0], k).f)));
+  for (int k = 0; k < 4; k++)
+    assert_true(tensor_at(&r[0], k).f == max[k] || (isnan(max[k]) && isnan(tensor_at(&r[0], k).f)));
   for (int k = 0; k < 5; k++) assert_true(tensor_at(&r[1], k).f == slope[k]);
   arena_free(a);
   ctx_free(&ctx);
@@ -455,7 +536,8 @@ static void stops_and_weights(void **state) {
   (void)state;
   Ctx ctx = ctx_new();
   Graph *g = graph_new(&ctx, NULL);
-  Id x = g_input(g, DT_F64, NULL, 0), a = g_binary(g, OP_MUL, x, x), y = g_binary(g, OP_ADD, g_unary(g, OP_SIN, a), x), out[2];
+  Id x = g_input(g, DT_F64, NULL, 0), a = g_binary(g, OP_MUL, x, x), y = g_binary(g, OP_ADD, g_unary(g, OP_SIN, a), x),
+     out[2];
   Id ys[] = {y, a}, cts[] = {num(g, 10), num(g, 100)};
   assert_true(graph_grad(g, ys, cts, 2, (Id[]){x, a}, 2, out));
   Tensor t[1], r[2];
@@ -487,7 +569,9 @@ static void places(void **state) { /* a backward node has the place of its forwa
 }
 
 int main(void) {
-  const struct CMUnitTest tests[] = {cmocka_unit_test(all_cases), cmocka_unit_test(table_is_covered), cmocka_unit_test(kinks), cmocka_unit_test(first_of_equals),
-                                     cmocka_unit_test(nothing_flows), cmocka_unit_test(stops_and_weights), cmocka_unit_test(places)};
+  const struct CMUnitTest tests[] = {cmocka_unit_test(all_cases),     cmocka_unit_test(table_is_covered),
+                                     cmocka_unit_test(kinks),         cmocka_unit_test(first_of_equals),
+                                     cmocka_unit_test(nothing_flows), cmocka_unit_test(stops_and_weights),
+                                     cmocka_unit_test(places)};
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

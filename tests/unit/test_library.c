@@ -481,9 +481,14 @@ static void test_batch_norm(void **state) {
     const char *name;
     int rank;
     int64_t dim[4];
-  } want[] = {{"conv.weight", 4, {3, 2, 1, 2}}, {"conv.bias", 1, {3}},        {"bn.weight", 1, {3}},
-              {"bn.bias", 1, {3}},              {"bn.running_mean", 1, {3}},  {"bn.running_var", 1, {3}},
-              {"bn.num_batches_tracked", 0, {0}}, {"up.weight", 4, {3, 4, 2, 2}}};
+  } want[] = {{"conv.weight", 4, {3, 2, 1, 2}},
+              {"conv.bias", 1, {3}},
+              {"bn.weight", 1, {3}},
+              {"bn.bias", 1, {3}},
+              {"bn.running_mean", 1, {3}},
+              {"bn.running_var", 1, {3}},
+              {"bn.num_batches_tracked", 0, {0}},
+              {"up.weight", 4, {3, 4, 2, 2}}};
   Traced p;
   trace(&p, text);
   assert_int_equal(p.program.cells.n, sizeof want / sizeof *want);
@@ -494,7 +499,8 @@ static void test_batch_norm(void **state) {
   }
   int64_t dim[4] = {2, 3, 1, 2};
   NamedTensor x = {"x", tensor_new(p.ctx.arena, DT_F64, dim, 4)};
-  static const double at[] = {1, 2, 0, 0, 10, 10, 3, 6, 0, 4, 10, 10}; /* means 3, 1, 10; unbiased variances 14/3, 4, 0 */
+  static const double at[] = {1, 2, 0, 0, 10, 10,
+                              3, 6, 0, 4, 10, 10}; /* means 3, 1, 10; unbiased variances 14/3, 4, 0 */
   for (int k = 0; k < 12; k++) tensor_set(&x.value, k, (Scalar){.f = at[k]});
   for (uint32_t call = 0; call < 2; call++) call_entry(&p, text, "step", &x, 1, call, true);
   static const double mean[] = {3, 1, 10}, var[] = {14.0 / 3, 4, 0};

@@ -74,8 +74,10 @@ static void must_compile(const char *model, CompileOptions o, CompileResult *r) 
 /* SINTER_LLVM as it was when the program began. */
 static char *emitter_given;
 static void emitter_back(void) {
-  if (emitter_given) setenv("SINTER_LLVM", emitter_given, 1);
-  else unsetenv("SINTER_LLVM");
+  if (emitter_given)
+    setenv("SINTER_LLVM", emitter_given, 1);
+  else
+    unsetenv("SINTER_LLVM");
 }
 
 /* False with this id and sentence; nothing is in the folder afterwards. `%s` in the sentence stands for the output. */
