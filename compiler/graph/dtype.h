@@ -8,10 +8,11 @@
 
 #define DTYPES(X)                                                                                                      \
   X(F32, "f32", 4, FLOAT)                                                                                              \
-  X(F64, "f64", 8, FLOAT) X(F16, "f16", 2, FLOAT) X(BF16, "bf16", 2, FLOAT) X(I8, "i8", 1, INT) X(I16, "i16", 2, INT)  \
-      X(I32, "i32", 4, INT) X(I64, "i64", 8, INT) X(U8, "u8", 1, UINT) X(U16, "u16", 2, UINT) X(U32, "u32", 4, UINT)   \
-          X(U64, "u64", 8, UINT) X(BOOL, "bool", 1, BOOL)                                                              \
-              X(IDX, "idx", 8, INT) /* idx: indices and extents of the Loop IR only */
+  X(F64, "f64", 8, FLOAT)                                                                                              \
+  X(F16, "f16", 2, FLOAT)                                                                                              \
+  X(BF16, "bf16", 2, FLOAT) X(I8, "i8", 1, INT) X(I16, "i16", 2, INT) X(I32, "i32", 4, INT) X(I64, "i64", 8, INT)      \
+      X(U8, "u8", 1, UINT) X(U16, "u16", 2, UINT) X(U32, "u32", 4, UINT) X(U64, "u64", 8, UINT)                        \
+          X(BOOL, "bool", 1, BOOL) X(IDX, "idx", 8, INT) /* idx: indices and extents of the Loop IR only */
 
 typedef enum {
   DT_NONE, /**/

@@ -2,12 +2,12 @@
  * make the evaluator check itself. */
 #include "gen.h"
 #include "philox.h"
-#include <cmocka.h>
-#include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <cmocka.h>
+#include <math.h>
 #include <stdlib.h>
 
 enum { GRAPHS = 500, BYTES = 160 };

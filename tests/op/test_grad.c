@@ -4,12 +4,12 @@
 #include "eval.h"
 #include "philox.h"
 #include "window.h"
-#include <cmocka.h>
-#include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <cmocka.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -56,9 +56,10 @@ static Id num(Graph *g, double x) { return g_const(g, DT_F64, x); }
 #define UNARY(name, OP)                                                                                                \
   static Id c_##name(Graph *g, Id *x) { return g_unary(g, OP, x[0]); }
 UNARY(neg, OP_NEG)
-UNARY(abs, OP_ABS) UNARY(exp, OP_EXP) UNARY(expm1, OP_EXPM1) UNARY(log, OP_LOG) UNARY(log1p, OP_LOG1P)
-    UNARY(sqrt, OP_SQRT) UNARY(rsqrt, OP_RSQRT) UNARY(sin, OP_SIN) UNARY(cos, OP_COS) UNARY(tanh, OP_TANH)
-        UNARY(sigmoid, OP_SIGMOID) UNARY(erf, OP_ERF) UNARY(leaf, OP_LEAF)
+UNARY(abs, OP_ABS)
+UNARY(exp, OP_EXP) UNARY(expm1, OP_EXPM1) UNARY(log, OP_LOG) UNARY(log1p, OP_LOG1P) UNARY(sqrt, OP_SQRT)
+    UNARY(rsqrt, OP_RSQRT) UNARY(sin, OP_SIN) UNARY(cos, OP_COS) UNARY(tanh, OP_TANH) UNARY(sigmoid, OP_SIGMOID)
+        UNARY(erf, OP_ERF) UNARY(leaf, OP_LEAF)
 #define BINARY(name, OP)                                                                                               \
   static Id c_##name(Graph *g, Id *x) { return g_binary(g, OP, x[0], x[1]); }
             BINARY(add, OP_ADD) BINARY(sub, OP_SUB) BINARY(mul, OP_MUL) BINARY(div, OP_DIV) BINARY(rem, OP_REM)

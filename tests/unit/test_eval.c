@@ -2,12 +2,12 @@
  * calls. */
 #include "eval.h"
 #include "philox.h"
-#include <cmocka.h>
-#include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <cmocka.h>
+#include <math.h>
 #include <string.h>
 
 /* ---- one element

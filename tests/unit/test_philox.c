@@ -1,10 +1,10 @@
 #include "philox.h"
 #include "str.h"
-#include <cmocka.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <cmocka.h>
 
 static void known_answers(void **state) {
   (void)state;
