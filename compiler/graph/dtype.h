@@ -1,3 +1,4 @@
+/* clang-format off: tables that it does not settle */
 /* Element types. Graph and Loop IR share them; f16 and bf16 are storage types (converted on load, computed in f32) and
  * are refused until the order that brings them, as are the narrow and unsigned integers above the Loop IR. */
 #ifndef SINTER_GRAPH_DTYPE_H

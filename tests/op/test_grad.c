@@ -1,3 +1,4 @@
+/* clang-format off: tables that it does not settle */
 /* Every differentiable op of ops.def against central differences, in f64, in a random direction away from kinks, with
  * the dimension B at 1, an odd number and its bound; then once more for the derivative of the gradient. */
 #include "autodiff.h"
