@@ -1,4 +1,3 @@
-/* clang-format off: tables that it does not settle */
 /* Element types. Graph and Loop IR share them; f16 and bf16 are storage types (converted on load, computed in f32) and
  * are refused until the order that brings them, as are the narrow and unsigned integers above the Loop IR. */
 #ifndef SINTER_GRAPH_DTYPE_H
@@ -7,13 +6,13 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/* clang-format off */
 #define DTYPES(X)                                                                                                      \
-  X(F32, "f32", 4, FLOAT)                                                                                              \
-  X(F64, "f64", 8, FLOAT)                                                                                              \
-  X(F16, "f16", 2, FLOAT)                                                                                              \
-  X(BF16, "bf16", 2, FLOAT) X(I8, "i8", 1, INT) X(I16, "i16", 2, INT) X(I32, "i32", 4, INT) X(I64, "i64", 8, INT)      \
-      X(U8, "u8", 1, UINT) X(U16, "u16", 2, UINT) X(U32, "u32", 4, UINT) X(U64, "u64", 8, UINT)                        \
-          X(BOOL, "bool", 1, BOOL) X(IDX, "idx", 8, INT) /* idx: indices and extents of the Loop IR only */
+  X(F32, "f32", 4, FLOAT) X(F64, "f64", 8, FLOAT) X(F16, "f16", 2, FLOAT) X(BF16, "bf16", 2, FLOAT)                    \
+  X(I8, "i8", 1, INT) X(I16, "i16", 2, INT) X(I32, "i32", 4, INT) X(I64, "i64", 8, INT)                                \
+  X(U8, "u8", 1, UINT) X(U16, "u16", 2, UINT) X(U32, "u32", 4, UINT) X(U64, "u64", 8, UINT)                            \
+  X(BOOL, "bool", 1, BOOL) X(IDX, "idx", 8, INT) /* idx: indices and extents of the Loop IR only */
+/* clang-format on */
 
 typedef enum {
   DT_NONE, /**/

@@ -1,4 +1,3 @@
-/* clang-format off: tables that it does not settle */
 /* Every differentiable op of ops.def against central differences, in f64, in a random direction away from kinks, with
  * the dimension B at 1, an odd number and its bound; then once more for the derivative of the gradient. */
 #include "autodiff.h"
@@ -54,19 +53,17 @@ static Id num(Graph *g, double x) { return g_const(g, DT_F64, x); }
 
 /* ---- the cases
  * ------------------------------------------------------------------------------------------------------- */
-#define UNARY(name, OP)                                                                                                \
-  static Id c_##name(Graph *g, Id *x) { return g_unary(g, OP, x[0]); }
-UNARY(neg, OP_NEG)
-UNARY(abs, OP_ABS)
-UNARY(exp, OP_EXP) UNARY(expm1, OP_EXPM1) UNARY(log, OP_LOG) UNARY(log1p, OP_LOG1P) UNARY(sqrt, OP_SQRT)
-    UNARY(rsqrt, OP_RSQRT) UNARY(sin, OP_SIN) UNARY(cos, OP_COS) UNARY(tanh, OP_TANH) UNARY(sigmoid, OP_SIGMOID)
-        UNARY(erf, OP_ERF) UNARY(leaf, OP_LEAF)
-#define BINARY(name, OP)                                                                                               \
-  static Id c_##name(Graph *g, Id *x) { return g_binary(g, OP, x[0], x[1]); }
-            BINARY(add, OP_ADD) BINARY(sub, OP_SUB) BINARY(mul, OP_MUL) BINARY(div, OP_DIV) BINARY(rem, OP_REM)
-                BINARY(pow, OP_POW) BINARY(maximum, OP_MAXIMUM) BINARY(minimum, OP_MINIMUM)
+/* clang-format off */
+#define UNARY(name, OP) static Id c_##name(Graph *g, Id *x) { return g_unary(g, OP, x[0]); }
+UNARY(neg, OP_NEG) UNARY(abs, OP_ABS) UNARY(exp, OP_EXP) UNARY(expm1, OP_EXPM1) UNARY(log, OP_LOG) UNARY(log1p, OP_LOG1P)
+UNARY(sqrt, OP_SQRT) UNARY(rsqrt, OP_RSQRT) UNARY(sin, OP_SIN) UNARY(cos, OP_COS) UNARY(tanh, OP_TANH)
+UNARY(sigmoid, OP_SIGMOID) UNARY(erf, OP_ERF) UNARY(leaf, OP_LEAF)
+#define BINARY(name, OP) static Id c_##name(Graph *g, Id *x) { return g_binary(g, OP, x[0], x[1]); }
+BINARY(add, OP_ADD) BINARY(sub, OP_SUB) BINARY(mul, OP_MUL) BINARY(div, OP_DIV) BINARY(rem, OP_REM) BINARY(pow, OP_POW)
+BINARY(maximum, OP_MAXIMUM) BINARY(minimum, OP_MINIMUM)
+    /* clang-format on */
 
-                    static Id c_same(Graph *g, Id *x) {
+    static Id c_same(Graph *g, Id *x) {
   return g_binary(g, OP_MUL, x[0], x[0]);
 }
 static Id c_pow_k(Graph *g, Id *x) {
