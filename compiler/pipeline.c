@@ -12,8 +12,7 @@
 #include <time.h>
 #include <unistd.h>
 
-/* ---- the passes
- * ------------------------------------------------------------------------------------------------------ */
+/* ---- the passes ---- */
 
 static const struct {
   const char *name;
@@ -116,8 +115,7 @@ bool compile_loops(Compilation *c) {
   return true;
 }
 
-/* ---- options
- * --------------------------------------------------------------------------------------------------------- */
+/* ---- options ---- */
 
 const char *emit_kind_name(EmitKind k) {
   static const char *const name[] = {
@@ -181,8 +179,7 @@ void compile_timed(Compilation *c, const char *name) {
   c->since = now;
 }
 
-/* ---- results
- * --------------------------------------------------------------------------------------------------------- */
+/* ---- results ---- */
 
 static const char *base_name(const char *path) {
   const char *slash = path ? strrchr(path, '/') : NULL;

@@ -226,8 +226,7 @@ typedef struct SinterImage {
   const unsigned char *consts;  /* aligned to 64 */
 } SinterImage;
 
-/* ---- the functions of an artefact
- * ------------------------------------------------------------------------------------ */
+/* ---- the functions of an artefact ---- */
 typedef struct SinterWeights SinterWeights;
 typedef struct SinterContext SinterContext;
 typedef struct SinterApi {

@@ -83,8 +83,7 @@ static SinterSym add_sym(Blob *b, Sym s) {
 
 static SinterSym add_number(Blob *b, uint64_t n) { return add_sym(b, sym_int(b->c->syms, (int64_t)n)); }
 
-/* ---- plans
- * ----------------------------------------------------------------------------------------------------------- */
+/* ---- plans ---- */
 
 static int64_t constant(const Blob *b, Sym s) {
   int64_t k;
@@ -216,8 +215,7 @@ static uint32_t add_plan(Blob *b, const EntryPlan *e) {
   return b->plans.n - 1;
 }
 
-/* ---- entries
- * --------------------------------------------------------------------------------------------------------- */
+/* ---- entries ---- */
 
 static SinterPort make_port(Blob *b, const Port *p, const HostField *f) {
   SinterPort r = {.name = add_text(b, p->name),
@@ -270,8 +268,7 @@ static SinterEntry make_entry(Blob *b, int number) {
   return r;
 }
 
-/* ---- the whole
- * ------------------------------------------------------------------------------------------------------- */
+/* ---- the whole ---- */
 
 static uint64_t up64(uint64_t n) { return (n + CONST_ALIGN - 1) & ~(uint64_t)(CONST_ALIGN - 1); }
 

@@ -3,7 +3,7 @@
 #include <math.h>
 #include <string.h>
 
-/* ---- types and small pieces ------------------------------------------------------------------------------------- */
+/* ---- types and small pieces ---- */
 static LLVMTypeRef element_type(Gen *g, DType d) {
   switch (d) {
   case DT_F32: return g->t_f32;
@@ -86,7 +86,7 @@ static LLVMValueRef all_of(Gen *g, LLVMValueRef m) {
 
 static bool is_int_type(DType d) { return dtype_is_int(d) || d == DT_BOOL; }
 
-/* ---- arithmetic ------------------------------------------------------------------------------------------------- */
+/* ---- arithmetic ---- */
 /* Whether v is a literal other than 0 (and NaN) in all lanes. */
 static bool nonzero_literal(LLVMValueRef v) {
   LLVMBool lost;
@@ -343,7 +343,7 @@ static LLVMValueRef dot4(Gen *g, LLVMValueRef acc, LLVMValueRef a, LLVMValueRef 
   return acc;
 }
 
-/* ---- memory ----------------------------------------------------------------------------------------------------- */
+/* ---- memory ---- */
 static void access_flags(Gen *g, LLVMValueRef v, uint32_t buf, bool load) {
   LLVMSetAlignment(v, (unsigned)dtype_size(g->k->bufs.at[buf].dtype));
   if (load && buf < (uint32_t)g->k->nparams && g->shared_in[buf]) LLVMSetMetadata(v, g->md_invariant, g->md_empty);
@@ -482,7 +482,7 @@ void gen_store(Gen *g, uint32_t buf, const Ex *index, int n, LLVMValueRef value,
   }
 }
 
-/* ---- expressions ------------------------------------------------------------------------------------------------ */
+/* ---- expressions ---- */
 LLVMValueRef gen_value_lanes(Gen *g, Ex e, int lanes) {
   LLVMValueRef v = gen_value(g, e);
   return lanes > 1 && lanes_in(v) == 1 ? gen_splat(g, v, lanes) : v;

@@ -1,11 +1,12 @@
 /* Indices as polynomials over atoms, and addresses. See llvm_gen.h. */
 #include "abi.h"
+#include "integer.h"
 #include "llvm_gen.h"
 #include <string.h>
 
 enum { K_CONST = 1, K_ADD, K_MUL, K_FLOOR_DIV, K_FLOOR_MOD, K_MIN, K_MAX, K_GEP };
 
-/* ---- scopes and known results ----------------------------------------------------------------------------------- */
+/* ---- scopes and known results ---- */
 int gen_depth(const Gen *g) { return g->nscope - 1; }
 
 void scope_push(Gen *g, bool loop, LLVMBasicBlockRef pre) {
@@ -62,19 +63,6 @@ static int64_t sat_mul(int64_t a, int64_t b) {
     return (a > 0) == (b > 0) ? INT64_MAX : INT64_MIN;
   return r;
 }
-static int64_t gcd(int64_t a, int64_t b) {
-  a = a < 0 ? -a : a;
-  b = b < 0 ? -b : b;
-  while (b) {
-    int64_t r = a % b;
-    a = b;
-    b = r;
-  }
-  return a;
-}
-static int64_t floor_div(int64_t a, int64_t b) { return a / b - (a % b != 0 && (a < 0) != (b < 0)); }
-static int64_t floor_mod(int64_t a, int64_t b) { return a - floor_div(a, b) * b; }
-
 static Atom known_find(Gen *g, uint32_t op, Atom a, Atom b) {
   for (uint32_t i = g->known_slot[known_slot(op, a, b)]; i; i = g->known.at[i - 1].next) {
     Known *e = &g->known.at[i - 1];
@@ -181,7 +169,7 @@ static Atom atom_op(Gen *g, uint32_t op, Atom a, Atom b) {
   return r;
 }
 
-/* ---- polynomials ------------------------------------------------------------------------------------------------ */
+/* ---- polynomials ---- */
 Poly poly_int(int64_t c) { return (Poly){.lanes = 1, .c = c}; }
 
 Poly poly_of_atom(Atom a) {
@@ -442,7 +430,7 @@ LLVMValueRef poly_narrow(Gen *g, const Poly *p, DType d, int lanes) {
   return lanes_of(g, p, t, lanes);
 }
 
-/* ---- division --------------------------------------------------------------------------------------------------- */
+/* ---- division ---- */
 /* Floor quotient or remainder. A divisor that divides all terms but a rest known to lie below it leaves nothing to
  * compute; lanes that stay within one multiple of it leave a scalar division. */
 Poly poly_divide(Gen *g, bool mod, const Poly *p, const Poly *d) {
@@ -524,7 +512,7 @@ Poly poly_extreme(Gen *g, bool max, const Poly *a, const Poly *b) {
   return r;
 }
 
-/* ---- from Syms and expressions ---------------------------------------------------------------------------------- */
+/* ---- from Syms and expressions ---- */
 static Poly dim_poly(Gen *g, uint32_t i) {
   Dim d = g->k->dims.at[i];
   if (d.lo == d.hi) return poly_int(d.lo);
@@ -672,7 +660,7 @@ Poly poly_ex(Gen *g, Ex e) {
   }
 }
 
-/* ---- comparison ------------------------------------------------------------------------------------------------- */
+/* ---- comparison ---- */
 static LLVMValueRef bool_lanes(Gen *g, bool v, int lanes) {
   LLVMTypeRef t = gen_type(g, DT_BOOL, lanes);
   return v ? LLVMConstAllOnes(t) : LLVMConstNull(t);
@@ -741,7 +729,7 @@ LLVMValueRef poly_compare(Gen *g, Op op, const Poly *a, const Poly *b, int lanes
   return LLVMBuildICmp(g->b, pred[k], poly_vector(g, a, lanes), poly_vector(g, b, lanes), "");
 }
 
-/* ---- addresses -------------------------------------------------------------------------------------------------- */
+/* ---- addresses ---- */
 Poly gen_offset(Gen *g, uint32_t buf, const Ex *index, int n) {
   LoopBuf b = g->k->bufs.at[buf];
   Poly o = poly_int(0), at[LOOP_RANK], dim[LOOP_RANK];

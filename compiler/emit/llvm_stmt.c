@@ -8,7 +8,7 @@ static void emit_block(Gen *, const Stmt *);
 LLVMBasicBlockRef gen_block(Gen *g, const char *name) { return LLVMAppendBasicBlockInContext(g->cx, g->fn, name); }
 static LLVMBasicBlockRef here(Gen *g) { return LLVMGetInsertBlock(g->b); }
 
-/* ---- registers -------------------------------------------------------------------------------------------------- */
+/* ---- registers ---- */
 static int reg_count(const LoopReg *r) { return (int)((r->rank > 0 ? r->dim[0] : 1) * (r->rank > 1 ? r->dim[1] : 1)); }
 
 /* Marks registers that a block assigns; those it declares itself need no phi. */
@@ -87,7 +87,7 @@ static void reg_restore(Gen *g, const Carried *c, LLVMValueRef *v) {
   for (int i = 0; i < c->n; i++) g->reg[c->at[i]] = v[i];
 }
 
-/* ---- variables -------------------------------------------------------------------------------------------------- */
+/* ---- variables ---- */
 static void bind_index(Gen *g, uint32_t var, const Poly *p) {
   if (!g->var[var]) g->var[var] = ARENA_NEW(g->arena, Bind);
   *g->var[var] = (Bind){.index = true, .p = *p};
@@ -97,7 +97,7 @@ static void bind_value(Gen *g, uint32_t var, LLVMValueRef v) {
   *g->var[var] = (Bind){.v = v};
 }
 
-/* ---- branches --------------------------------------------------------------------------------------------------- */
+/* ---- branches ---- */
 /* if (cond) body, as a real branch; cond is an i1. */
 static void emit_branch(Gen *g, LLVMValueRef cond, const Stmt *then, const Stmt *other, LLVMValueRef then_mask,
                         LLVMValueRef other_mask) {
@@ -188,7 +188,7 @@ static void emit_if(Gen *g, const Stmt *s) {
   if (no) emit_masked(g, no, s->other);
 }
 
-/* ---- loops ------------------------------------------------------------------------------------------------------ */
+/* ---- loops ---- */
 /* for (i = lo; i < hi; i += step), body first: the guard stands in the block before, which is also where invariants go.
  */
 typedef struct Loop {
@@ -359,7 +359,7 @@ static void emit_vector(Gen *g, const Stmt *s) {
   phis_join(g, &c, after, tend, from);
 }
 
-/* ---- fail ------------------------------------------------------------------------------------------------------- */
+/* ---- fail ---- */
 /* The smallest (code, task) stays. No call: it would cost the vector registers of everything around it. */
 static void emit_fail(Gen *g, const Stmt *s) {
   int lanes = ex_at(g->k, s->value)->lanes;
@@ -392,7 +392,7 @@ static void emit_fail(Gen *g, const Stmt *s) {
   LLVMPositionBuilderAtEnd(b, end);
 }
 
-/* ---- statements ------------------------------------------------------------------------------------------------- */
+/* ---- statements ---- */
 static void emit_alloc(Gen *g, const Stmt *s) {
   LoopBuf b = g->k->bufs.at[s->ref];
   int64_t n = 1, lo, hi;
@@ -499,7 +499,7 @@ static void emit_block(Gen *g, const Stmt *s) {
   for (; s && !g->error; s = s->next) emit_stmt(g, s);
 }
 
-/* ---- stages ----------------------------------------------------------------------------------------------------- */
+/* ---- stages ---- */
 /* lo..hi number the tasks; the axes of the first are found by division, then counted up, the last axis fastest. */
 LLVMValueRef gen_stage(Gen *g, const char *symbol) {
   Kernel *k = g->k;

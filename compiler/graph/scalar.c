@@ -2,8 +2,7 @@
 #include <math.h>
 #include <string.h>
 
-/* ---- types
- * ----------------------------------------------------------------------------------------------------------- */
+/* ---- types ---- */
 
 static uint32_t bits_of_float(float f) {
   uint32_t u;
@@ -170,8 +169,7 @@ Scalar scalar_convert(DType from, DType to, Scalar s) {
 
 Scalar scalar_of(DType d, double x) { return scalar_convert(DT_F64, d, (Scalar){.f = x}); }
 
-/* ---- ops
- * ------------------------------------------------------------------------------------------------------------- */
+/* ---- ops ---- */
 
 static bool is_unsigned(DType d) { return dtype_is_int(d) && !dtype_is_signed(d); }
 

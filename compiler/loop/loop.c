@@ -1,11 +1,11 @@
 #include "loop.h"
+#include "integer.h"
 #include <math.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 
-/* ---- modules
- * --------------------------------------------------------------------------------------------------------- */
+/* ---- modules ---- */
 
 LoopModule *loop_module_new(Ctx *c) {
   LoopModule *m = ARENA_NEW(c->arena, LoopModule);
@@ -73,8 +73,7 @@ Kernel *loop_kernel(LoopModule *m, const char *name) {
   return k;
 }
 
-/* ---- headers, stages
- * ------------------------------------------------------------------------------------------------- */
+/* ---- headers, stages ---- */
 
 static const char *intern(Kernel *k, const char *name) { return str_intern(k->ctx->names, name); }
 
@@ -150,8 +149,7 @@ void loop_segment(Kernel *k, const char *sname, const char *oname, uint32_t list
   *offset = var_ex(k, s->axis[1]);
 }
 
-/* ---- statements
- * ------------------------------------------------------------------------------------------------------ */
+/* ---- statements ---- */
 
 static Stmt *add_stmt(Kernel *k, StmtKind kind) {
   if (!k->stage) BUG("a statement outside a stage of %s", k->name);
@@ -299,8 +297,7 @@ void loop_prefetch(Kernel *k, uint32_t buf, const Ex *index, int n) {
   set_index(k, s, index, n);
 }
 
-/* ---- expressions
- * ----------------------------------------------------------------------------------------------------- */
+/* ---- expressions ---- */
 
 static uint64_t ex_hash(const Expr *e, const Ex *in) {
   uint64_t head[] = {e->op | (uint64_t)e->dtype << 8 | (uint64_t)e->nin << 16 | (uint64_t)e->lanes << 24, e->ref,
@@ -440,8 +437,6 @@ Ex ex_op1(Kernel *k, Op op, Ex a) {
   if ((op == OP_ANY || op == OP_ALL) && x->lanes == 1) return a;
   return make(k, op, &a, 1);
 }
-
-static int64_t floor_div(int64_t a, int64_t b) { return a / b - (a % b && (a < 0) != (b < 0)); }
 
 /* Two literals of idx: false where the result does not fit. */
 static bool fold_ints(Op op, int64_t a, int64_t b, int64_t *r) {
@@ -596,8 +591,7 @@ Ex ex_len(Kernel *k, uint32_t list, Ex tensor) {
   return intern_ex(k, (Expr){.op = OP_LEN, .dtype = DT_IDX, .lanes = 1, .ref = list}, &tensor, 1);
 }
 
-/* ---- Syms as expressions
- * --------------------------------------------------------------------------------------------- */
+/* ---- Syms as expressions ---- */
 
 typedef struct SymStack {
   Kernel *k;
@@ -641,8 +635,7 @@ Ex loop_sym(Kernel *k, Sym s) {
   return vec_last(&st.at);
 }
 
-/* ---- rewriting
- * ------------------------------------------------------------------------------------------------------- */
+/* ---- rewriting ---- */
 
 typedef struct Rewrite {
   Kernel *k;
@@ -686,8 +679,7 @@ Ex ex_rewrite(Kernel *k, Ex e, Ex (*fn)(void *, Kernel *, Ex), void *ctx) {
   return out;
 }
 
-/* ---- how an access moves
- * --------------------------------------------------------------------------------------------- */
+/* ---- how an access moves ---- */
 
 /* The difference of an idx from lane to lane: KNOWN (n), RUN (the same everywhere, known at run time), NONE. */
 typedef struct LaneStep {
@@ -758,17 +750,6 @@ static bool constant(const Kernel *k, Ex e, int *fuel) {
 }
 
 bool loop_constant(const Kernel *k, Ex e) { return constant(k, e, &(int){FUEL}); }
-
-static int64_t gcd(int64_t a, int64_t b) {
-  a = a < 0 ? -a : a;
-  b = b < 0 ? -b : b;
-  while (b) {
-    int64_t r = a % b;
-    a = b;
-    b = r;
-  }
-  return a;
-}
 
 static int64_t divisor(const Kernel *k, Ex e, int *fuel) {
   if (--*fuel < 0) return 1;

@@ -149,8 +149,7 @@ typedef struct Kernel {
   int cur_line;
 } Kernel;
 
-/* ---- plans
- * ----------------------------------------------------------------------------------------------------------- */
+/* ---- plans ---- */
 typedef enum { STEP_LAUNCH, STEP_BARRIER, STEP_COPY, STEP_CALL, STEP_LOOP, STEP_LOOP_UNTIL, STEP_BRANCH } StepKind;
 
 typedef struct View { /* buffer, sub-buffer at leading indices, or lo..hi of its first axis */
@@ -215,10 +214,9 @@ LoopModule *loop_module_new(Ctx *);
 Kernel *loop_module_kernel(const LoopModule *, const char *name, int *index); /* NULL if there is none */
 Plan *loop_module_plan(const LoopModule *, const char *name, int *index);
 
-/* ---- building a kernel
- * ------------------------------------------------------------------------------------------------- Operands of one
- * expression have one dtype; literals are made with it. Scalars meet vectors. A wrong use is a BUG here (strategies are
- * ours); the reader checks before it builds. */
+/* ---- building a kernel ----
+ * Operands of one expression have one dtype; literals are made with it. Scalars meet vectors. A wrong use is a BUG here
+ * (strategies are ours); the reader checks before it builds. */
 Kernel *loop_kernel(LoopModule *, const char *name); /* appended to the module; the name is made unique by _2, _3 */
 Ex loop_dim(Kernel *, const char *name, int64_t lo, int64_t hi); /* declares a dimension; its value as idx */
 uint32_t loop_param(Kernel *, const char *name, BufKind, DType, const Sym *dims, int rank); /* returns the buffer */
@@ -273,8 +271,7 @@ bool loop_constant(const Kernel *, Ex);   /* constant once loops marked unroll a
 int64_t loop_divisor(const Kernel *, Ex); /* a number that divides its value (of lane 0); 0: the value is 0 */
 Access loop_access(const Kernel *, uint32_t buf, const Ex *index, int n, int lanes);
 
-/* ---- text, checks, meaning
- * ---------------------------------------------------------------------------------------------- */
+/* ---- text, checks, meaning ---- */
 void loop_print(const LoopModule *, Buf *); /* canonical: two blanks a level, one statement a line */
 void loop_print_kernel(const Kernel *, Buf *);
 void loop_print_stmt(const Kernel *, const Stmt *,

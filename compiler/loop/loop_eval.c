@@ -4,8 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* ---- compiled stages
- * ------------------------------------------------------------------------------------------------- */
+/* ---- compiled stages ---- */
 
 /* A statement with the expressions to compute before it acts, operands first. */
 typedef struct Act Act;
@@ -157,8 +156,7 @@ static void fill_constants(const Prog *p, Scalar *v) {
   }
 }
 
-/* ---- expressions
- * ----------------------------------------------------------------------------------------------------- */
+/* ---- expressions ---- */
 
 static bool active(const Task *t, const Scalar *own, int own_lanes, int lanes, int i) {
   if (lanes > 1 && t->mask && !t->mask[i]) return false;
@@ -314,8 +312,7 @@ static bool eval_ex(Task *t, Ex e) {
   return true;
 }
 
-/* ---- statements
- * ------------------------------------------------------------------------------------------------------ */
+/* ---- statements ---- */
 
 static bool exec_block(Task *t, const Act *n);
 
@@ -495,8 +492,7 @@ static bool exec_block(Task *t, const Act *n) {
   return true;
 }
 
-/* ---- launches
- * -------------------------------------------------------------------------------------------------------- */
+/* ---- launches ---- */
 
 typedef struct Env { /* dimensions of a kernel or plan */
   const Dim *dims;
@@ -754,8 +750,7 @@ static bool launch(Run *r, const Step *s, const Mem *given, const int64_t *dims)
   return ok;
 }
 
-/* ---- plans
- * ----------------------------------------------------------------------------------------------------------- */
+/* ---- plans ---- */
 
 static bool sub_view(Run *r, const View *v, const Mem *bufs, Env *env, Mem *out) {
   if (v->nlist) {

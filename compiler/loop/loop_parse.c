@@ -19,8 +19,7 @@ _Noreturn void read_fail(Reader *r, const char *id, Loc loc, const char *fmt, ..
   longjmp(r->out, 1);
 }
 
-/* ---- tokens
- * ---------------------------------------------------------------------------------------------------------- */
+/* ---- tokens ---- */
 
 static const Token *tok(const Reader *r) { return &r->tok.at[r->at]; }
 static Loc here(const Reader *r) { return tok(r)->loc; }
@@ -75,8 +74,7 @@ static void commas(Reader *r, const char *close, void (*item)(Reader *, void *),
   }
 }
 
-/* ---- expressions
- * ----------------------------------------------------------------------------------------------------- */
+/* ---- expressions ---- */
 
 static Ast *parse_expr(Reader *r, int level);
 
@@ -174,8 +172,7 @@ static int parse_small(Reader *r, int level, int64_t lo, int64_t hi) {
   return (int)v;
 }
 
-/* ---- headers
- * --------------------------------------------------------------------------------------------------------- */
+/* ---- headers ---- */
 
 static void later(Reader *r, const char *what, const char *when) {
   read_fail(r, "loop-later", here(r), "%s: this comes with the order for %s", what, when);
@@ -328,8 +325,7 @@ static void parse_block(Reader *r, void (*item)(Reader *, void *), void *ctx) {
   r->blocks--;
 }
 
-/* ---- statements
- * ------------------------------------------------------------------------------------------------------ */
+/* ---- statements ---- */
 
 static void parse_stmt(Reader *r, void *);
 
@@ -528,8 +524,7 @@ static void parse_stmt(Reader *r, void *ctx) {
   }
 }
 
-/* ---- kernels
- * --------------------------------------------------------------------------------------------------------- */
+/* ---- kernels ---- */
 
 static void parse_stage(Reader *r, void *ctx) {
   (void)ctx;
@@ -631,8 +626,7 @@ static void parse_fn(Reader *r, const char *name, Loc at) {
   vec_push(r->ctx->arena, &r->fns, f);
 }
 
-/* ---- plans
- * ----------------------------------------------------------------------------------------------------------- */
+/* ---- plans ---- */
 
 static int plan_buffer(Reader *r, const Plan *p) {
   Loc at = here(r);
@@ -795,8 +789,7 @@ static void parse_variant(Reader *r, void *ctx) {
   vec_push(r->ctx->arena, &e->variants, v);
 }
 
-/* ---- modules
- * --------------------------------------------------------------------------------------------------------- */
+/* ---- modules ---- */
 
 static void parse_module(Reader *r) {
   for (skip_lines(r); tok(r)->kind != TOK_END; skip_lines(r)) {

@@ -1,10 +1,10 @@
 #include "loop_read.h"
+#include "integer.h"
 #include "loop_words.h"
 #include <math.h>
 #include <string.h>
 
-/* ---- names
- * ----------------------------------------------------------------------------------------------------------- */
+/* ---- names ---- */
 
 static bool is_const(const Reader *r, const char *name, int64_t *v) {
   for (uint32_t i = 0; i < r->consts.n; i++)
@@ -36,8 +36,7 @@ const Scoped *read_find(Reader *r, const char *name, Loc loc) {
   read_fail(r, "loop-name", loc, near ? "unknown name %s: did you mean %s?" : "unknown name %s", name, near);
 }
 
-/* ---- Syms
- * ------------------------------------------------------------------------------------------------------------ */
+/* ---- Syms ---- */
 
 static Sym sym_binary(Reader *r, const Ast *a, const char *op, Sym x, Sym y) {
   SymTab *t = r->ctx->syms;
@@ -94,8 +93,7 @@ Sym read_sym(Reader *r, const Ast *a) {
   return s;
 }
 
-/* ---- literals
- * -------------------------------------------------------------------------------------------------------- */
+/* ---- literals ---- */
 
 static Val int_val(int64_t v) { return (Val){.lit = true, .i = v}; }
 static Val real_val(double v) { return (Val){.lit = true, .real = true, .f = v}; }
@@ -129,8 +127,6 @@ Ex read_as(Reader *r, Val v, DType d, Loc loc) {
 }
 
 Ex read_plain(Reader *r, Val v, Loc loc) { return v.lit ? read_as(r, v, v.real ? DT_F32 : DT_IDX, loc) : v.e; }
-
-static int64_t floor_div(int64_t a, int64_t b) { return a / b - (a % b && (a < 0) != (b < 0)); }
 
 /* Arithmetic on two literals stays a literal. False for comparisons. */
 static bool fold_literals(Reader *r, const Ast *a, const char *op, Val x, Val y, Val *out) {
@@ -189,8 +185,7 @@ static bool fold_literals(Reader *r, const Ast *a, const char *op, Val x, Val y,
   return true;
 }
 
-/* ---- operations
- * ------------------------------------------------------------------------------------------------------ */
+/* ---- operations ---- */
 
 /* Gives literals the type of the others, f32 or idx if all are literals. */
 static void unify(Reader *r, const Ast *a, Val *v, int n, Ex *out) {

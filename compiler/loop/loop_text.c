@@ -29,8 +29,7 @@ static const char *declare(Printer *p, const char *name) {
   return n;
 }
 
-/* ---- expressions
- * ----------------------------------------------------------------------------------------------------- */
+/* ---- expressions ---- */
 
 static void put_ex(Printer *p, Ex e, int level, bool typed);
 
@@ -135,8 +134,7 @@ static void put_ex(Printer *p, Ex e, int level, bool typed) {
   }
 }
 
-/* ---- statements
- * ------------------------------------------------------------------------------------------------------ */
+/* ---- statements ---- */
 
 static const char *const TAIL_TEXT[] = {"", " tail mask", " tail peel", " tail overlap", " tail pad"};
 
@@ -323,8 +321,7 @@ static void put_block(Printer *p, const Stmt *s) {
   p->visible.n = seen;
 }
 
-/* ---- kernels
- * --------------------------------------------------------------------------------------------------------- */
+/* ---- kernels ---- */
 
 static void put_dims(Buf *out, const Dim *d, uint32_t n) {
   buf_put(out, "(");
@@ -402,8 +399,7 @@ void loop_print_stmt(const Kernel *k, const Stmt *s, Buf *out) {
   arena_free(p.arena);
 }
 
-/* ---- plans, entries
- * -------------------------------------------------------------------------------------------------- */
+/* ---- plans, entries ---- */
 
 static void put_view(Buf *out, const SymTab *t, const Plan *p, const View *v) {
   if (v->nlist) {

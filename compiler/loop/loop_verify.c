@@ -25,8 +25,7 @@ int loop_vector_bytes(const char *level) {
 }
 static int vector_registers(const char *level) { return !strcmp(level, "v2") ? 15 : !strcmp(level, "v3") ? 16 : 32; }
 
-/* ---- walks
- * ----------------------------------------------------------------------------------------------------------- */
+/* ---- walks ---- */
 
 /* Calls fn for every expression that a statement itself holds. */
 static bool each_root(const Stmt *s, bool (*fn)(void *, Ex), void *ctx) {
@@ -81,8 +80,7 @@ void loop_uses(const Kernel *k, const Stage *s, bool *loads, bool *stores) {
   free(mem);
 }
 
-/* ---- expressions
- * ----------------------------------------------------------------------------------------------------- */
+/* ---- expressions ---- */
 
 static bool check_register_index(Verify *v, uint32_t reg, const Ex *index, int n) {
   const LoopReg *r = &v->k->regs.at[reg];
@@ -139,8 +137,7 @@ static bool check_ex(void *ctx, Ex e) {
   }
 }
 
-/* ---- statements
- * ------------------------------------------------------------------------------------------------------ */
+/* ---- statements ---- */
 
 static bool check_block(Verify *v, const Stmt *s);
 
@@ -353,8 +350,7 @@ static bool check_block(Verify *v, const Stmt *s) {
   return ok;
 }
 
-/* ---- kernels
- * --------------------------------------------------------------------------------------------------------- */
+/* ---- kernels ---- */
 
 static bool check_sym(Verify *v, Sym s, const char *what) {
   SymNames names = {0};
@@ -403,8 +399,7 @@ static bool check_stage(Verify *v, const Stage *s) {
   return check_block(v, s->body);
 }
 
-/* ---- plans
- * ----------------------------------------------------------------------------------------------------------- */
+/* ---- plans ---- */
 
 static bool plan_fault(const LoopModule *m, const Plan *p, int line, const char *id, const char *text) {
   Loc loc = loop_place(m, line ? line : p->line);

@@ -17,8 +17,7 @@ RULE(none) {
 }
 RULE(stop) { return vjp_none(g, y, ct, want, out); }
 
-/* ---- one operand: out = ct times a factor
- * ----------------------------------------------------------------------------- */
+/* ---- one operand: out = ct times a factor ---- */
 #define UNARY(name, expr)                                                                                              \
   RULE(name) {                                                                                                         \
     (void)want;                                                                                                        \
@@ -43,8 +42,7 @@ UNARY(erf, mul(g, c, mul(g, g_unary(g, OP_EXP, neg(g, mul(g, x, x))), num(g, x, 
 UNARY(leaf, c)
 UNARY(convert, g_convert(g, graph_dtype(g, x), c)) /* only a float operand is ever wanted */
 
-/* ---- two operands
- * ------------------------------------------------------------------------------------------------------ */
+/* ---- two operands ---- */
 #define BINARY(name, left, right)                                                                                      \
   RULE(name) {                                                                                                         \
     Id p = IN(0), q = IN(1), c = ct[0];                                                                                \

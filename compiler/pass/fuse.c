@@ -94,7 +94,7 @@ static bool by_element(const Graph *g, Id v) {
   return op_elementwise(o) || is_move(o) || o == OP_RANDOM || o == OP_GATHER || group_one_hot(g, v) || group_free(g, v);
 }
 
-/* ---- reads ----------------------------------------------------------------------------------------------------- */
+/* ---- reads ---- */
 
 static Map map_identity(int rank) {
   Map m;
@@ -234,7 +234,7 @@ void group_reads(const Graph *g, Id c, ReadVisit *fn, void *ctx) {
   }
 }
 
-/* ---- merging --------------------------------------------------------------------------------------------------- */
+/* ---- merging ---- */
 
 typedef struct Fuse {
   const Graph *g;
@@ -481,7 +481,7 @@ static void try_merge(Fuse *f, int a, int b, Id producer, Id consumer, bool sibl
   f->group.at[b].members.n = 0;
 }
 
-/* ---- the pass -------------------------------------------------------------------------------------------------- */
+/* ---- the pass ---- */
 
 typedef struct Reader {
   Fuse *f;

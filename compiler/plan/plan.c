@@ -3,7 +3,7 @@
 #include "planner.h"
 #include <string.h>
 
-/* ---- buffers --------------------------------------------------------------------------------------------------- */
+/* ---- buffers ---- */
 
 static int add_buffer(Planner *p, const char *name, BufKind kind, DType d, const Sym *shape, int rank, BindKind bind,
                       int index) {
@@ -112,7 +112,7 @@ static int leaf_buffer(Planner *p, Id v) {
                                  graph_rank(g, v), kind, index);
 }
 
-/* ---- updates --------------------------------------------------------------------------------------------------- */
+/* ---- updates ---- */
 
 typedef struct Same { /* whether `reader` reads `old` only where the new value of this element is made */
   Id old, reader, value;
@@ -173,7 +173,7 @@ static bool in_place(const Planner *p, int k, Id old, Id value) {
   return !kernel_reads(&p->out->kernels.at[k], old) || !reads_other(p, k, old, value);
 }
 
-/* ---- steps ----------------------------------------------------------------------------------------------------- */
+/* ---- steps ---- */
 
 static Step *add_step(Planner *p, StepKind kind) {
   Step *s = ARENA_NEW(p->arena, Step);
@@ -214,7 +214,7 @@ static void add_launch(Planner *p, const Lowered *low, const LowStage *stage, co
   for (int i = 0; i < k->nparams; i++) s->views[i].buf = read[i] || write[i] ? bufs[i] : -1;
 }
 
-/* ---- prepare --------------------------------------------------------------------------------------------------- */
+/* ---- prepare ---- */
 
 static int derived(Planner *p, const Lowered *low, uint32_t arg) {
   LevelUnit *lv = p->level;
@@ -258,7 +258,7 @@ static int derived(Planner *p, const Lowered *low, uint32_t arg) {
   return index;
 }
 
-/* ---- one entry ------------------------------------------------------------------------------------------------- */
+/* ---- one entry ---- */
 
 typedef struct Store { /* what an entry stores beside its outputs: a cell or an inout */
   Id old, value;       /* old: the node of the value before, 0 if the entry never reads it */

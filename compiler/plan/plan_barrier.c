@@ -15,7 +15,7 @@ static void step_uses(const Planner *p, const Step *s, bool **read, bool **write
     (*write)[0] = (*read)[1] = true;
 }
 
-/* ---- barriers -------------------------------------------------------------------------------------------------- */
+/* ---- barriers ---- */
 
 typedef struct Touch { /* of a buffer of the plan by a step */
   int buf;

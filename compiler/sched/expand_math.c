@@ -59,7 +59,7 @@ static const int32_t TWO_OVER_PI_26[] = {42722829, 48555073, 21659401, 56087029,
                                          15195689, 19476134, 50255852, 18845021, 2185228,  50622407};
 #define COUNT(a) ((int)(sizeof(a) / sizeof *(a)))
 
-/* ---- short words for building ----------------------------------------------------------------------------------- */
+/* ---- short words for building ---- */
 typedef struct Math {
   Kernel *k;
   DType d, i; /* the float type, the integer type of its size */
@@ -101,7 +101,7 @@ static Ex copysign_(Math m, Ex mag, Ex x) { /* mag >= 0 */
   return from_bits(m, ex_op2(m.k, OP_OR, to_bits(m, mag), sign));
 }
 
-/* ---- exp -------------------------------------------------------------------------------------------------------- */
+/* ---- exp ---- */
 /* x = n ln 2 + r; n as a float is rounded by adding and taking off a number whose unit is 1. */
 static void reduce_exp(Math m, Ex x, Ex *n, Ex *r) {
   double magic = wide(m) ? 0x1.8p52 : 0x1.8p23;
@@ -136,7 +136,7 @@ static Ex expm1_(Math m, Ex x) {
   return choose(m, less(m, abs_(m, x), num(m, 0x1p-60)), x, y); /* keeps -0 and denormals */
 }
 
-/* ---- log -------------------------------------------------------------------------------------------------------- */
+/* ---- log ---- */
 /* x = 2^e m with sqrt(1/2) <= m < sqrt(2), x normal. */
 static void reduce_log(Math m, Ex x, Ex *e, Ex *f) {
   int64_t from = wide(m) ? 0x3fe6a09e667f3bcd : 0x3f3504f3;
@@ -181,7 +181,7 @@ static Ex log1p_(Math m, Ex x) { /* near 0 f is x itself; else 1 + x, with what 
   return choose(m, less(m, abs_(m, x), num(m, 0x1p-60)), x, r);
 }
 
-/* ---- tanh, sigmoid, erf ----------------------------------------------------------------------------------------- */
+/* ---- tanh, sigmoid, erf ---- */
 static Ex tanh_(Math m, Ex x) {
   Ex a = abs_(m, x), r;
   if (wide(m)) {
@@ -211,7 +211,7 @@ static Ex erf_(Math m, Ex x) {
   return choose(m, less(m, a, num(m, wide(m) ? 1 : 0.94)), small, copysign_(m, r, x));
 }
 
-/* ---- sin, cos --------------------------------------------------------------------------------------------------- */
+/* ---- sin, cos ---- */
 /* In f64 on every level, without fused operations. Each product of a piece of x and a piece of 2/pi is exact; whole
  * turns (multiples of 4) are taken off it exactly; the rests are added up with their rounding errors. So every finite x
  * is reduced to its quadrant and a rest right to far below an ulp. */
@@ -258,7 +258,7 @@ static Ex sin_cos(Kernel *k, Ex x, DType d, bool cosine) {
   return choose(f, less(f, abs_(f, x), num(f, big ? 0x1p-27 : 0x1p-12)), x, y);
 }
 
-/* ---- pow -------------------------------------------------------------------------------------------------------- */
+/* ---- pow ---- */
 typedef struct Two {
   Ex hi, lo;
 } Two; /* an unevaluated sum */
@@ -338,7 +338,7 @@ static Ex pow_int(Kernel *k, Ex x, Ex y, DType d) {
   return dtype_is_signed(d) ? ex_op3(k, OP_SELECT, ex_op2(k, OP_LESS, y, zero), zero, r) : r;
 }
 
-/* ---- the rewrite ------------------------------------------------------------------------------------------------ */
+/* ---- the rewrite ---- */
 static Ex expand(void *ctx, Kernel *k, Ex e) {
   (void)ctx;
   Expr x = *ex_at(k, e);

@@ -11,7 +11,7 @@ Sym lower_total(const Lower *l, const Sym *shape, int n) { return sym_product(l-
 
 static Ex both(Lower *l, Ex a, Ex b) { return !a ? b : !b ? a : ex_op2(l->k, OP_AND, a, b); }
 
-/* ---- parameters ------------------------------------------------------------------------------------------------ */
+/* ---- parameters ---- */
 
 static const char *node_name(const Lower *l, Id v, bool out) {
   Op o = graph_op(l->g, v);
@@ -51,14 +51,30 @@ Ex lower_load(Lower *l, Id v, const Sym *shape, int rank, const Ex *index, Ex ma
   return ex_load(l->k, lower_param(l, v, shape, rank, false), index, rank, mask, 0);
 }
 
-void lower_store(Lower *l, Id v, const Ex *index, int n, Ex value, Ex mask) {
+Id lower_parameter(const Lower *l, Id v) {
+  while (graph_op(l->g, v) == OP_TRANSPOSE) v = *graph_in(l->g, v);
+  return graph_op(l->g, v) == OP_CELL && !(l->all->updated && l->all->updated[v]) ? v : 0;
+}
+
+uint32_t lower_panels(Lower *l, DType d, const Sym *shape, int rank, int width, Id cell, const char *layout) {
+  uint32_t buf = lower_scratch(l, "panels", d, shape, rank, cell ? ARG_PACKED : ARG_SCRATCH, cell);
+  LoopBuf *b = loop_buf(l->k, buf);
+  b->layout = LAYOUT_PANEL;
+  b->panel_axis = rank - 1;
+  b->width = width;
+  b->align = sym_int(l->all->ctx->syms, 64);
+  if (cell) vec_last(&l->out->args).layout = str_intern(l->all->ctx->names, layout);
+  return buf;
+}
+
+void lower_store(Lower *l, Id v, const Ex *index, int n, Ex value) {
   const Sym *shape = graph_shape(l->g, v);
   if (l->flat) {
     Sym total = lower_total(l, shape, graph_rank(l->g, v));
-    loop_store(l->k, lower_param(l, v, &total, 1, true), l->at, 1, value, mask);
+    loop_store(l->k, lower_param(l, v, &total, 1, true), l->at, 1, value, 0);
     return;
   }
-  loop_store(l->k, lower_param(l, v, shape, n, true), index, n, value, mask);
+  loop_store(l->k, lower_param(l, v, shape, n, true), index, n, value, 0);
 }
 
 void lower_store_outputs(Lower *l, const Ex *at) {
@@ -70,7 +86,7 @@ void lower_store_outputs(Lower *l, const Ex *at) {
       int rank = graph_rank(l->g, v);
       if (!at) lower_member_index(l, v, index);
       if (store)
-        lower_store(l, v, at ? at : index, rank, value[i], 0);
+        lower_store(l, v, at ? at : index, rank, value[i]);
       else
         value[i] = lower_pull(l, v, at ? at : index, rank);
     }
@@ -85,7 +101,7 @@ void lower_fail(Lower *l, Id v, Ex cond) {
   l->out->fails = true;
 }
 
-/* ---- pull ------------------------------------------------------------------------------------------------------ */
+/* ---- pull ---- */
 
 /* The only index of an axis of size 1 is 0, so that equal reads look equal. */
 static void plain_index(const Lower *l, Id v, const Ex *given, int n, Ex *index) {
@@ -349,7 +365,7 @@ Ex lower_pull(Lower *l, Id v, const Ex *given, int n) {
   return x;
 }
 
-/* ---- one group ------------------------------------------------------------------------------------------------- */
+/* ---- one group ---- */
 
 static int widest(const Lower *l) {
   size_t most = 1;

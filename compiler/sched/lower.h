@@ -60,8 +60,7 @@ typedef struct Lowering { /* what the groups of one entry share */
 /* Makes the kernel of group number `group`; the name of the kernel begins with `name`. */
 bool lower_group(Lowering *, int group, const char *name, Lowered *out);
 
-/* ---- for the strategies
- * ---------------------------------------------------------------------------------------------- */
+/* ---- for the strategies ---- */
 typedef struct Memo {
   Id v;
   int n;
@@ -90,7 +89,12 @@ void lower_remember(Lower *, Id v, const Ex *index, int n, Ex value);
 Ex lower_load(Lower *, Id v, const Sym *shape, int rank, const Ex *index, Ex mask);
 uint32_t lower_param(Lower *, Id v, const Sym *shape, int rank, bool out);
 uint32_t lower_scratch(Lower *, const char *name, DType, const Sym *shape, int rank, ArgKind, Id node);
-void lower_store(Lower *, Id v, const Ex *index, int n, Ex value, Ex mask);
+/* The parameter behind a chain of transposes, if the entry leaves it alone; else 0. */
+Id lower_parameter(const Lower *, Id v);
+/* A buffer of panels, `width` elements of the last axis wide. Of parameter `cell` (0: none) `prepare` makes it once for
+ * all products that name the same layout. */
+uint32_t lower_panels(Lower *, DType, const Sym *shape, int rank, int width, Id cell, const char *layout);
+void lower_store(Lower *, Id v, const Ex *index, int n, Ex value);
 /* Stores all outputs of the group at `at`, NULL: each at its lower_member_index. All are worked out before the first is
  * stored, for it may be stored over what another one reads. */
 void lower_store_outputs(Lower *, const Ex *at);

@@ -28,8 +28,7 @@ typedef struct Conv {
   Ex i;                          /* input channel within the group */
 } Conv;
 
-/* ---- choosing
- * -------------------------------------------------------------------------------------------------------- */
+/* ---- choosing ---- */
 
 static int64_t known(const Lower *l, Sym s) { /* INT64_MAX: only at run time */
   int64_t n;
@@ -98,12 +97,7 @@ static void choose(Conv *c) {
 
 static int tile_channels(const Conv *c) { return c->along == ALONG_CHANNELS ? c->nv * c->lanes : c->mr; }
 
-/* ---- the operand
- * ------------------------------------------------------------------------------------------------------ */
-
-static bool in_memory(const Lower *l, Id v) {
-  return group_leaf(l->g, v) || (l->all->groups->stored[v] && l->all->groups->of[v] != l->number);
-}
+/* ---- the operand ---- */
 
 static bool needs_copy(const Conv *c) {
   const Lower *l = c->l;
@@ -111,7 +105,8 @@ static bool needs_copy(const Conv *c) {
     int64_t lo = known(l, c->w.lo[a]), hi = known(l, c->w.hi[a]);
     if (lo > 0 || hi > 0 || c->w.base[a] > 1) return true;
   }
-  return !in_memory(l, c->x) && !(graph_op(l->g, c->x) == OP_RESHAPE && in_memory(l, *graph_in(l->g, c->x)));
+  return !lower_in_memory(l, c->x) &&
+         !(graph_op(l->g, c->x) == OP_RESHAPE && lower_in_memory(l, *graph_in(l->g, c->x)));
 }
 
 /* All places of the operand that windows see, with zeros where there is none. */
@@ -155,8 +150,7 @@ static Ex operand(Conv *c, Ex more) {
   return c->padded ? ex_load(k, c->copy, at, c->w.n + 2, 0, 0) : lower_pull(c->l, c->x, at, c->w.n + 2);
 }
 
-/* ---- the kernel
- * ------------------------------------------------------------------------------------------------------- */
+/* ---- the kernel ---- */
 
 /* Of channel `o` of all, which may be beyond the group's last. */
 static Ex weight(Conv *c, Ex o) {
@@ -204,20 +198,12 @@ static void pack_stage(Conv *c) {
   for (int a = 0; a < c->w.n; a++) shape[r++] = c->w.size[a];
   shape[r++] = graph_shape(l->g, c->kernel)[1];
   shape[r++] = sym_round_up(t, c->per, sym_int(t, width));
-  bool prepares = graph_op(l->g, c->kernel) == OP_CELL && !(l->all->updated && l->all->updated[c->kernel]);
-  c->panels =
-      lower_scratch(l, "panels", c->dtype, shape, r, prepares ? ARG_PACKED : ARG_SCRATCH, prepares ? c->kernel : 0);
-  LoopBuf *b = loop_buf(k, c->panels);
-  b->layout = LAYOUT_PANEL;
-  b->panel_axis = r - 1;
-  b->width = width;
-  b->align = sym_int(t, 64);
-  if (prepares)
-    vec_last(&l->out->args).layout =
-        str_intern(l->all->ctx->names, arena_printf(l->all->ctx->arena, "conv(%d, %d groups%s)", width,
-                                                    (int)(c->groups * c->batches), c->reverse ? ", reversed" : ""));
+  Id cell = lower_parameter(l, c->kernel) == c->kernel ? c->kernel : 0;
+  const char *layout = arena_printf(l->all->ctx->arena, "conv(%d, %d groups%s)", width, (int)(c->groups * c->batches),
+                                    c->reverse ? ", reversed" : "");
+  c->panels = lower_panels(l, c->dtype, shape, r, width, cell, layout);
   lower_stage(l, "pack", sym_product(t, shape, r), 12, false);
-  vec_last(&l->out->stages).prepares = prepares;
+  vec_last(&l->out->stages).prepares = cell != 0;
   c->group = loop_axis(k, "g", shape[0]);
   Ex n = loop_axis(k, "n", sym_op(t, SYM_FLOORDIV, shape[r - 1], sym_int(t, c->lanes))), at[MAX_RANK];
   Ex begin = ex_mul(k, c->group, lower_dim(l, c->per));
@@ -232,8 +218,7 @@ static void pack_stage(Conv *c) {
   nest_close(l);
 }
 
-/* ---- tiles
- * ------------------------------------------------------------------------------------------------------------ */
+/* ---- tiles ---- */
 
 static Ex product(Conv *c, Ex a, Ex b, Ex sum) {
   Kernel *k = c->l->k;
@@ -248,10 +233,7 @@ static void store(Conv *c, Ex o, Ex value) {
   memcpy(at + 2, c->p, (size_t)c->w.n * sizeof *at);
   if (c->rest) loop_if(l->k, ex_op2(l->k, OP_LESS, o, c->end));
   lower_remember(l, c->v, at, rank, value);
-  for (uint32_t i = 0; i < l->grp->outputs.n; i++) {
-    Id out = l->grp->outputs.at[i];
-    lower_store(l, out, at, rank, lower_pull(l, out, at, rank), 0);
-  }
+  lower_store_outputs(l, at);
   if (c->rest) loop_end(l->k);
 }
 

@@ -130,13 +130,7 @@ static void outer_loops(Lower *l, const Outer *o) { /* when all axes are there *
     loop_for(l->k, OUTER[i], ex_idx(l->k, 0), lower_dim(l, o->extent[i]), FOR_SERIAL, 0, TAIL_NONE, o->to[i]);
 }
 
-/* ---- panels ---------------------------------------------------------------------------------------------------- */
-
-/* The parameter behind a chain of transposes, if the entry does not update it. */
-static Id parameter(const Lower *l, Id v) {
-  while (graph_op(l->g, v) == OP_TRANSPOSE) v = *graph_in(l->g, v);
-  return graph_op(l->g, v) == OP_CELL && !(l->all->updated && l->all->updated[v]) ? v : 0;
-}
+/* ---- panels ---- */
 
 /* Element n of the panels at the sum's position; zero beyond the last column. */
 static void pack_element(Gemm *g, Ex n) {
@@ -221,26 +215,18 @@ static void pack_stage(Gemm *g) {
   for (int i = 0; i < g->nfy - 1; i++) shape[r++] = graph_shape(l->g, g->y)[g->fy[i]];
   for (int i = 0; i < g->nc; i++) shape[r++] = graph_shape(l->g, g->y)[g->cy[i]];
   shape[r++] = sym_round_up(t, g->n, nr);
-  Id cell = parameter(l, g->y);
-  g->panel = lower_scratch(l, "panels", g->dtype, shape, r, cell ? ARG_PACKED : ARG_SCRATCH, cell);
-  LoopBuf *b = loop_buf(k, g->panel);
-  b->layout = LAYOUT_PANEL;
-  b->panel_axis = r - 1;
-  b->width = g->nv * g->lanes;
-  b->align = sym_int(t, 64);
-  if (cell) {
-    Buf key = {0};
-    buf_printf(&key, "panels(%d)", g->nv * g->lanes);
-    for (Id v = g->y; v != cell; v = *graph_in(l->g, v)) {
-      int n;
-      const int64_t *axes = graph_attr(l->g, v, "axes", &n);
-      for (int i = 0; i < n; i++) buf_printf(&key, "%s%d", i ? "," : " transposed ", (int)axes[i]);
-    }
-    buf_put(&key, " summed over");
-    for (int i = 0; i < g->nc; i++) buf_printf(&key, " %d", g->cy[i]);
-    vec_last(&l->out->args).layout = str_intern(l->all->ctx->names, key.at);
-    buf_free(&key);
+  Id cell = lower_parameter(l, g->y);
+  Buf layout = {0}; /* equal texts lie alike: which axes come first, and which transposes were read through */
+  buf_printf(&layout, "panels(%d)", g->nv * g->lanes);
+  for (Id v = g->y; cell && v != cell; v = *graph_in(l->g, v)) {
+    int n;
+    const int64_t *axes = graph_attr(l->g, v, "axes", &n);
+    for (int i = 0; i < n; i++) buf_printf(&layout, "%s%d", i ? "," : " transposed ", (int)axes[i]);
   }
+  for (int i = 0; i < g->nb; i++) buf_printf(&layout, "%s%d", i ? "," : " batch ", g->by[i]);
+  for (int i = 0; i < g->nc; i++) buf_printf(&layout, "%s%d", i ? "," : " summed over ", g->cy[i]);
+  g->panel = lower_panels(l, g->dtype, shape, r, g->nv * g->lanes, cell, layout.at);
+  buf_free(&layout);
   lower_stage(l, "pack", sym_product(t, shape, r), block_axis(g) >= 0 ? 3 : 12, false);
   vec_last(&l->out->stages).prepares = cell != 0;
   Outer outer = {0};
@@ -261,7 +247,7 @@ static void pack_stage(Gemm *g) {
   while (k->depth) loop_end(k);
 }
 
-/* ---- the tile -------------------------------------------------------------------------------------------------- */
+/* ---- the tile ---- */
 
 static Ex column(Gemm *g, Ex col, Ex v, int lanes) {
   Kernel *k = g->l->k;
@@ -394,7 +380,7 @@ void strat_gemm(Lower *l) {
   if (sym_is_int(t, g.n, &columns) && columns == 1) g.nv = g.lanes = 1; /* a column alone: a row is a sum of its own */
   int nr = g.nv * g.lanes, yr = graph_rank(l->g, g.y);
   bool along = g.nfy && g.fy[g.nfy - 1] == yr - 1; /* columns lie one after the other */
-  g.packed = columns != 1 && (!along || parameter(l, g.y));
+  g.packed = columns != 1 && (!along || lower_parameter(l, g.y));
   if (g.packed) pack_stage(&g);
   bool full = sym_divides(l->all->facts, nr, g.n), mask = target_mask(l->all->target, g.dtype);
   for (uint32_t i = 0; i < l->grp->outputs.n; i++)
@@ -439,7 +425,7 @@ void strat_gemm(Lower *l) {
     panel_rows(&g, g.nv, g.lanes, col, !full && nr > 1, lo, hi, rows);
   while (k->depth) loop_end(k);
   l->out->schedule = arena_printf(l->all->ctx->arena, "gemm(MR = %d, NV = %d, rows = %d, rhs = %s, tail = %s)", g.mr,
-                                  g.nv, g.rows, g.packed ? parameter(l, g.y) ? "prepared" : "packed" : "plain",
+                                  g.nv, g.rows, g.packed ? lower_parameter(l, g.y) ? "prepared" : "packed" : "plain",
                                   full   ? "none"
                                   : rest ? "peel"
                                          : "mask");

@@ -28,7 +28,7 @@ static void nest_arg(Lower *l, Id v) {
   lower_stage(l, "main", lower_total(l, graph_shape(l->g, x), n + 1), 3, false);
   nest_open(l, graph_shape(l->g, v), n, 0, out);
   for (int i = 0; i <= n; i++) in[i] = i == axis ? 0 : out[i - (i > axis)];
-  lower_store(l, v, out, n, fold_arg(l, v, in, axis), 0);
+  lower_store(l, v, out, n, fold_arg(l, v, in, axis));
   nest_close(l);
 }
 
@@ -37,7 +37,7 @@ static void copy_stage(Lower *l, Id v, Id x) { /* v's memory gets x */
   Ex index[MAX_RANK];
   lower_stage(l, "copy", lower_total(l, graph_shape(l->g, v), n), 1, false);
   nest_open(l, graph_shape(l->g, v), n, n ? lower_lanes(l) : 0, index);
-  lower_store(l, v, index, n, lower_pull(l, x, index, n), 0);
+  lower_store(l, v, index, n, lower_pull(l, x, index, n));
   nest_close(l);
 }
 
@@ -122,7 +122,7 @@ static void nest_concat(Lower *l, Id v) {
     nest_open(l, graph_shape(l->g, x), rank, lower_lanes(l), index);
     memcpy(at, index, sizeof at);
     at[axis] = ex_add(l->k, lower_dim(l, from), index[axis]);
-    lower_store(l, v, at, rank, lower_pull(l, x, index, rank), 0);
+    lower_store(l, v, at, rank, lower_pull(l, x, index, rank));
     nest_close(l);
     from = sym_add(l->all->ctx->syms, from, graph_shape(l->g, x)[axis]);
   }

@@ -143,7 +143,7 @@ static void pass_body(Row *r, int level, Ex j, Ex slot, const uint32_t *acc, Ex 
       loop_assign(k, acc[i] - 1, &sum, r->sums > 1, ex_op2(k, fold_step(o), old, e), 0);
     } else if (!r->rowwise[v] && l->all->groups->stored[v] && r->level[v] == level) {
       lower_member_index(l, v, index);
-      lower_store(l, v, index, graph_rank(l->g, v), lower_pull(l, v, index, graph_rank(l->g, v)), 0);
+      lower_store(l, v, index, graph_rank(l->g, v), lower_pull(l, v, index, graph_rank(l->g, v)));
     }
   }
 }
@@ -284,7 +284,7 @@ void strat_row(Lower *l) {
     Ex index[MAX_RANK];
     if (!r.rowwise[v]) continue;
     lower_member_index(l, v, index);
-    lower_store(l, v, index, graph_rank(l->g, v), lower_pull(l, v, index, graph_rank(l->g, v)), 0);
+    lower_store(l, v, index, graph_rank(l->g, v), lower_pull(l, v, index, graph_rank(l->g, v)));
   }
   while (l->k->depth) loop_end(l->k);
   bool waiting = false;

@@ -34,10 +34,6 @@ Ex window_place(Lower *l, const Windows *w, int i, Sym n, Ex p, Ex e, Ex *inside
   return at;
 }
 
-static bool in_memory(const Lower *l, Id v) {
-  return group_leaf(l->g, v) || (l->all->groups->stored[v] && l->all->groups->of[v] != l->number);
-}
-
 Ex window_pull(Lower *l, Id v, const Ex *index, int n, Ex inside, Ex other) {
   if (!inside) return lower_pull(l, v, index, n);
   const Graph *g = l->g;
@@ -46,13 +42,15 @@ Ex window_pull(Lower *l, Id v, const Ex *index, int n, Ex inside, Ex other) {
   Id x = v;
   int m;
   memcpy(at, index, (size_t)n * sizeof *at);
-  while (graph_op(g, x) == OP_TRANSPOSE && !in_memory(l, x)) {
+  while (graph_op(g, x) == OP_TRANSPOSE && !lower_in_memory(l, x)) {
     const int64_t *axes = graph_attr(g, x, "axes", &m);
     memcpy(from, at, sizeof from);
     for (int i = 0; i < n; i++) at[axes[i]] = from[i];
     x = *graph_in(g, x);
   }
-  Id memory = in_memory(l, x) ? x : graph_op(g, x) == OP_RESHAPE && in_memory(l, *graph_in(g, x)) ? *graph_in(g, x) : 0;
+  Id memory = lower_in_memory(l, x)                                                 ? x
+              : graph_op(g, x) == OP_RESHAPE && lower_in_memory(l, *graph_in(g, x)) ? *graph_in(g, x)
+                                                                                    : 0;
   if (memory)
     return loop_let(k, "x", ex_load(k, lower_param(l, memory, graph_shape(g, x), n, false), at, n, inside, other));
   for (int i = 0; i < n; i++) {
@@ -108,7 +106,7 @@ static void pool(Lower *l, Id v, const Windows *w) {
   loop_assign(k, acc, NULL, 0, ex_op2(k, fold_step(fold), ex_reg(k, acc, NULL, 0), value), 0);
   while (k->depth > depth) loop_end(k);
   l->memo.n = mark;
-  lower_store(l, v, p, rank, ex_reg(k, acc, NULL, 0), 0);
+  lower_store(l, v, p, rank, ex_reg(k, acc, NULL, 0));
   nest_close(l);
 }
 
@@ -151,7 +149,7 @@ static void select_gather(Lower *l, Id v, const Windows *w) {
   lower_stage(l, "main", lower_total(l, graph_shape(l->g, v), w->n), 3 * window_cost(l, w), false);
   nest_open(l, graph_shape(l->g, v), w->n, 0, p);
   Ex found = first_maximum(l, x, w, p, at);
-  lower_store(l, v, p, w->n, window_pull(l, other, at, w->n, found, lower_zero(l, graph_dtype(l->g, v))), 0);
+  lower_store(l, v, p, w->n, window_pull(l, other, at, w->n, found, lower_zero(l, graph_dtype(l->g, v))));
   nest_close(l);
 }
 

@@ -1,4 +1,5 @@
 #include "sym.h"
+#include "integer.h"
 #include "diag.h"
 #include <string.h>
 
@@ -208,11 +209,6 @@ bool sym_is_int(const SymTab *t, Sym s, int64_t *value) {
 const char *sym_var_name(const SymTab *t, Sym s) {
   const Poly *p = &t->poly.at[s];
   return p->n == 1 && p->term[0].k == 1 && p->term[0].n == 1 ? t->atom.at[p->term[0].atom[0]].name : NULL;
-}
-
-static int64_t floor_div(int64_t a, int64_t b) {
-  int64_t q = a / b;
-  return q - (a % b != 0 && (a < 0) != (b < 0));
 }
 
 /* a / b by the division of polynomials, or 0. */
@@ -558,15 +554,6 @@ void sym_range(const SymFacts *f, Sym s, int64_t *lo, int64_t *hi) {
     *lo = add_sat(*lo, l, false);
     *hi = add_sat(*hi, h, true);
   }
-}
-
-static int64_t gcd(int64_t a, int64_t b) {
-  while (b) {
-    int64_t r = a % b;
-    a = b;
-    b = r;
-  }
-  return a < 0 ? -a : a;
 }
 
 /* Whether a fact says that k divides this atom: `B % m == 0` with k dividing m. */

@@ -17,8 +17,7 @@ static void put_dims(const Bench *b, Buf *out, const char *fmt, const char *betw
   }
 }
 
-/* ---- text
- * ------------------------------------------------------------------------------------------------------------- */
+/* ---- text ---- */
 
 static void put_row(Buf *out, const BenchRun *r, const char *name, const char *stage, int64_t flops, int64_t bytes,
                     double ns) {
@@ -62,8 +61,7 @@ void bench_text(const Bench *b, Buf *out) {
   }
 }
 
-/* ---- JSON
- * ------------------------------------------------------------------------------------------------------------- */
+/* ---- JSON ---- */
 
 static void json_text(Buf *out, const char *s) {
   buf_put(out, "\"");
@@ -119,8 +117,7 @@ void bench_json(const Bench *b, Buf *out) {
   }
 }
 
-/* ---- SVG
- * -------------------------------------------------------------------------------------------------------------- */
+/* ---- SVG ---- */
 
 enum { LEFT = 70, TOP = 60, WIDE = 560, HIGH = 420, LEGEND = 660, LINE = 15, LISTED = 40 };
 static const char *const COLOURS[] = {"#1f6feb", "#d1480f", "#2e8b57", "#8e44ad",

@@ -34,8 +34,7 @@ static const char HELP[] =
 enum { ROUNDS = 7, MOST_CALLS = 20000, MOST_PROFILES = 400, MOST_RUNS = 8, MOST_THREADS = 64 };
 static const double ROUND_NS = 60e6;
 
-/* ---- numbers
- * --------------------------------------------------------------------------------------------------------- */
+/* ---- numbers ---- */
 
 static double random01(uint64_t *s) { /* splitmix64 */
   uint64_t z = *s += 0x9e3779b97f4a7c15u;
@@ -107,8 +106,7 @@ static BenchTime summary(Samples *s) {
   return t;
 }
 
-/* ---- what is called
- * --------------------------------------------------------------------------------------------------- */
+/* ---- what is called ---- */
 
 static int settle_inputs(Bench *b, bool *drawn) {
   Call *c = &b->call;
@@ -203,8 +201,7 @@ double bench_bound(const BenchRun *r, int64_t flops, int64_t bytes, double ns, b
   return ns > 0 ? (a > c ? a : c) / ns : 0;
 }
 
-/* ---- measuring
- * ---------------------------------------------------------------------------------------------------------- */
+/* ---- measuring ---- */
 
 typedef struct Wanted { /* from the command line */
   const char *weights;
@@ -306,8 +303,7 @@ static int measure(Bench *b, const Wanted *w, const bool *drawn, BenchRun *r) {
   return status;
 }
 
-/* ---- the command
- * -------------------------------------------------------------------------------------------------------- */
+/* ---- the command ---- */
 
 static int read_threads(Bench *b, const char *text) {
   for (const char *s = text; s; s = strchr(s, ',') ? strchr(s, ',') + 1 : NULL) {

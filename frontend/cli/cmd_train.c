@@ -67,8 +67,7 @@ static double now(void) {
   return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
-/* ---- order of rows
- * ----------------------------------------------------------------------------------------------------- */
+/* ---- order of rows ---- */
 
 /* Philox 4x32-10 of (seed; place, epoch): element `at`. */
 static uint32_t philox(uint64_t seed, uint32_t epoch, uint64_t at) {
@@ -91,8 +90,7 @@ static void shuffle(uint32_t *row, int64_t n, uint64_t seed, uint32_t epoch) {
   }
 }
 
-/* ---- feeds
- * ------------------------------------------------------------------------------------------------------------- */
+/* ---- feeds ---- */
 
 static void feed_init(Feed *f, const SinterModel *m, uint32_t index) {
   f->e = &model_entries(m)[index];
@@ -269,8 +267,7 @@ static int loss_index(const Train *t, const Feed *f) {
 
 static double mean(const Feed *f, int i) { return i < 0 || !f->counted ? NAN : f->total[i] / (double)f->counted; }
 
-/* ---- training
- * ---------------------------------------------------------------------------------------------------------- */
+/* ---- training ---- */
 
 static int evaluate(Train *t) {
   feed_reset(&t->eval);
@@ -360,8 +357,7 @@ static int train_all(Train *t) {
   return CLI_DONE;
 }
 
-/* ---- set-up
- * ------------------------------------------------------------------------------------------------------------ */
+/* ---- set-up ---- */
 
 static int choose_step(Train *t, const char *name) {
   const SinterModel *m = t->s.m;

@@ -1,5 +1,6 @@
 /* Values as nodes: how numbers meet tensors, broadcasting, the operators. */
 #include "trace.h"
+#include "integer.h"
 #include <float.h>
 #include <math.h>
 #include <string.h>
@@ -254,8 +255,6 @@ static bool overflow(Tracer *t, SirOp op) {
 }
 
 static bool zero_division(Tracer *t) { return trace_fault(t, "sir-division-by-zero", "division by zero"); }
-
-static int64_t floor_div(int64_t a, int64_t b) { return a / b - (a % b != 0 && (a < 0) != (b < 0)); }
 
 static bool int_op(Tracer *t, SirOp op, int64_t a, int64_t b, Value *out) {
   int64_t r = 0;

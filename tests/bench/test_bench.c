@@ -53,8 +53,7 @@ static int clean(void **state) {
   return system(command);
 }
 
-/* ---- just enough of JSON and XML to say whether a text is one
- * ---------------------------------------------------------- */
+/* ---- just enough of JSON and XML to say whether a text is one ---- */
 
 static const char *json_value(const char *s, int depth);
 static const char *blanks(const char *s) { return s + strspn(s, " \t\r\n"); }
@@ -149,8 +148,7 @@ static double field(const char *line, const char *name) {
   return strtod(at + strlen(key), NULL);
 }
 
-/* ---- tests
- * ------------------------------------------------------------------------------------------------------------ */
+/* ---- tests ---- */
 
 static void refuses(const char *arguments, int status, const char *sentence) {
   assert_int_equal(sinter(arguments), status);

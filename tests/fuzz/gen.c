@@ -28,8 +28,7 @@ typedef struct Gen {
 static unsigned byte(Gen *s) { return s->at < s->end ? *s->at++ : 0; }
 static int upto(Gen *s, int n) { return (int)(byte(s) % (unsigned)n); } /* 0 .. n-1 */
 
-/* ---- what is known of a node
- * ------------------------------------------------------------------------------------------- */
+/* ---- what is known of a node ---- */
 static DType type(const Gen *s, Id v) { return graph_dtype(s->g, v); }
 static bool real(const Gen *s, Id v) { return dtype_is_float(type(s, v)); }
 static int rank(const Gen *s, Id v) { return graph_rank(s->g, v); }
@@ -71,8 +70,7 @@ static Known *use(Known *k) {
   return k;
 }
 
-/* ---- choosing
- * ---------------------------------------------------------------------------------------------------------- */
+/* ---- choosing ---- */
 typedef bool Fits(const Gen *, const Known *, const Known *with);
 
 static Known *pick(Gen *s, Fits *fits, const Known *with) {
@@ -119,8 +117,7 @@ static int pick_shape(Gen *s, Sym *to) {
   return n;
 }
 
-/* ---- keeping values tame
- * ------------------------------------------------------------------------------------------------ */
+/* ---- keeping values tame ---- */
 /* x times a power of two, so that no element is larger than `limit`. */
 static Id within(Gen *s, Id x, double *mag, double limit) {
   if (*mag <= limit) return x;
@@ -147,8 +144,7 @@ static Id below(Gen *s, Id i, Sym n) {
   return g_binary(g, OP_REM, g_binary(g, OP_AND, i, mask), end);
 }
 
-/* ---- element by element
- * -------------------------------------------------------------------------------------------------- */
+/* ---- element by element ---- */
 static bool jumps(const Gen *s, Op op) {
   switch (op) {
   case OP_SIGN:
@@ -241,8 +237,7 @@ static void convert(Gen *s) {
   put_real(s, g_convert(s->g, d, k->v), k->exact && !narrows && (d != DT_F64 || from != DT_I64), mag);
 }
 
-/* ---- moves
- * --------------------------------------------------------------------------------------------------------------- */
+/* ---- moves ---- */
 static void broadcast(Gen *s) {
   Known *k = pick(s, any, NULL);
   Sym shape[MAX_RANK];
@@ -360,8 +355,7 @@ static void concat(Gen *s) {
       fmax(k->mag, other->mag));
 }
 
-/* ---- indices
- * ------------------------------------------------------------------------------------------------------------- */
+/* ---- indices ---- */
 static Known *index_for(Gen *s, int max_rank) { /* an exact integer of small rank */
   Known *k = pick(s, is_int, NULL);
   if (k && k->exact && rank(s, k->v) <= max_rank) return k;
@@ -410,8 +404,7 @@ static void dynamic(Gen *s, bool update) {
   put(s, g_dynamic_update(g, k->v, &zero, &axis, 1, new_block), !real(s, k->v) && k->exact, fmax(k->mag, 1));
 }
 
-/* ---- reductions and products
- * ---------------------------------------------------------------------------------------------- */
+/* ---- reductions and products ---- */
 static void reduce(Gen *s, Op op) {
   bool bools = op == OP_REDUCE_ANY || op == OP_REDUCE_ALL;
   Known *k = pick(s, bools ? bool_with_axis : jumps(s, op) ? exact_with_axis : number_with_axis, NULL);
@@ -449,8 +442,7 @@ static void dot(Gen *s) {
   put_real(s, g_dot(s->g, p->v, q->v, cx, cy, nc, bx, by, nb), p->exact && q->exact && !real(s, p->v), mag);
 }
 
-/* ---- windows
- * ------------------------------------------------------------------------------------------------------ */
+/* ---- windows ---- */
 /* What lies around the operand, so that a window fits even one element of axis i. */
 static void around(Gen *s, Windows *w, int i, int64_t size) {
   int64_t draw = upto(s, 6), lo = draw / 2, need = (size - 1) * w->step[i] - lo;
@@ -521,8 +513,7 @@ static void pool(Gen *s, Op op) {
   }
 }
 
-/* ---- leaves and bodies
- * ------------------------------------------------------------------------------------------------------ */
+/* ---- leaves and bodies ---- */
 static void leaf(Gen *s, Op op) {
   Sym shape[MAX_RANK];
   int n = pick_shape(s, shape);
@@ -601,8 +592,7 @@ static void step(Gen *s) {
   }
 }
 
-/* ---- whole graphs
- * ---------------------------------------------------------------------------------------------------------- */
+/* ---- whole graphs ---- */
 static void inputs(Gen *s) {
   static const DType types[] = {DT_F32, DT_F32, DT_F64, DT_I32, DT_I64, DT_BOOL};
   int n = 1 + upto(s, FUZZ_MAX_INPUTS);

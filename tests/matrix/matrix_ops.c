@@ -10,8 +10,7 @@ enum { MAX = 64 };
 
 static Sym number(Matrix *m, int64_t n) { return sym_int(m->t, n); }
 
-/* ---- element by element
- * -------------------------------------------------------------------------------------------------- */
+/* ---- element by element ---- */
 
 /* Units in the last place, as sched/expand_math.h promises. */
 static NativeBound accuracy(Op op, DType d) {
@@ -118,8 +117,7 @@ void matrix_elementwise(Matrix *m, DType d) {
   }
 }
 
-/* ---- moves
- * --------------------------------------------------------------------------------------------------------------- */
+/* ---- moves ---- */
 
 static void spread(Matrix *m, Id x, const char *shape, const char *axes) {
   Sym dim[MAX_RANK];
@@ -275,8 +273,7 @@ void matrix_moves(Matrix *m) {
   }
 }
 
-/* ---- indices
- * ----------------------------------------------------------------------------------------------------------------- */
+/* ---- indices ---- */
 
 static Id start(Matrix *m, Id x, int axis, Sym length, Fill f) {
   Sym room = sym_sub(m->t, graph_shape(m->g, x)[axis], length);
@@ -404,8 +401,7 @@ void matrix_indices(Matrix *m) {
   }
 }
 
-/* ---- reductions
- * ------------------------------------------------------------------------------------------------------------- */
+/* ---- reductions ---- */
 
 static void folded(Matrix *m, Op op, Id x, const char *axes, NativeBound b) {
   int a[MAX_RANK], n = 0;
@@ -466,8 +462,7 @@ void matrix_reductions(Matrix *m) {
     }
 }
 
-/* ---- products
- * ---------------------------------------------------------------------------------------------------------------- */
+/* ---- products ---- */
 
 /* Axes as digits: contracted of x, of y; batch of x, of y. */
 static Id product(Matrix *m, Id x, Id y, const char *cx, const char *cy, const char *bx, const char *by) {
@@ -579,8 +574,7 @@ void matrix_products(Matrix *m) {
   }
 }
 
-/* ---- leaves and bodies
- * ------------------------------------------------------------------------------------------------------- */
+/* ---- leaves and bodies ---- */
 
 static void constants(Matrix *m, DType d) {
   static const double real[] = {0, -0.0, 1.5, INFINITY, -INFINITY, NAN, 1e-40};
@@ -723,8 +717,7 @@ void matrix_leaves(Matrix *m) {
   m_end(m);
 }
 
-/* ---- failures
- * ------------------------------------------------------------------------------------------------------------------ */
+/* ---- failures ---- */
 
 void matrix_failures(Matrix *m) {
   int s = add_cell(m, "count", CELL_STATE, DT_I64, ""), v = add_cell(m, "table", CELL_STATE, DT_F32, "9W");
@@ -774,8 +767,7 @@ void matrix_failures(Matrix *m) {
   m_end(m);
 }
 
-/* ---- many axes, and none of something
- * ------------------------------------------------------------------------------------------ */
+/* ---- many axes, and none of something ---- */
 
 static void eight_axes(Matrix *m, DType d) {
   static const char *const shape = "2B31M223";

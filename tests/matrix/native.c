@@ -31,8 +31,7 @@ static void crashed(int signal) {
   _exit(signal);
 }
 
-/* ---- memory between forbidden pages
- * ------------------------------------------------------------------------------------ */
+/* ---- memory between forbidden pages ---- */
 
 static char *slot_memory(int k) {
   static char *slot[SLOTS];
@@ -49,8 +48,7 @@ static void *slot_place(int k, size_t bytes, bool at_end) {
   return slot_memory(k) + (at_end ? SLOT - bytes : 0);
 }
 
-/* ---- opening
- * ----------------------------------------------------------------------------------------------------------- */
+/* ---- opening ---- */
 
 static bool complain(Ctx *c, const char *name) {
   Buf b = {0};
@@ -133,8 +131,7 @@ void native_close(Native *n) {
   if (n->artefact.handle) sinter_artefact_close(&n->artefact);
 }
 
-/* ---- comparing
- * --------------------------------------------------------------------------------------------------------- */
+/* ---- comparing ---- */
 
 static size_t bytes_of(const Tensor *t) { return (size_t)tensor_count(t) * dtype_size(t->dtype); }
 
@@ -195,8 +192,7 @@ static bool same(const char *what, const char *name, const Tensor *got, const Te
 
 static const char *named(const char *name) { return name ? name : "out"; }
 
-/* ---- one call
- * ------------------------------------------------------------------------------------------------------------ */
+/* ---- one call ---- */
 
 typedef struct Reference {
   bool fails;

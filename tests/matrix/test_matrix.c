@@ -21,8 +21,7 @@ enum { CELLS_A_LEVEL = 285 }; /* what holds on each level today; it never gets l
 static unsigned held[OP_COUNT][DT_COUNT]; /* levels, if there was an entry */
 static bool met[OP_COUNT][DT_COUNT];
 
-/* ---- building
- * ------------------------------------------------------------------------------------------------------------ */
+/* ---- building ---- */
 
 static const struct {
   char letter;
@@ -108,8 +107,7 @@ void m_end(Matrix *m) {
   vec_push(m->ctx->arena, &m->cases, m->c);
 }
 
-/* ---- filling
- * ------------------------------------------------------------------------------------------------------------- */
+/* ---- filling ---- */
 
 static const double REAL[] = {0.0,
                               -0.0,
@@ -213,8 +211,7 @@ static Scalar element(const Input *in, DType d, uint64_t x, int64_t k, int64_t n
   return (Scalar){.i = limit > 0 ? (int64_t)(x >> 1) % limit : 0};
 }
 
-/* ---- running
- * --------------------------------------------------------------------------------------------------------------- */
+/* ---- running ---- */
 
 typedef struct Sizes {
   const NamedDim *dim;

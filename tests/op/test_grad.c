@@ -23,8 +23,7 @@ typedef struct Case {
   Id (*make)(Graph *, Id *x);
 } Case;
 
-/* ---- shapes and small builders
- * --------------------------------------------------------------------------------------- */
+/* ---- shapes and small builders ---- */
 static Sym S(Graph *g, int64_t n) { return sym_int(g->ctx->syms, n); }
 static Sym B(Graph *g) { return sym_var(g->ctx->syms, str_intern(g->ctx->names, "B")); }
 
@@ -51,8 +50,7 @@ static Id index_of(Graph *g, const int64_t *v, int n) { /* a constant i64[n] */
 
 static Id num(Graph *g, double x) { return g_const(g, DT_F64, x); }
 
-/* ---- the cases
- * ------------------------------------------------------------------------------------------------------- */
+/* ---- the cases ---- */
 /* clang-format off */
 #define UNARY(name, OP) static Id c_##name(Graph *g, Id *x) { return g_unary(g, OP, x[0]); }
 UNARY(neg, OP_NEG) UNARY(abs, OP_ABS) UNARY(exp, OP_EXP) UNARY(expm1, OP_EXPM1) UNARY(log, OP_LOG) UNARY(log1p, OP_LOG1P)
@@ -127,8 +125,7 @@ static Id c_dot_crossed(Graph *g, Id *x) {
 }
 static Id c_dot_scalar(Graph *g, Id *x) { return g_dot(g, x[0], x[1], (int[]){0, 1}, (int[]){0, 1}, 2, NULL, NULL, 0); }
 
-/* ---- windows: numbers an axis: stride, lo, hi, base, step
- * --------------------------------------------------------------- */
+/* ---- windows: numbers an axis: stride, lo, hi, base, step ---- */
 static Windows windows(Graph *g, int n, const int (*at)[5]) {
   Windows w = window_plain(g, n);
   for (int i = 0; i < n; i++) {
@@ -286,8 +283,7 @@ static const Case CASES[] = {
 };
 enum { NCASES = sizeof CASES / sizeof *CASES };
 
-/* ---- values
- * ---------------------------------------------------------------------------------------------------------- */
+/* ---- values ---- */
 static bool dims(void *ctx, const char *name, int64_t *value) {
   *value = *(int64_t *)ctx;
   return !strcmp(name, "B");
@@ -404,8 +400,7 @@ static void all_cases(void **state) {
   for (int i = 0; i < NCASES; i++) check(&CASES[i]);
 }
 
-/* ---- the table is covered
- * -------------------------------------------------------------------------------------------- */
+/* ---- the table is covered ---- */
 /* Ops without a gradient, each with its reason; a new row must come here or have a case above. */
 static const Op NO_GRADIENT[] = {
     OP_INPUT,      OP_CELL,       OP_CONSTANT, OP_DATA,       OP_IOTA,    OP_DIM,
@@ -436,8 +431,7 @@ static void table_is_covered(void **state) {
   }
 }
 
-/* ---- kinks and zeros
- * ------------------------------------------------------------------------------------------------- */
+/* ---- kinks and zeros ---- */
 static double slope(Ctx *ctx, Graph *g, Id y, Id x, double at) {
   Id d;
   Arena *a = arena_new();

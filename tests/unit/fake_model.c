@@ -5,8 +5,7 @@
 _Alignas(64) unsigned char fake_description[1 << 16];
 void (*fake_hook)(void);
 
-/* ---- kernels
- * --------------------------------------------------------------------------------------------------------- */
+/* ---- kernels ---- */
 #define F(i) ((float *)c->bufs[i])
 #define I(i) ((int64_t *)c->bufs[i])
 
@@ -127,8 +126,7 @@ static SinterKernel *const KERNELS[] = {k_init,        k_pack,   k_predict, k_tr
 _Alignas(64) static const unsigned char CONSTS[64];
 const SinterImage sinter_image = {(const SinterModel *)(const void *)fake_description, KERNELS, CONSTS};
 
-/* ---- the description
- * ------------------------------------------------------------------------------------------------- */
+/* ---- the description ---- */
 static uint32_t used;
 
 static uint32_t put(const void *data, size_t n) {

@@ -14,7 +14,7 @@
 
 #include <cmocka.h>
 
-/* ---- a plan runner ---------------------------------------------------------------------------------------------- */
+/* ---- a plan runner ---- */
 typedef struct Env {
   const char *name[32];
   int64_t value[32];
@@ -177,7 +177,7 @@ static void run_plan(Runner *r, int plan, const int64_t *dims, char **params) {
   run_steps(r, p, p->steps, buf, &e);
 }
 
-/* ---- comparison ------------------------------------------------------------------------------------------------- */
+/* ---- comparison ---- */
 static uint64_t next(uint64_t *s) {
   uint64_t z = *s += 0x9E3779B97F4A7C15;
   z = (z ^ z >> 30) * 0xBF58476D1CE4E5B9;

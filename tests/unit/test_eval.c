@@ -10,8 +10,7 @@
 #include <math.h>
 #include <string.h>
 
-/* ---- one element
- * ------------------------------------------------------------------------------------------------------ */
+/* ---- one element ---- */
 typedef struct Row {
   Op op;
   DType d;
@@ -308,8 +307,7 @@ static void loop_scalars(void **state) {
   assert_true(scalar_round(DT_BF16, 1 + 0x1p-8) == 1 && scalar_round(DT_BF16, 1 + 3 * 0x1p-8) == 1 + 0x1p-6);
 }
 
-/* ---- tensors
- * ---------------------------------------------------------------------------------------------------------- */
+/* ---- tensors ---- */
 typedef struct T {
   Ctx ctx;
   Graph *g;
@@ -587,8 +585,7 @@ static void bodies(void **state) {
   ctx_free(&t.ctx);
 }
 
-/* ---- failures and refusals
- * -------------------------------------------------------------------------------------------- */
+/* ---- failures and refusals ---- */
 static void first_failure(void **state) {
   (void)state;
   T t;
@@ -686,8 +683,7 @@ static void distance(void **state) {
   arena_free(a);
 }
 
-/* ---- calls
- * ------------------------------------------------------------------------------------------------------------ */
+/* ---- calls ---- */
 /* entry step(x: f32[B], inout h: f32[B], k: i64[], dim N) -> (sum: f32[], n: f32[N]) where B <= N: the cell `w`
  * (f32[3]) counts up, h becomes h + x * w[k]. */
 static Program *program(T *t) {

@@ -135,8 +135,7 @@ static void dimensions_of_all_entries(void **state) {
   ctx_free(&c);
 }
 
-/* ---- what is refused
- * --------------------------------------------------------------------------------------------------- */
+/* ---- what is refused ---- */
 
 static void refused(const char *text, const char *prefix, const char *id, const char *sentence) {
   Ctx c = ctx_new();

@@ -35,8 +35,7 @@ static LoopModule *load(Ctx *c, const char *file) {
   return m;
 }
 
-/* ---- text
- * ------------------------------------------------------------------------------------------------------------ */
+/* ---- text ---- */
 
 static void reads_back(const char *file) {
   Ctx c = ctx_new();
@@ -110,8 +109,7 @@ static void test_canonical(void **state) {
   ctx_free(&c);
 }
 
-/* ---- building
- * -------------------------------------------------------------------------------------------------------- */
+/* ---- building ---- */
 
 static void test_build(void **state) {
   (void)state;
@@ -233,8 +231,7 @@ static void test_access(void **state) {
   ctx_free(&c);
 }
 
-/* ---- kernels against C
- * ----------------------------------------------------------------------------------------------- */
+/* ---- kernels against C ---- */
 
 typedef struct Case {
   const char *file, *plan, *levels, *chosen;
@@ -716,8 +713,7 @@ static void test_lstm(void **state) {
   }
 }
 
-/* ---- planted faults
- * -------------------------------------------------------------------------------------------------- */
+/* ---- planted faults ---- */
 
 typedef struct Names {
   char name[8][16];

@@ -122,8 +122,7 @@ static char *contents(const char *path, size_t *n) {
   return copy;
 }
 
-/* ---- artefacts
- * --------------------------------------------------------------------------------------------------------- */
+/* ---- artefacts ---- */
 
 static void c_program(const Folders *p, const char *name, const char *arguments) {
   static const char *const level[] = {"v2", "v3", "v4"};
@@ -259,8 +258,7 @@ static void own_prefix(void **state) {
   free(p);
 }
 
-/* ---- texts
- * ------------------------------------------------------------------------------------------------------------- */
+/* ---- texts ---- */
 
 static void graph_text(void **state) {
   (void)state;
@@ -339,8 +337,7 @@ static void explanation(void **state) {
   ctx_free(&c);
 }
 
-/* ---- what cannot be written
- * ---------------------------------------------------------------------------------------------- */
+/* ---- what cannot be written ---- */
 
 static void output_refused(void **state) {
   Folders *p = *state;
