@@ -198,23 +198,26 @@ static const char *header_path(Arena *a, const char *output) {
 static bool link_all(Compilation *c, const SinterEmitter *e, const HostLayout *layout, const char *folder) {
   Ctx *x = c->program->ctx;
   HostBlob blob;
-  HostStubs stubs = {0};
+  HostForwards forwards = {0};
   EmitResult host;
   ObjectPaths objects = {0}, exports = {0};
   const char *why, *source = base_name(c->options->source);
   if (!emit_objects(c, e, folder, &objects)) return false;
   compile_timed(c, "code");
   if (!host_blob(&c->unit, c->level, c->nlevels, layout, source, &blob)) return false;
-  host_stubs(layout, &stubs);
-  HostRequest q = {
-      .blob = &blob, .stubs = stubs.at, .nstubs = (int)stubs.n, .target = c->level[0].target, .arena = x->arena};
+  host_forwards(layout, &forwards);
+  HostRequest q = {.blob = &blob,
+                   .forwards = forwards.at,
+                   .nforwards = (int)forwards.n,
+                   .target = c->level[0].target,
+                   .arena = x->arena};
   if (!e->emit_host(&q, &host))
     return diag_error(x->diag, "emit", 0, "cannot generate the tables of the artefact: %s", host.error);
   const char *path = arena_printf(x->arena, "%s/host.o", folder);
   if (!link_write(x->arena, path, host.object, host.size, &why))
     return diag_error(x->diag, "temporary-file", 0, "%s", why);
   vec_push(x->arena, &objects, path);
-  for (uint32_t i = 0; i < stubs.n; i++) vec_push(x->arena, &exports, stubs.at[i].name);
+  for (uint32_t i = 0; i < forwards.n; i++) vec_push(x->arena, &exports, forwards.at[i].name);
   vec_push(x->arena, &exports, "sinter_query_v1");
   compile_timed(c, "host object");
   LinkRequest link = {.folder = folder,

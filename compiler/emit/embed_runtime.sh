@@ -1,6 +1,6 @@
 #!/bin/sh
 # embed_runtime.sh OUT.c ROOT CLANG LLD: compiles the runtime for artefacts (ROOT/runtime/cpu) into one relocatable object, makes
-# the stub C library it is linked against from libc.list, and writes both as bytes into OUT.c (link.h names them).
+# the stand-in C library it is linked against from libc.list, and writes both as bytes into OUT.c (link.h names them).
 set -eu
 out=$1 root=$2 clang=$3 lld=$4
 list=$root/compiler/emit/libc.list

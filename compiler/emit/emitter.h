@@ -27,7 +27,7 @@ typedef struct SinterEmitter {
   const char *version; /* "LLVM 19.1.7" */
   bool (*emit_object)(const EmitRequest *, EmitResult *);
   bool (*print_ir)(const EmitRequest *, EmitResult *);         /* the text only, without making code */
-  bool (*emit_host)(const struct HostRequest *, EmitResult *); /* the object with description, tables and stubs */
+  bool (*emit_host)(const struct HostRequest *, EmitResult *); /* the object with description, tables and forwards */
 } SinterEmitter;
 typedef const SinterEmitter *SinterEmitterQuery(void);
 __attribute__((visibility("default"))) const SinterEmitter *sinter_emitter(void);

@@ -1,6 +1,6 @@
 #include "host_object.h"
 
-void host_stubs(const HostLayout *h, HostStubs *out) {
+void host_forwards(const HostLayout *h, HostForwards *out) {
   static const struct {
     const char *name, *to, *signature;
   } OWN[] = {{"open", "sinter_rt_open", "ippl"},
@@ -16,14 +16,14 @@ void host_stubs(const HostLayout *h, HostStubs *out) {
   Arena *a = h->program->ctx->arena;
   for (size_t i = 0; i < sizeof OWN / sizeof *OWN; i++)
     vec_push(a, out,
-             (HostStub){.name = arena_printf(a, "%s_%s", h->prefix, OWN[i].name),
-                        .to = OWN[i].to,
-                        .signature = OWN[i].signature});
+             (HostForward){.name = arena_printf(a, "%s_%s", h->prefix, OWN[i].name),
+                           .to = OWN[i].to,
+                           .signature = OWN[i].signature});
   for (uint32_t i = 0; i < h->program->entries.n; i++)
     vec_push(a, out,
-             (HostStub){.name = arena_printf(a, "%s_%s", h->prefix, h->program->entries.at[i].name),
-                        .to = "sinter_rt_call",
-                        .signature = "ippp",
-                        .numbered = true,
-                        .number = i});
+             (HostForward){.name = arena_printf(a, "%s_%s", h->prefix, h->program->entries.at[i].name),
+                           .to = "sinter_rt_call",
+                           .signature = "ippp",
+                           .numbered = true,
+                           .number = i});
 }

@@ -6,24 +6,24 @@
 #include "emitter.h"
 #include "host_blob.h"
 
-typedef struct HostStub { /* an exported function that ends in a call of a hidden one of the same arguments */
+typedef struct HostForward { /* an exported function that ends in a call of a hidden one of the same arguments */
   const char *name, *to;
   const char *signature; /* result, then arguments: v nothing, p pointer, i int, l 64 bits: "ippl" */
   bool numbered;         /* `to` has one argument more, the second: this number */
   uint32_t number;
-} HostStub;
+} HostForward;
 
 typedef struct HostRequest {
   const HostBlob *blob;
-  const HostStub *stubs;
-  int nstubs;
-  const Target *target; /* its arch counts, not its level: stubs run on every processor */
+  const HostForward *forwards;
+  int nforwards;
+  const Target *target; /* its arch counts, not its level: forwards run on every processor */
   Arena *arena;         /* of the result */
 } HostRequest;
 
 /* The exported functions of an artefact, in the order of the header. */
-typedef Vec(HostStub) HostStubs;
-void host_stubs(const HostLayout *, HostStubs *out);
+typedef Vec(HostForward) HostForwards;
+void host_forwards(const HostLayout *, HostForwards *out);
 
 bool emit_host(const HostRequest *, EmitResult *out); /* llvm_host.c, behind SinterEmitter */
 #endif

@@ -1,6 +1,7 @@
 /* From objects to an artefact: a temporary folder, the linker (ld.lld-19) as a child process, and the SinterTail at the
- * end. The runtime for artefacts and a stub C library of the oldest symbol versions are bytes inside the compiler, so
- * the result depends on the objects and the linker alone. A failure leaves neither an output nor a temporary file. */
+ * end. The runtime for artefacts and a stand-in C library of the oldest symbol versions are bytes inside the compiler,
+ * so the result depends on the objects and the linker alone. A failure leaves neither an output nor a temporary file.
+ */
 #ifndef SINTER_EMIT_LINK_H
 #define SINTER_EMIT_LINK_H
 #include "graph.h"

@@ -1,4 +1,4 @@
-/* The host object through LLVM: tables as constants, stubs as tail calls. */
+/* The host object through LLVM: tables as constants, exported functions as tail calls. */
 #include "host_object.h"
 #include "llvm_emit.h"
 #include <llvm-c/Analysis.h>
@@ -54,7 +54,7 @@ static LLVMValueRef begin(Host *h, const char *name, LLVMTypeRef type) {
   return f;
 }
 
-static void stub(Host *h, const HostStub *s) {
+static void forward(Host *h, const HostForward *s) {
   LLVMTypeRef own[STUB_ARGS], theirs[STUB_ARGS];
   LLVMValueRef args[STUB_ARGS];
   unsigned n = 0, m = 0, count = (unsigned)strlen(s->signature) - 1;
@@ -90,7 +90,7 @@ static void fill(Host *h, const HostRequest *q) {
   image[1] = constant(h, "sinter_kernels", LLVMConstArray2(h->ptr, table, n + 1), 8);
   image[2] = bytes(h, "sinter_consts", blob->consts, blob->consts_bytes);
   constant(h, "sinter_image", LLVMConstStructInContext(h->cx, image, 3, 0), 8);
-  for (int i = 0; i < q->nstubs; i++) stub(h, &q->stubs[i]);
+  for (int i = 0; i < q->nforwards; i++) forward(h, &q->forwards[i]);
   begin(h, "sinter_query_v1", LLVMFunctionType(h->ptr, NULL, 0, 0));
   LLVMValueRef api = hide(LLVMAddGlobal(h->mod, h->ptr, "sinter_rt_api"));
   LLVMSetGlobalConstant(api, 1);

@@ -43,25 +43,25 @@ int cli_options(int argc, char **argv, const Option *, int n, Words *rest);
 bool cli_int(const char *text, int64_t lo, int64_t hi, int64_t *out); /* the whole text is such a number */
 bool cli_float(const char *text, double *out);
 
-/* ---- an opened artefact (cli_session.c) ---- */
-typedef struct Session {
+/* ---- an opened artefact (cli_artefact.c) ---- */
+typedef struct Artefact {
   SinterArtefact art;
   const char *path;
   const SinterModel *m;
   const SinterApi *api;
   SinterWeights *w;
   SinterContext *c;
-} Session;
+} Artefact;
 
 /* Each returns CLI_DONE, or CLI_FAILED after a sentence. */
-int session_open(Session *, const char *path);
-int session_weights(Session *, const char *file, uint64_t seed);              /* file may be NULL; prints notes */
-int session_context(Session *, const int64_t *max_dims, const char *threads); /* threads: text of --threads or NULL */
-void session_close(Session *);                                                /* also after a failure */
+int artefact_open(Artefact *, const char *path);
+int artefact_weights(Artefact *, const char *file, uint64_t seed);              /* file may be NULL; prints notes */
+int artefact_context(Artefact *, const int64_t *max_dims, const char *threads); /* threads: text of --threads or NULL */
+void artefact_close(Artefact *);                                                /* also after a failure */
 
 bool model_has_params(const SinterModel *);
 const SinterEntry *model_entries(const SinterModel *);
-int model_entry(const Session *, const char *name);                        /* index, or -1 after a sentence */
+int model_entry(const Artefact *, const char *name);                       /* index, or -1 after a sentence */
 const char *port_name(const SinterModel *, const SinterPort *, int index); /* "0", "1", ... for those without */
 void port_type(Buf *, const SinterModel *, const SinterPort *);            /* "f32[B, 64]" */
 void array_type(Buf *, const NpyArray *, const int64_t *dim);          /* "f32[3, 64]"; dim: of the array, or others */
@@ -72,12 +72,12 @@ enum { DIM_UNKNOWN = -1 };
 /* Fits the shapes of arrays to the inputs of an entry: sets those of `dims` (as SinterModel.dims) that are DIM_UNKNOWN.
  * arrays[i] belongs to input i; NULL ones are passed over. rows >= 0 stands for the first size of every array of
  * rank > 0. CLI_FAILED after a sentence that names the array. */
-int shapes_fit(const Session *, const SinterEntry *, const NpyArray *const *arrays, int64_t rows, int64_t *dims);
-int port_bytes(const Session *, const SinterEntry *, const SinterPort *, const int64_t *dims,
+int shapes_fit(const Artefact *, const SinterEntry *, const NpyArray *const *arrays, int64_t rows, int64_t *dims);
+int port_bytes(const Artefact *, const SinterEntry *, const SinterPort *, const int64_t *dims,
                int64_t dim[SINTER_MAX_RANK], int64_t *bytes);
 
 /* Reads `text` for an input: a number if its rank is 0 and it is one, else a .npy file; converts with a note. */
-int array_for_port(const Session *, const SinterPort *, const char *name, const char *text, NpyArray *);
+int array_for_port(const Artefact *, const SinterPort *, const char *name, const char *text, NpyArray *);
 void array_print(Buf *, uint32_t dtype, uint32_t rank, const int64_t *dim, const void *data);
 
 /* Splits NAME=TEXT; false without '=' or a name. *name is allocated. */

@@ -5,7 +5,7 @@
 #include "cli.h"
 
 typedef struct Call {
-  Session s;
+  Artefact s;
   const SinterEntry *e;
   uint32_t index;       /* of e */
   NpyArray *in, *out;   /* by port */
@@ -15,9 +15,9 @@ typedef struct Call {
 
 /* Each returns CLI_DONE, or a status after a sentence. */
 int call_begin(Call *, const Words *words,
-               int *next);               /* after session_open: the entry that words[*next] names, if it does */
+               int *next);               /* after artefact_open: the entry that words[*next] names, if it does */
 int call_word(Call *, const char *word); /* NAME=FILE.npy, NAME=NUMBER, DIM=NUMBER */
 void call_most(Call *);                  /* once dims are known */
 int call_records(Call *);                /* allocates the outputs, fills both records */
-void call_end(Call *);                   /* releases all but the session */
+void call_end(Call *);                   /* releases all but the artefact */
 #endif

@@ -272,7 +272,7 @@ static int open_state(Call *c, const Wanted *w, int threads) {
   snprintf(text, sizeof text, "%d", threads);
   int status = c->s.api->open(&c->s.w, w->weights, w->seed);
   if (status) return cli_fail("%s", c->s.api->open_message(c->s.w));
-  return session_context(&c->s, c->most, text);
+  return artefact_context(&c->s, c->most, text);
 }
 
 static int measure(Bench *b, const Wanted *w, const bool *drawn, BenchRun *r) {
@@ -376,11 +376,11 @@ static int bench(int argc, char **argv) {
   if (!status) {
     Wanted w = {.weights = weights, .seed = weights ? 0 : (uint64_t)seed, .runs = n, .rounds = (int)nrounds};
     b.rounds = w.rounds;
-    status = session_open(&b.call.s, words.at[0]);
+    status = artefact_open(&b.call.s, words.at[0]);
     if (!status) status = bench_entry(&b, &words, &w, json, svg);
     for (int i = 0; i < b.nruns; i++) free(b.run[i].kernel);
     call_end(&b.call);
-    session_close(&b.call.s);
+    artefact_close(&b.call.s);
   }
   free(words.at);
   return status;

@@ -31,7 +31,7 @@ static void print_cells(const SinterModel *m, int kind, const char *title) {
   }
 }
 
-static void print_workspace(const Session *s) {
+static void print_workspace(const Artefact *s) {
   const SinterModel *m = s->m;
   int64_t *dims = mem_alloc(8 * ((size_t)m->dims.n + 1));
   for (int64_t size = 1; size <= 64; size *= 64) {
@@ -59,7 +59,7 @@ static void print_workspace(const Session *s) {
   free(dims);
 }
 
-static void print_info(const Session *s, bool kernels) {
+static void print_info(const Artefact *s, bool kernels) {
   const SinterModel *m = s->m;
   int level = s->api->level();
   printf("%s: model %s, made by %s from %s, %" PRIu64 " bytes\n", s->path, sinter_text(m, m->name),
@@ -102,10 +102,10 @@ static int info(int argc, char **argv) {
   int status = cli_options(argc, argv, options, 1, &rest);
   if (!status && rest.n != 1) status = cli_usage("info wants one artefact");
   if (!status) {
-    Session s;
-    status = session_open(&s, rest.at[0]);
+    Artefact s;
+    status = artefact_open(&s, rest.at[0]);
     if (!status) print_info(&s, kernels);
-    session_close(&s);
+    artefact_close(&s);
   }
   free(rest.at);
   return status;

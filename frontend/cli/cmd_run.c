@@ -101,8 +101,8 @@ static int run_entry(Call *r, const Words *rest, const char *weights, const char
     return cli_fail("%s has parameters: give --weights FILE, or --init SEED for start values", r->s.path);
   for (; next < rest->n && !status; next++) status = call_word(r, rest->at[next]);
   if (!status) status = settle_shapes(r);
-  if (!status) status = session_weights(&r->s, weights, (uint64_t)seed);
-  if (!status) call_most(r), status = session_context(&r->s, r->most, threads);
+  if (!status) status = artefact_weights(&r->s, weights, (uint64_t)seed);
+  if (!status) call_most(r), status = artefact_context(&r->s, r->most, threads);
   if (!status) status = call(r);
   if (!status) status = deliver(r, out);
   return status;
@@ -120,10 +120,10 @@ static int run(int argc, char **argv) {
   if (!status && weights && init) status = cli_usage("--weights and --init exclude each other");
   if (!status) {
     Call r = {0};
-    status = session_open(&r.s, rest.at[0]);
+    status = artefact_open(&r.s, rest.at[0]);
     if (!status) status = run_entry(&r, &rest, weights, init, threads, out);
     call_end(&r);
-    session_close(&r.s);
+    artefact_close(&r.s);
   }
   free(rest.at);
   return status;

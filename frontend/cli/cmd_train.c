@@ -51,7 +51,7 @@ typedef struct Feed {
 } Feed;
 
 typedef struct Train {
-  Session s;
+  Artefact s;
   const char *save;
   int64_t epochs, batch, seed;
   Feed step, eval;
@@ -447,7 +447,7 @@ static int make_context(Train *t, const char *threads) {
       if (v > most[d[i].index]) most[d[i].index] = v;
     }
   }
-  int status = session_context(&t->s, most, threads);
+  int status = artefact_context(&t->s, most, threads);
   free(most);
   return status;
 }
@@ -494,7 +494,7 @@ static int set_up(Train *t, Texts *x) {
   if (!status) status = split_rows(t, x->holdout);
   if (!status) status = feed_ready(t, &t->step, smaller(t->batch, t->n_train));
   if (!status && t->has_eval) status = feed_ready(t, &t->eval, smaller(t->batch, t->n_held));
-  if (!status) status = session_weights(&t->s, x->weights, x->weights && !x->seed ? 0 : (uint64_t)t->seed);
+  if (!status) status = artefact_weights(&t->s, x->weights, x->weights && !x->seed ? 0 : (uint64_t)t->seed);
   if (!status) status = make_context(t, x->threads);
   return status;
 }
@@ -529,14 +529,14 @@ static int run(int argc, char **argv) {
   int status = cli_options(argc, argv, options, sizeof options / sizeof *options, &rest);
   if (!status) status = check_texts(&t, &x, &rest);
   if (!status) {
-    status = session_open(&t.s, rest.at[0]);
+    status = artefact_open(&t.s, rest.at[0]);
     if (!status) status = set_up(&t, &x);
     if (!status) status = train_all(&t);
     feed_free(&t.step, true);
     feed_free(&t.eval, t.own_eval);
     if (t.own_eval) free(t.held);
     free(t.order);
-    session_close(&t.s);
+    artefact_close(&t.s);
   }
   free(x.data.at), free(x.eval.at), free(rest.at);
   return status;

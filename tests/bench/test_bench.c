@@ -14,30 +14,9 @@
 #include <unistd.h>
 
 #include <cmocka.h>
+#include "run_sinter.h"
 
-static char folder[64], out[32768], err[8192], file[262144];
-
-static void slurp(const char *name, char *to, size_t room) {
-  char path[128];
-  snprintf(path, sizeof path, "%s/%s", folder, name);
-  FILE *f = fopen(path, "rb");
-  size_t n = f ? fread(to, 1, room - 1, f) : 0;
-  to[n] = 0;
-  if (f) fclose(f);
-}
-
-/* Runs `sinter ...` in the folder; exit status. */
-static int sinter(const char *arguments) {
-  const char *bin = getenv("SINTER_BIN");
-  char command[2048], root[512];
-  assert_non_null(getcwd(root, sizeof root));
-  snprintf(command, sizeof command, "cd %s && ROOT=%s && %s%s %s >stdout 2>stderr", folder, root,
-           bin && *bin ? "" : root, bin && *bin ? bin : "/build/sinter", arguments);
-  int status = system(command);
-  slurp("stdout", out, sizeof out);
-  slurp("stderr", err, sizeof err);
-  return WIFEXITED(status) ? WEXITSTATUS(status) : 1000 + status;
-}
+static char file[262144];
 
 static int make(void **state) {
   (void)state;

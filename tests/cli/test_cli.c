@@ -9,30 +9,9 @@
 #include <unistd.h>
 
 #include <cmocka.h>
+#include "run_sinter.h"
 
-static char folder[64], out[8192], err[8192], why[SINTER_WHY];
-
-static void slurp(const char *name, char *to, size_t room) {
-  char path[128];
-  snprintf(path, sizeof path, "%s/%s", folder, name);
-  FILE *f = fopen(path, "rb");
-  size_t n = f ? fread(to, 1, room - 1, f) : 0;
-  to[n] = 0;
-  if (f) fclose(f);
-}
-
-/* Runs `sinter ...` in the folder; exit status. */
-static int sinter(const char *arguments) {
-  const char *bin = getenv("SINTER_BIN");
-  char command[2048], root[512];
-  assert_non_null(getcwd(root, sizeof root));
-  snprintf(command, sizeof command, "cd %s && %s%s %s >stdout 2>stderr", folder, bin && *bin ? "" : root,
-           bin && *bin ? bin : "/build/sinter", arguments);
-  int status = system(command);
-  slurp("stdout", out, sizeof out);
-  slurp("stderr", err, sizeof err);
-  return WIFEXITED(status) ? WEXITSTATUS(status) : 1000 + status;
-}
+static char why[SINTER_WHY];
 
 static void npy(const char *name, uint32_t dtype, uint32_t rank, const int64_t *dim, const void *data) {
   char path[128];

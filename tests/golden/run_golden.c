@@ -12,7 +12,6 @@
 #include "pass.h"
 #include "simplify.h"
 #include "sir.h"
-#include <glob.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -22,6 +21,7 @@
 #include <string.h>
 // cmocka wants the headers above it
 #include <cmocka.h>
+#include "each_file.h"
 
 typedef struct Case {
   Ctx c;
@@ -178,16 +178,6 @@ static void one_file(void **state) {
 }
 
 int main(int argc, char **argv) {
-  glob_t g = {0};
-  if (argc < 2 && glob("tests/golden/*/*.t", 0, NULL, &g)) return 1;
-  size_t n = argc < 2 ? g.gl_pathc : (size_t)argc - 1;
-  struct CMUnitTest *tests = calloc(n, sizeof *tests);
-  for (size_t i = 0; i < n; i++) {
-    char *path = argc < 2 ? g.gl_pathv[i] : argv[i + 1];
-    tests[i] = (struct CMUnitTest){path, one_file, NULL, NULL, path};
-  }
-  int failed = _cmocka_run_group_tests("golden", tests, n, NULL, NULL);
-  free(tests);
-  globfree(&g);
-  return failed;
+  static const char *const patterns[] = {"tests/golden/*/*.t", NULL};
+  return each_file("golden", argc, argv, patterns, one_file);
 }

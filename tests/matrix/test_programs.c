@@ -3,7 +3,6 @@
 #include "native.h"
 #include "philox.h"
 #include "sir.h"
-#include <glob.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -13,6 +12,7 @@
 #include <string.h>
 // cmocka wants the headers above it
 #include <cmocka.h>
+#include "each_file.h"
 
 enum { CAP = 40 };
 static const int64_t SIZES[] = {1, 7, CAP};
@@ -117,18 +117,7 @@ int main(int argc, char **argv) {
                                          "tests/sir/programs/g[an]n.sir",
                                          "tests/sir/programs/lora.sir",
                                          "tests/sir/programs/optimizers.sir",
-                                         "tests/sir/programs/v*.sir"};
-  glob_t g = {0};
-  for (size_t i = 0; argc < 2 && i < sizeof patterns / sizeof *patterns; i++)
-    if (glob(patterns[i], i ? GLOB_APPEND : 0, NULL, &g)) return 1;
-  size_t n = argc < 2 ? g.gl_pathc : (size_t)argc - 1;
-  struct CMUnitTest *tests = calloc(n, sizeof *tests);
-  for (size_t i = 0; i < n; i++) {
-    char *path = argc < 2 ? g.gl_pathv[i] : argv[i + 1];
-    tests[i] = (struct CMUnitTest){path, one_program, NULL, NULL, path};
-  }
-  int failed = _cmocka_run_group_tests("programs", tests, n, NULL, NULL);
-  free(tests);
-  globfree(&g);
-  return failed;
+                                         "tests/sir/programs/v*.sir",
+                                         NULL};
+  return each_file("programs", argc, argv, patterns, one_program);
 }

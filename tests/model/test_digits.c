@@ -62,6 +62,12 @@ typedef struct Small {
 } Small;
 
 /* False: this processor lacks the level. */
+/* v4 runs only where the processor has it: the one thing that a machine may leave out, by name. */
+static void leave_out(const Setting *on) {
+  print_message("skipped: this processor does not run %s\n", on->level);
+  skip(); /* not a failure: CI machines differ in their processors */
+}
+
 static bool open_small(Small *s, const Setting *on) {
   setenv("SINTER_CPU", on->level, 1);
   setenv("SINTER_THREADS", on->threads, 1);
@@ -86,7 +92,7 @@ static void close_small(Small *s) {
 
 static void forward(void **state) {
   Small s;
-  if (!open_small(&s, *state)) skip();
+  if (!open_small(&s, *state)) leave_out(*state);
   float logits[ROWS * 10];
   assert_int_equal(digits_small_forward(s.c, &(digits_small_forward_in){.x = s.x.data, .B = ROWS},
                                         &(digits_small_forward_out){.out = logits}),
@@ -99,7 +105,7 @@ static void forward(void **state) {
 
 static void gradients(void **state) {
   Small s;
-  if (!open_small(&s, *state)) skip();
+  if (!open_small(&s, *state)) leave_out(*state);
   float loss, *g[PARAMS];
   NpyArray want[PARAMS], want_loss = read_array("", "loss", SINTER_F64, 1);
   double all = 0;
@@ -124,7 +130,7 @@ static void gradients(void **state) {
 
 static void steps(void **state) {
   Small s;
-  if (!open_small(&s, *state)) skip();
+  if (!open_small(&s, *state)) leave_out(*state);
   float loss[STEPS];
   for (int i = 0; i < STEPS; i++)
     assert_int_equal(digits_small_step(s.c, &(digits_small_step_in){.x = s.x.data, .y = s.y.data, .B = ROWS},
@@ -171,7 +177,7 @@ static void full_model(void **state) {
   setenv("SINTER_THREADS", on->threads, 1);
   if (digits_open(&w, NULL, 1) == SINTER_ERROR_CPU) {
     digits_close(w);
-    skip();
+    leave_out(on);
   }
   set_full(w);
   assert_int_equal(digits_new(&c, w, &(digits_dims){FULL_ROWS}, NULL, 0), SINTER_OK);

@@ -6,7 +6,6 @@
 #include "simplify.h"
 #include "sir.h"
 #include "target.h"
-#include <glob.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -16,6 +15,7 @@
 #include <string.h>
 // cmocka wants the headers above it
 #include <cmocka.h>
+#include "each_file.h"
 
 static const int64_t SIZES[] = {1, 7, 1 << 20};
 
@@ -78,16 +78,6 @@ static int check_file(const char *path) {
 static void one_program(void **state) { assert_int_equal(check_file(*state), 0); }
 
 int main(int argc, char **argv) {
-  glob_t g = {0};
-  if (argc < 2 && glob("tests/plan/*.sir", 0, NULL, &g)) return 1;
-  size_t n = argc < 2 ? g.gl_pathc : (size_t)argc - 1;
-  struct CMUnitTest *tests = calloc(n, sizeof *tests);
-  for (size_t i = 0; i < n; i++) {
-    char *path = argc < 2 ? g.gl_pathv[i] : argv[i + 1];
-    tests[i] = (struct CMUnitTest){path, one_program, NULL, NULL, path};
-  }
-  int failed = _cmocka_run_group_tests("plan", tests, n, NULL, NULL);
-  free(tests);
-  globfree(&g);
-  return failed;
+  static const char *const patterns[] = {"tests/plan/*.sir", NULL};
+  return each_file("plan", argc, argv, patterns, one_program);
 }

@@ -200,7 +200,7 @@ static void test_level(void **state) {
   const Target *t = *state;
   if (!jit_runs(t)) {
     printf("skipped: this machine does not run %s\n", t->says);
-    skip();
+    skip(); /* v4 runs only where the processor has it */
   }
   Machine m = build(t);
   int wrong = 0;

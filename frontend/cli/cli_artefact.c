@@ -4,16 +4,16 @@
 #include <stdlib.h>
 #include <string.h>
 
-int session_open(Session *s, const char *path) {
+int artefact_open(Artefact *s, const char *path) {
   char why[SINTER_WHY];
-  *s = (Session){.path = path};
+  *s = (Artefact){.path = path};
   if (!sinter_artefact_open(&s->art, path, why)) return cli_fail("%s", why);
   s->m = s->art.model;
   s->api = s->art.api;
   return CLI_DONE;
 }
 
-int session_weights(Session *s, const char *file, uint64_t seed) {
+int artefact_weights(Artefact *s, const char *file, uint64_t seed) {
   int status = s->api->open(&s->w, file, seed);
   const char *message = s->api->open_message(s->w);
   if (status) return cli_fail("%s", message);
@@ -21,7 +21,7 @@ int session_weights(Session *s, const char *file, uint64_t seed) {
   return CLI_DONE;
 }
 
-int session_context(Session *s, const int64_t *max_dims, const char *threads) {
+int artefact_context(Artefact *s, const int64_t *max_dims, const char *threads) {
   int64_t n = 0;
   if (threads && !cli_int(threads, 1, 256, &n))
     return cli_fail("--threads is \"%s\": a number from 1 to 256 is expected", threads);
@@ -30,7 +30,7 @@ int session_context(Session *s, const int64_t *max_dims, const char *threads) {
   return CLI_DONE;
 }
 
-void session_close(Session *s) {
+void artefact_close(Artefact *s) {
   if (s->api) {
     s->api->free(s->c);
     s->api->close(s->w);
@@ -47,7 +47,7 @@ bool model_has_params(const SinterModel *m) {
 
 const SinterEntry *model_entries(const SinterModel *m) { return SINTER_LIST(SinterEntry, m, m->entries); }
 
-int model_entry(const Session *s, const char *name) {
+int model_entry(const Artefact *s, const char *name) {
   const SinterEntry *e = model_entries(s->m);
   const char **names = mem_alloc(sizeof *names * (s->m->entries.n + 1));
   size_t n = 0;
@@ -123,7 +123,7 @@ static int bare(const SinterModel *m, SinterSym s) {
   return s.n == 1 && c->op == SINTER_SYM_VAR ? (int)c->operand : -1;
 }
 
-static int misfit(const Session *s, const SinterEntry *e, int port, const NpyArray *a, const int64_t *dim,
+static int misfit(const Artefact *s, const SinterEntry *e, int port, const NpyArray *a, const int64_t *dim,
                   const int64_t *dims) {
   const SinterPort *p = SINTER_LIST(SinterPort, s->m, e->inputs) + port;
   Buf text = {0};
@@ -144,7 +144,7 @@ static int misfit(const Session *s, const SinterEntry *e, int port, const NpyArr
   return CLI_FAILED;
 }
 
-int shapes_fit(const Session *s, const SinterEntry *e, const NpyArray *const *arrays, int64_t rows, int64_t *dims) {
+int shapes_fit(const Artefact *s, const SinterEntry *e, const NpyArray *const *arrays, int64_t rows, int64_t *dims) {
   const SinterPort *p = SINTER_LIST(SinterPort, s->m, e->inputs);
   for (int round = 0; round < 2; round++) /* bare names first, then what is computed from them */
     for (uint32_t i = 0; i < e->inputs.n; i++) {
@@ -165,7 +165,7 @@ int shapes_fit(const Session *s, const SinterEntry *e, const NpyArray *const *ar
   return CLI_DONE;
 }
 
-int port_bytes(const Session *s, const SinterEntry *e, const SinterPort *p, const int64_t *dims,
+int port_bytes(const Artefact *s, const SinterEntry *e, const SinterPort *p, const int64_t *dims,
                int64_t dim[SINTER_MAX_RANK], int64_t *bytes) {
   *bytes = sinter_dtype_size(p->dtype);
   for (uint32_t i = 0; i < p->rank; i++)
@@ -175,7 +175,7 @@ int port_bytes(const Session *s, const SinterEntry *e, const SinterPort *p, cons
   return CLI_DONE;
 }
 
-int array_for_port(const Session *s, const SinterPort *p, const char *name, const char *text, NpyArray *out) {
+int array_for_port(const Artefact *s, const SinterPort *p, const char *name, const char *text, NpyArray *out) {
   char why[SINTER_WHY];
   NpyArray a = {0};
   double number;
