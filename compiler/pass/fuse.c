@@ -34,10 +34,10 @@ static double node_cost(const Graph *g, Id v) {
   case OP_SIGMOID:
   case OP_EXPM1:
   case OP_LOG1P: return 14;
-  case OP_ERF:
+  case OP_ERF: return 24;
   case OP_SIN:
-  case OP_COS: return 24;
-  case OP_POW: return 40;
+  case OP_COS:
+  case OP_POW: return 100; /* with the reduction of large arguments, or two words of logarithm */
   case OP_GATHER:
   case OP_SCATTER_ADD: return 8;
   case OP_DIV:

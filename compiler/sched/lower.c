@@ -430,6 +430,16 @@ static Sym group_flops(const Lower *l) {
   return sym_add(t, sum, sym_mul(t, elements, sym_sub(t, cost, sym_int(t, 1)))); /* the product itself costs 1 */
 }
 
+int lower_tile_registers(const Lower *l, DType d) {
+  int regs = l->all->target->vector_regs;
+  return d == DT_I64 && regs < 32 ? regs - 4 : regs;
+}
+
+void lower_products(Lower *l, Sym products, int lanes) {
+  SymTab *t = l->all->ctx->syms;
+  vec_last(&l->out->stages).work = sym_op(t, SYM_FLOORDIV, products, sym_int(t, 4 * lanes));
+}
+
 bool lower_group(Lowering *all, int group, const char *name, Lowered *out) {
   memset(out, 0, sizeof *out);
   const Group *grp = &all->groups->at.at[group];

@@ -100,6 +100,10 @@ void lower_store(Lower *, Id v, const Ex *index, int n, Ex value);
 void lower_store_outputs(Lower *, const Ex *at);
 void lower_member_index(const Lower *, Id v, Ex *index); /* at, seen from member v: its rows or its full index */
 void lower_stage(Lower *, const char *name, Sym elements, double cost, bool serial);
+/* Registers for a tile of products: without those that 64-bit multiplication in pieces takes where it is no
+ * instruction. */
+int lower_tile_registers(const Lower *, DType);
+void lower_products(Lower *, Sym products, int lanes); /* work of the stage begun: multiply-adds of 1 / (4 lanes) ns */
 void lower_fail(Lower *, Id v, Ex cond);
 Ex lower_dim(Lower *, Sym);
 Ex lower_zero(Lower *, DType);

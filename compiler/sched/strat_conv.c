@@ -49,11 +49,20 @@ static double filled(int64_t n, int64_t unit) {
   return n == INT64_MAX ? 1 : (double)n / (double)((n + unit - 1) / unit * unit);
 }
 
-/* As many channels as the registers allow, then pixels so that the tiles of a row are alike. */
+static int unrolled_channels(const Conv *c) { /* 1: they are a loop */
+  int64_t n = known(c->l, graph_shape(c->l->g, c->kernel)[1]);
+  return n <= 4 && n > 0 ? (int)n : 1;
+}
+
+/* As many channels as the registers allow, then pixels so that the tiles of a row are alike. Where input channels are
+ * unrolled LLVM loads the kernel of all of them first: with 16 registers these must have room. */
 static void choose_tile(Conv *c, int64_t row, int64_t channels, int regs) {
   double score = 0;
+  int loads_ahead = regs < 32 ? unrolled_channels(c) : 1;
   for (int nv = 1; nv <= (regs >= 32 ? 4 : 2); nv++) {
-    int mr = (regs - 1 - nv) / nv;
+    int masks = regs < 32 && channels % (nv * c->lanes) ? nv + 1 : 0;
+    int mr = (regs - 1 - nv * loads_ahead - masks - (regs < 32)) / nv;
+    if (mr < 1) continue;
     if (mr > 14) mr = 14;
     if (row < INT64_MAX) mr = (int)((row + (row + mr - 1) / mr - 1) / ((row + mr - 1) / mr));
     double loads = (double)(mr * nv) / (mr + nv),
@@ -69,15 +78,16 @@ static void choose_channels(Conv *c, int64_t channels, int most) { /* the fewest
 
 static void choose(Conv *c) {
   Lower *l = c->l;
-  int last = c->w.n - 1, regs = l->all->target->vector_regs;
+  int last = c->w.n - 1, regs = lower_tile_registers(l, c->dtype);
   int64_t row = extent(l, graph_shape(l->g, c->v)[2 + last]), size = extent(l, c->w.size[last]),
           channels = extent(l, c->per), unit = 1;
   c->lanes = target_lanes(l->all->target, c->dtype);
   if (row < size && 2 * row + 3 <= regs && row <= 8) {
     c->along = ALONG_WINDOW;
     c->nv = (int)row;
-    int most = (regs - 3 - c->nv) / c->nv;
-    choose_channels(c, channels, most > 8 ? 8 : most);
+    int apart = c->w.step[last] > 1 || c->w.stride[last] > 1 ? 2 : 0;    /* lanes that are put together */
+    int most = (regs - 3 - (regs < 32 ? 1 + apart : 0) - c->nv) / c->nv; /* a mask takes a register there */
+    choose_channels(c, channels, most > 8 ? 8 : most < 1 ? 1 : most);
     c->lanes = narrow(c->lanes, size);
     unit = c->mr;
   } else if (1.5 * filled(channels, narrow(c->lanes, channels)) * (channels == 1 ? 0 : 1) >=
@@ -168,8 +178,8 @@ static Ex weight(Conv *c, Ex o) {
 static void open_channels(Conv *c, bool unrolled) { /* where there are few of them */
   Lower *l = c->l;
   Sym all = graph_shape(l->g, c->kernel)[1];
-  loop_for(l->k, "i", ex_idx(l->k, 0), lower_dim(l, all), unrolled && known(l, all) <= 4 ? FOR_UNROLL : FOR_SERIAL, 0,
-           TAIL_NONE, &c->i);
+  ForMode mode = unrolled && known(l, all) <= 4 ? FOR_UNROLL : FOR_SERIAL;
+  loop_for(l->k, "i", ex_idx(l->k, 0), lower_dim(l, all), mode, 0, TAIL_NONE, &c->i);
 }
 
 static void open_window(Conv *c, int axes) {
@@ -379,7 +389,9 @@ void strat_conv(Lower *l) {
   if (c.along == ALONG_CHANNELS) pack_stage(&c);
   if (c.padded) copy_stage(&c);
   Sym tiles = sym_div_up(t, c.per, sym_int(t, tile_channels(&c)));
-  lower_stage(l, "main", sym_mul(t, lower_total(l, y, c.w.n + 2), sym_product(t, ks + 1, c.w.n + 1)), 1, false);
+  Sym products = sym_mul(t, lower_total(l, y, c.w.n + 2), sym_product(t, ks + 1, c.w.n + 1));
+  lower_stage(l, "main", products, 1, false);
+  lower_products(l, products, c.lanes);
   c.batch = loop_axis(k, "b", y[0]);
   Ex o = loop_axis(k, "o", sym_mul(t, tiles, sym_int(t, all)));
   for (int a = 0; a < c.w.n - 1; a++) c.p[a] = loop_axis(k, name[a], y[2 + a]);

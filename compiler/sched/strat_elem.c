@@ -109,7 +109,7 @@ void strat_elem(Lower *l) {
   int drawn = 0; /* four vectors of each wait in registers */
   for (uint32_t i = 0; flat && lanes % 4 == 0 && i < grp->members.n; i++)
     drawn += lower_random_short(l, grp->members.at[i]);
-  bool draws = drawn && 4 * drawn + 9 <= l->all->target->vector_regs;
+  bool draws = drawn == 1 && l->all->target->vector_regs >= 16; /* of two, four vectors each would spill */
   if (draws) lo = draw_fours(l, lo, hi, lanes);
   if (draws && sym_divides(l->all->facts, 4 * lanes, total) && CHUNK % (4 * lanes) == 0) {
     l->out->schedule = arena_printf(l->all->ctx->arena, "steps(fuse, vectorize = %d, unroll = 4)", lanes);

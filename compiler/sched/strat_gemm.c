@@ -50,6 +50,13 @@ static void read_axes(Gemm *g) {
 
 /* The tile: as many columns as the level's registers allow without much padding, then as many rows as are left.
  * MR * NV + NV + 1 registers; four rows at least, so that a broadcast serves enough products. */
+/* Registers for the masks of a last panel that is not full. */
+static int masks(const Gemm *g, int nv) {
+  const Lower *l = g->l;
+  bool own = l->all->target->vector_regs >= 32 || !target_mask(l->all->target, g->dtype); /* registers, or no masks */
+  return own || sym_divides(l->all->facts, nv * g->lanes, g->n) ? 0 : nv;
+}
+
 static int tile_rows(int regs, int nv, int64_t m) {
   int mr = (regs - 1 - nv) / nv, most = nv > 2 ? 8 : 14;
   if (mr > most) mr = most;
@@ -59,7 +66,7 @@ static int tile_rows(int regs, int nv, int64_t m) {
 
 static void choose_tile(Gemm *g) {
   SymTab *t = g->l->all->ctx->syms;
-  int regs = g->l->all->target->vector_regs, most = regs >= 32 ? 4 : 2;
+  int regs = lower_tile_registers(g->l, g->dtype), most = regs >= 32 ? 4 : 2;
   int64_t n = INT64_MAX, m = INT64_MAX;
   sym_is_int(t, g->n, &n);
   sym_is_int(t, g->m, &m);
@@ -70,12 +77,12 @@ static void choose_tile(Gemm *g) {
   g->nv = 1;
   double score = 0;
   for (int nv = 1; nv <= most; nv++) {
-    int mr = tile_rows(regs, nv, m), nr = nv * g->lanes;
+    int nr = nv * g->lanes, mr = tile_rows(regs - masks(g, nv), nv, m);
     double fill = n == INT64_MAX ? 1 : (double)n / (double)((n + nr - 1) / nr * nr);
     double loads = (double)(mr * nv) / (mr + nv); /* products a load */
     if (fill * loads > score * 1.02) score = fill * loads, g->nv = nv;
   }
-  g->mr = tile_rows(regs, g->nv, m);
+  g->mr = tile_rows(regs - masks(g, g->nv), g->nv, m);
   g->rows = 8 * g->mr;
 }
 
@@ -375,12 +382,13 @@ void strat_gemm(Lower *l) {
   g.lanes = l->all->target->vector_bytes / (int)dtype_size(g.dtype);
   g.m = g.nfx ? graph_shape(l->g, g.x)[g.fx[g.nfx - 1]] : sym_int(t, 1);
   g.n = g.nfy ? graph_shape(l->g, g.y)[g.fy[g.nfy - 1]] : sym_int(t, 1);
-  choose_tile(&g);
   int64_t columns = -1;
-  if (sym_is_int(t, g.n, &columns) && columns == 1) g.nv = g.lanes = 1; /* a column alone: a row is a sum of its own */
-  int nr = g.nv * g.lanes, yr = graph_rank(l->g, g.y);
-  bool along = g.nfy && g.fy[g.nfy - 1] == yr - 1; /* columns lie one after the other */
+  sym_is_int(t, g.n, &columns);
+  bool along = g.nfy && g.fy[g.nfy - 1] == graph_rank(l->g, g.y) - 1; /* columns lie one after the other */
   g.packed = columns != 1 && (!along || lower_parameter(l, g.y));
+  choose_tile(&g);
+  if (columns == 1) g.nv = g.lanes = 1; /* a column alone: a row is a sum of its own */
+  int nr = g.nv * g.lanes;
   if (g.packed) pack_stage(&g);
   bool full = sym_divides(l->all->facts, nr, g.n), mask = target_mask(l->all->target, g.dtype);
   for (uint32_t i = 0; i < l->grp->outputs.n; i++)
@@ -390,8 +398,7 @@ void strat_gemm(Lower *l) {
   Sym cost = sym_product(t, graph_shape(l->g, g.v), graph_rank(l->g, g.v));
   for (int i = 0; i < g.nc; i++) cost = sym_mul(t, cost, graph_shape(l->g, g.x)[g.cx[i]]);
   lower_stage(l, "main", cost, 1, false);
-  vec_last(&l->out->stages).work =
-      sym_op(t, SYM_FLOORDIV, cost, sym_int(t, 4 * g.lanes)); /* of a product: 1 / 64 ns on v4 */
+  lower_products(l, cost, g.lanes);
   Outer outer = {0};
   for (int i = 0; i < g.nb; i++) outer_axis(&outer, graph_shape(l->g, g.x)[g.bx[i]], &g.batch[i]);
   for (int i = 0; i < g.nfx - 1; i++) outer_axis(&outer, graph_shape(l->g, g.x)[g.fx[i]], &g.xs[i]);

@@ -1,7 +1,7 @@
-/* Reads machine code and says what no test of values can: vector registers stored to the stack inside an innermost loop
- * (a register tile too large for its level: none is allowed in kernels named gemm, conv, attention, wino; long formulas
- * on 16 registers may store one in 25 instructions), stack frames above 4 KB, calls to anything but memcpy and its
- * like.
+/* Reads machine code and says what no test of values can. It fails on vector registers stored to the stack inside an
+ * innermost loop of a kernel with a register tile (gemm, conv, attention, wino in its name), on stack frames above 4
+ * KB, and on calls to anything but memcpy and its like. In other kernels it counts such stores: tests/objects holds the
+ * count of each object to a recorded one.
  *
  *   scan_objects [--level v4] FILE.loop | FILE.o | FILE.so ...
  *
@@ -97,9 +97,8 @@ static void number(Block *b, int at, int *left,
   free(stack);
 }
 
-/* Loops of the flow graph: how many are innermost, and the vector stores to the stack in those. False where there are
- * too many: any in a tile of registers (strict), more than one in 25 instructions in a formula. */
-static bool find_loops(const Insn *insn, int n, bool strict, int *inner, int *spills) {
+/* Loops of the flow graph: how many are innermost, and the vector stores to the stack in those. */
+static void find_loops(const Insn *insn, int n, int *inner, int *spills) {
   int *leader = calloc((size_t)n + 1, sizeof *leader), nb = 0;
   leader[0] = 1;
   for (int i = 0; i < n; i++) {
@@ -122,7 +121,6 @@ static bool find_loops(const Insn *insn, int n, bool strict, int *inner, int *sp
     if (t >= 0) b[k].to[0] = block[t];
     if (!last->stops && k + 1 < nb) b[k].to[1] = k + 1;
   }
-  bool ok = true;
   int left = nb;
   number(b, 0, &left, by_order);
   b[0].dom = 0;
@@ -171,14 +169,10 @@ static bool find_loops(const Insn *insn, int n, bool strict, int *inner, int *sp
       for (int x = 0; x < nb; x++) innermost &= x == h || !body[x] || b[x].mark != 2;
       if (!innermost) continue;
       ++*inner;
-      int here = 0, size = 0;
       for (int x = 0; x < nb; x++)
-        for (int i = 0; body[x] && i < b[x].n; i++) here += insn[b[x].first + i].spill, size++;
-      *spills += here;
-      ok &= strict ? !here : here * 25 <= size;
+        for (int i = 0; body[x] && i < b[x].n; i++) *spills += insn[b[x].first + i].spill;
     }
   free(leader), free(b), free(block), free(by_order), free(body), free(work);
-  return ok;
 }
 
 /* What is wrong with one function; prints its line. */
@@ -205,7 +199,8 @@ static int scan_function(LLVMDisasmContextRef d, const char *name, const uint8_t
     at += len;
   }
   bool tile = strstr(name, "gemm") || strstr(name, "conv") || strstr(name, "attention") || strstr(name, "wino");
-  if (n && !find_loops(insn, n, tile, &inner, &spills) && !arrays) bad = 1;
+  if (n) find_loops(insn, n, &inner, &spills);
+  if (tile && spills && !arrays) bad = 1;
   if (frame > 4096) bad = 1;
   printf("%s %-40s %5d instructions, %2d innermost loops, %d vector spills in them, %d in all, frame %ld%s\n", level,
          name, n, inner, spills, all, (long)frame,
