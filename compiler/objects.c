@@ -14,8 +14,8 @@ enum { KERNELS_A_CHILD = 4, MAX_JOBS = 64 };
 
 const SinterEmitter *emitter_open(Ctx *c) {
   /* Installed; in the build folder, also for the tests in it. */
-  static const char *const beside[] = {"libsinter_llvm.so", "../lib/libsinter_llvm.so", "compiler/libsinter_llvm.so",
-                                       "../compiler/libsinter_llvm.so", "../../compiler/libsinter_llvm.so"};
+  static const char *const beside[] = {"libsinter_llvm.so", "../lib/libsinter_llvm.so",
+                                       "../../libsinter_llvm.so" /* test programs: build/tests/SUITE */};
   char self[4096];
   ssize_t n = readlink("/proc/self/exe", self, sizeof self - 1);
   self[n > 0 ? n : 0] = 0;

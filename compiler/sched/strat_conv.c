@@ -59,6 +59,7 @@ static int unrolled_channels(const Conv *c) { /* 1: they are a loop */
 static void choose_tile(Conv *c, int64_t row, int64_t channels, int regs) {
   double score = 0;
   int loads_ahead = regs < 32 ? unrolled_channels(c) : 1;
+  c->nv = c->mr = 1; /* at least */
   for (int nv = 1; nv <= (regs >= 32 ? 4 : 2); nv++) {
     int masks = regs < 32 && channels % (nv * c->lanes) ? nv + 1 : 0;
     int mr = (regs - 1 - nv * loads_ahead - masks - (regs < 32)) / nv;

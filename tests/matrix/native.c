@@ -100,6 +100,7 @@ bool native_open(Native *n, Program *p, const char *name, int64_t cap) {
   char folder[] = "/tmp/sinter-matrix-XXXXXX", path[128], why[SINTER_WHY];
   CompileResult r;
   *n = (Native){.before = check_snapshot(p)};
+  snprintf(now, sizeof now, "the compilation of %s", name);
   signal(SIGSEGV, crashed);
   signal(SIGILL, crashed);
   signal(SIGFPE, crashed);
