@@ -1,11 +1,11 @@
 #include "check.h"
-#include "eval.h"
-#include <math.h>
+#include "reference.h"
 #include <string.h>
 
 typedef struct Run {
   const Unit *unit;
   const LevelUnit *level;
+  const Program *p;
   const Entry *e;
   const char *how; /* "as planned for v3", "after the pass simplify" */
   Arena *arena;
@@ -13,6 +13,9 @@ typedef struct Run {
   NamedDim *dims;
   uint64_t seed;
   uint64_t state;
+  NamedTensor *inputs;
+  Tensor *start; /* cells before the call */
+  Reference ref;
 } Run;
 
 static uint64_t next(Run *r) { /* splitmix64 */
@@ -64,7 +67,8 @@ static Tensor random_tensor(Run *r, DType d, const Sym *shape, int rank) {
     Scalar s = {0};
     uint64_t x = next(r);
     if (dtype_is_float(d))
-      s.f = (double)((int64_t)(x >> 32) % 33 - 16) / 8;
+      s.f = x & 1 ? (double)(x >> 40) / (1 << 22) - 2 /* 24 bits: f32 holds it */
+                  : (double)((x >> 40) % 33) / 8 - 2; /* often equal, or zero */
     else
       s.i = (int64_t)(x >> 33) % (d == DT_BOOL ? 2 : 3);
     tensor_set(&t, k, s);
@@ -87,19 +91,72 @@ static void *buffer_memory(Run *r, const LoopBuf *b) {
   return arena_alloc(r->arena, (size_t)n * dtype_size(b->dtype) + 64);
 }
 
-static bool near(Run *r, const char *what, const char *name, const Tensor *got, const Tensor *want, CheckResult *out) {
+static bool evaluate(Run *r) {
+  EntryCall c = {
+      .inputs = r->inputs, .ninputs = (int)r->e->inputs.n, .cells = r->start, .seed = r->seed, .arena = r->arena};
+  NamedDim *given = ARENA_ARRAY(r->arena, NamedDim, r->e->dims.n + 1);
+  for (uint32_t i = 0; i < r->e->dims.n; i++)
+    if (r->e->dims.at[i].given) given[c.ndims++] = r->dims[i];
+  c.dims = given;
+  return reference_run(&r->ref, r->p, r->e, &c);
+}
+
+static bool differs(Run *r, const char *what, const char *name, const Tensor *got, const Tensor *want) {
   int64_t at;
-  double d = tensor_distance(got, want, &at),
-         scale = fmax(tensor_largest(want), 1e-3) * (want->dtype == DT_F64 ? 1e-12 : 2e-5);
-  double ratio = dtype_is_float(want->dtype) ? d / scale : d;
-  if (ratio > out->distance) {
-    out->distance = ratio;
-    out->where = arena_printf(r->arena, "%s %s", what, name);
-  }
-  if (dtype_is_float(want->dtype) ? ratio <= 1 : d == 0) return true;
+  double d = tensor_distance(got, want, &at);
   return diag_error(r->ctx->diag, "check-differs", r->e->loc,
                     "%s %s of entry `%s` %s differs from the graph by %g at element %lld: this is a mistake in Sinter",
-                    what, name, r->e->name, r->how, d, (long long)at);
+                    what, name ? name : "0", r->e->name, r->how, d, (long long)at);
+}
+
+static bool near(Run *r, Part part, uint32_t i, const char *name, const Tensor *got, CheckResult *out) {
+  static const char *const what[] = {[PART_OUTPUT] = "output", [PART_CELL] = "cell", [PART_INOUT] = "inout"};
+  double ratio = reference_distance(&r->ref, part, i, got, NULL);
+  if (ratio > out->distance) {
+    out->distance = ratio;
+    out->where = arena_printf(r->arena, "%s %s", what[part], name ? name : "0");
+  }
+  return ratio <= 1 || differs(r, what[part], name, got, reference_result(&r->ref, part, i));
+}
+
+/* What a run gave against the evaluator; `outputs` need only data. */
+static bool all_near(Run *r, bool ok, const Tensor *outputs, const Tensor *cells, const Tensor *inouts,
+                     CheckResult *out) {
+  const Entry *e = r->e;
+  if (ok != r->ref.ok)
+    return diag_error(r->ctx->diag, "check-status", e->loc,
+                      "entry `%s` %s %s where the graph %s: this is a mistake in Sinter", e->name, r->how,
+                      ok ? "succeeds" : "fails", r->ref.ok ? "succeeds" : "fails");
+  for (uint32_t i = 0; ok && i < e->outputs.n; i++) {
+    Tensor got = *reference_result(&r->ref, PART_OUTPUT, i);
+    got.data = outputs[i].data;
+    if (!near(r, PART_OUTPUT, i, e->outputs.at[i].name, &got, out)) return false;
+  }
+  for (uint32_t i = 0; i < r->p->cells.n; i++)
+    if (!near(r, PART_CELL, i, r->p->cells.at[i].name, &cells[i], out)) return false;
+  for (uint32_t i = 0; i < e->inputs.n; i++)
+    if (e->inputs.at[i].inout && inouts[i].data && !near(r, PART_INOUT, i, e->inputs.at[i].name, &inouts[i], out))
+      return false;
+  return true;
+}
+
+static void random_inputs(Run *r) {
+  const Entry *e = r->e;
+  r->inputs = ARENA_ARRAY(r->arena, NamedTensor, e->inputs.n + 1);
+  for (uint32_t i = 0; i < e->inputs.n; i++) {
+    const Port *q = &e->inputs.at[i];
+    r->inputs[i] = (NamedTensor){q->name, random_tensor(r, q->dtype, q->shape, q->rank)};
+  }
+}
+
+static bool start_cells(Run *r) {
+  r->start = ARENA_ARRAY(r->arena, Tensor, r->p->cells.n + 1);
+  if (!cells_start(r->p, r->seed, r->arena, r->start)) return false;
+  for (uint32_t i = 0; i < r->p->cells.n; i++) {
+    const Cell *c = &r->p->cells.at[i];
+    if (!r->start[i].data) r->start[i] = random_tensor(r, c->dtype, c->shape, c->rank);
+  }
+  return true;
 }
 
 static bool run_prepare(Run *r, int index, const Tensor *cells, void *out) {
@@ -115,21 +172,15 @@ bool check_entry(const Unit *unit, const LevelUnit *level, int entry, int64_t si
   const Program *p = unit->program;
   const Entry *e = &p->entries.at[entry];
   const EntryPlan *plan = &level->entries[entry];
-  Run r = {.unit = unit, .level = level, .e = e, .ctx = p->ctx, .arena = p->ctx->arena, .seed = seed, .state = seed};
+  Run r = {.unit = unit, .level = level, .p = p, .e = e, .ctx = p->ctx, .arena = p->ctx->arena};
+  r.seed = r.state = seed;
   r.how = arena_printf(r.arena, "as planned for %s", level->target->name);
   *out = (CheckResult){0, "nothing"};
   if (!choose_dims(&r, size)) return false;
-  NamedTensor *inputs = ARENA_ARRAY(r.arena, NamedTensor, e->inputs.n + 1);
-  for (uint32_t i = 0; i < e->inputs.n; i++) {
-    const Port *q = &e->inputs.at[i];
-    inputs[i] = (NamedTensor){q->name, random_tensor(&r, q->dtype, q->shape, q->rank)};
-  }
-  Tensor *cells = ARENA_ARRAY(r.arena, Tensor, p->cells.n + 1), *mine = ARENA_ARRAY(r.arena, Tensor, p->cells.n + 1);
-  if (!cells_start(p, seed, r.arena, cells)) return false;
-  for (uint32_t i = 0; i < p->cells.n; i++) {
-    if (!cells[i].data) cells[i] = random_tensor(&r, p->cells.at[i].dtype, p->cells.at[i].shape, p->cells.at[i].rank);
-    mine[i] = copy_tensor(&r, &cells[i]);
-  }
+  random_inputs(&r);
+  if (!start_cells(&r)) return false;
+  Tensor *mine = ARENA_ARRAY(r.arena, Tensor, p->cells.n + 1);
+  for (uint32_t i = 0; i < p->cells.n; i++) mine[i] = copy_tensor(&r, &r.start[i]);
   uint32_t rng[4] = {(uint32_t)seed, (uint32_t)(seed >> 32), 0, 0};
   LoopArg *args = ARENA_ARRAY(r.arena, LoopArg, plan->binds.n + 1);
   Tensor *outputs = ARENA_ARRAY(r.arena, Tensor, e->outputs.n + 1),
@@ -139,7 +190,7 @@ bool check_entry(const Unit *unit, const LevelUnit *level, int entry, int64_t si
     const LoopBuf *buf = &plan->plan->bufs.at[i];
     switch (b.kind) {
     case BIND_INPUT:
-      inouts[b.index] = copy_tensor(&r, &inputs[b.index].value);
+      inouts[b.index] = copy_tensor(&r, &r.inputs[b.index].value);
       args[i].data = inouts[b.index].data;
       break;
     case BIND_OUTPUT: args[i].data = outputs[b.index].data = buffer_memory(&r, buf); break;
@@ -148,49 +199,17 @@ bool check_entry(const Unit *unit, const LevelUnit *level, int entry, int64_t si
     case BIND_RANDOM: args[i].data = rng; break;
     case BIND_DERIVED:
       args[i].data = buffer_memory(&r, buf);
-      if (!run_prepare(&r, b.index, cells, args[i].data)) return false;
+      if (!run_prepare(&r, b.index, r.start, args[i].data)) return false;
       break;
     case BIND_ARENA: BUG("an arena buffer among the parameters");
     }
   }
-  Tensor *want_outputs = ARENA_ARRAY(r.arena, Tensor, e->outputs.n + 1),
-         *want_inouts = ARENA_ARRAY(r.arena, Tensor, e->inputs.n + 1);
-  EntryCall call = {.inputs = inputs,
-                    .ninputs = (int)e->inputs.n,
-                    .dims = r.dims,
-                    .ndims = 0,
-                    .cells = cells,
-                    .seed = seed,
-                    .arena = r.arena,
-                    .outputs = want_outputs,
-                    .inouts = want_inouts};
-  NamedDim *given = ARENA_ARRAY(r.arena, NamedDim, e->dims.n + 1);
-  for (uint32_t i = 0; i < e->dims.n; i++)
-    if (e->dims.at[i].given) given[call.ndims++] = r.dims[i];
-  call.dims = given;
-  bool ok = entry_eval(p, e, &call);
-  if (!ok && !call.fail.node) return false;
+  if (!evaluate(&r)) return false;
   int64_t *values = ARENA_ARRAY(r.arena, int64_t, e->dims.n + 1);
   for (uint32_t i = 0; i < e->dims.n; i++) values[i] = r.dims[i].value;
   LoopRun run = {.level = level->target->name, .seed = (uint32_t)seed};
   if (!loop_run(level->module, plan->plan->name, values, args, &run)) return false;
-  if (!ok != (run.status != 0))
-    return diag_error(p->ctx->diag, "check-status", e->loc,
-                      "entry `%s` %s %s where the graph %s: this is a mistake in Sinter", e->name, r.how,
-                      run.status ? "fails" : "succeeds", ok ? "succeeds" : "fails");
-  for (uint32_t i = 0; ok && i < e->outputs.n; i++) {
-    Tensor got = want_outputs[i];
-    got.data = outputs[i].data;
-    const char *name = e->outputs.at[i].name;
-    if (!near(&r, "output", name ? name : "0", &got, &want_outputs[i], out)) return false;
-  }
-  for (uint32_t i = 0; i < p->cells.n; i++) /* on failure the cells are as before */
-    if (!near(&r, "cell", p->cells.at[i].name, &mine[i], &cells[i], out)) return false;
-  for (uint32_t i = 0; i < e->inputs.n; i++)
-    if (e->inputs.at[i].inout && inouts[i].data &&
-        !near(&r, "inout", e->inputs.at[i].name, &inouts[i], ok ? &want_inouts[i] : &inputs[i].value, out))
-      return false;
-  return true;
+  return all_near(&r, !run.status, outputs, mine, inouts, out);
 }
 
 Program check_snapshot(const Program *p) {
@@ -211,59 +230,22 @@ Program check_snapshot(const Program *p) {
 }
 
 bool check_pass(const Program *before, const Program *after, const char *pass, int entry, int64_t size, uint64_t seed) {
-  const Entry *e = &before->entries.at[entry];
-  Ctx *c = before->ctx;
-  Run r = {.e = e,
-           .ctx = c,
-           .arena = c->arena,
-           .seed = seed,
-           .state = seed,
-           .how = arena_printf(c->arena, "after the pass %s", pass)};
+  Run r = {.p = before, .e = &before->entries.at[entry], .ctx = before->ctx, .arena = before->ctx->arena};
+  r.seed = r.state = seed;
+  r.how = arena_printf(r.arena, "after the pass %s", pass);
   CheckResult result = {0, "nothing"};
   if (!choose_dims(&r, size)) return false;
-  NamedTensor *inputs = ARENA_ARRAY(r.arena, NamedTensor, e->inputs.n + 1);
-  NamedDim *given = ARENA_ARRAY(r.arena, NamedDim, e->dims.n + 1);
-  for (uint32_t i = 0; i < e->inputs.n; i++)
-    inputs[i] = (NamedTensor){e->inputs.at[i].name,
-                              random_tensor(&r, e->inputs.at[i].dtype, e->inputs.at[i].shape, e->inputs.at[i].rank)};
-  EntryCall call[2] = {{.inputs = inputs, .ninputs = (int)e->inputs.n, .dims = given, .seed = seed, .arena = r.arena}};
-  for (uint32_t i = 0; i < e->dims.n; i++)
-    if (e->dims.at[i].given) given[call[0].ndims++] = r.dims[i];
-  call[1] = call[0];
-  bool ok[2];
-  for (int s = 0; s < 2; s++) {
-    const Program *p = s ? after : before;
-    call[s].cells = ARENA_ARRAY(r.arena, Tensor, p->cells.n + 1);
-    call[s].outputs = ARENA_ARRAY(r.arena, Tensor, e->outputs.n + 1);
-    call[s].inouts = ARENA_ARRAY(r.arena, Tensor, e->inputs.n + 1);
-    if (!cells_start(p, seed, r.arena, call[s].cells)) return false;
-    for (uint32_t i = 0; i < p->cells.n; i++) {
-      const Cell *cell = &p->cells.at[i];
-      if (!call[s].cells[i].data)
-        call[s].cells[i] = s ? call[0].cells[i] : random_tensor(&r, cell->dtype, cell->shape, cell->rank);
-      else if (s && !near(&r, "the start value of", cell->name, &call[1].cells[i], &call[0].cells[i], &result))
-        return false;
-    }
-  }
-  memcpy(call[1].cells, call[0].cells,
-         before->cells.n * sizeof(Tensor)); /* a call replaces cells, it does not write into them */
-  for (int s = 0; s < 2; s++) {
-    ok[s] = entry_eval(s ? after : before, &(s ? after : before)->entries.at[entry], &call[s]);
-    if (!ok[s] && !call[s].fail.node) return false;
-  }
-  if (ok[0] != ok[1])
-    return diag_error(c->diag, "check-status", e->loc,
-                      "entry `%s` %s %s where the graph before %s: this is a mistake in Sinter", e->name, r.how,
-                      ok[1] ? "succeeds" : "fails", ok[0] ? "succeeds" : "fails");
-  for (uint32_t i = 0; ok[0] && i < e->outputs.n; i++)
-    if (!near(&r, "output", e->outputs.at[i].name ? e->outputs.at[i].name : "0", &call[1].outputs[i],
-              &call[0].outputs[i], &result))
-      return false;
-  for (uint32_t i = 0; ok[0] && i < before->cells.n; i++)
-    if (!near(&r, "cell", before->cells.at[i].name, &call[1].cells[i], &call[0].cells[i], &result)) return false;
-  for (uint32_t i = 0; ok[0] && i < e->inputs.n; i++)
-    if (e->inputs.at[i].inout &&
-        !near(&r, "inout", e->inputs.at[i].name, &call[1].inouts[i], &call[0].inouts[i], &result))
-      return false;
-  return true;
+  random_inputs(&r);
+  if (!start_cells(&r) || !evaluate(&r)) return false;
+  Run made = r; /* the same dimensions and inputs; a pass may have rewritten how cells start */
+  made.p = after;
+  made.e = &after->entries.at[entry];
+  Tensor *start = ARENA_ARRAY(r.arena, Tensor, after->cells.n + 1);
+  if (!cells_start(after, seed, r.arena, start)) return false;
+  for (uint32_t i = 0; i < before->cells.n; i++)
+    if (start[i].data && reference_plain_distance(&start[i], &r.start[i], NULL) > 1)
+      return differs(&r, "the start value of", before->cells.at[i].name, &start[i], &r.start[i]);
+  if (!evaluate(&made)) return false;
+  const EntryCall *got = &made.ref.want;
+  return all_near(&r, made.ref.ok, got->outputs, got->cells, got->inouts, &result);
 }

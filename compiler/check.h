@@ -9,10 +9,10 @@ typedef struct CheckResult {
   const char *where; /* "output loss", "cell fc.weight" */
 } CheckResult;
 
-/* Every dimension gets the value nearest to `size` that its bounds and the facts of `where` allow. Inputs are eighths
- * in
- * [-2, 2], or 0, 1 and 2 where they are whole. False after a diag_error: a fault of the interpreter, or values that
- * differ by more than the order of sums can explain. */
+/* Every dimension gets the value nearest to `size` that its bounds and the facts of `where` allow. Inputs lie in
+ * [-2, 2], every other one an eighth, or are 0, 1 and 2 where they are whole. False after a diag_error: a fault of the
+ * interpreter, or values that are further from the entry in f64 than rounding, as the evaluator does it, can explain.
+ */
 bool check_entry(const Unit *, const LevelUnit *, int entry, int64_t size, uint64_t seed, CheckResult *);
 
 /* The program as it is now; passes leave the graphs it refers to as they are. */

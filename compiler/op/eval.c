@@ -121,6 +121,19 @@ void eval_fail(Frame *f, Id v) {
   f->e->fail = (EvalFail){node, place(f, v)};
 }
 
+void eval_add(const Frame *f, DType d, Scalar *sum, Scalar term) {
+  if (dtype_is_float(d)) {
+    sum->f += term.f;
+    if (f->e->stepwise) *sum = scalar_fit(d, *sum);
+  } else
+    sum->i = (int64_t)((uint64_t)sum->i + (uint64_t)term.i);
+}
+
+void eval_add_product(const Frame *f, DType d, Scalar *sum, Scalar x, Scalar y) {
+  bool floats = dtype_is_float(d);
+  eval_add(f, d, sum, floats ? (Scalar){.f = x.f * y.f} : (Scalar){.i = (int64_t)((uint64_t)x.i * (uint64_t)y.i)});
+}
+
 DType eval_type(const Frame *f, DType d) { return f->e->wide && dtype_is_float(d) ? DT_F64 : d; }
 
 static bool no_dims(void *ctx, const char *name, int64_t *value) {

@@ -39,7 +39,8 @@ typedef struct Eval {
   uint64_t seed;
   uint32_t call; /* the call number of random draws */
   bool wide;
-  Arena *arena; /* of the results */
+  bool stepwise; /* sums are rounded after every addition, as a plain loop would: how much rounding matters here */
+  Arena *arena;  /* of the results */
   EvalFail fail;
 } Eval;
 
@@ -67,7 +68,7 @@ typedef struct EntryCall {
   Tensor *cells; /* one for each cell of the program; replaced when the call succeeds */
   uint64_t seed;
   uint32_t call;
-  bool wide;
+  bool wide, stepwise;
   Arena *arena;    /* of all results */
   Tensor *outputs; /* one for each output port */
   Tensor *inouts;  /* NULL, or one for each input port: the new value of an inout (its old one if never written) */

@@ -138,6 +138,7 @@ static bool run(const Program *p, const Entry *e, EntryCall *c, Bound *b, const 
                .seed = c->seed,
                .call = c->call,
                .wide = c->wide,
+               .stepwise = c->stepwise,
                .arena = c->arena};
   if (!graph_eval(e->graph, &eval, want, (int)n, got)) return false;
   if (eval.fail.node) {

@@ -232,7 +232,6 @@ static bool scatter_add(Frame *f, Id v, const Value *const *in, int nin, Value *
   Indexed r;
   if (!indexed(f, v, in[0], in + 1, nin - 2, update, &r)) return false;
   memcpy(out->at, in[0]->at, sizeof(Scalar) * (size_t)out->n);
-  bool floats = dtype_is_float(out->dtype);
   for (int64_t j = 0; j < r.places; j++) {
     int64_t clamped, at = place_of(&r, in + 1, j, &clamped);
     if (at < 0) {
@@ -242,10 +241,7 @@ static bool scatter_add(Frame *f, Id v, const Value *const *in, int nin, Value *
     for (int64_t b = 0; b < r.before; b++)
       for (int64_t k = 0; k < r.after; k++) {
         Scalar *to = out->at + (b * r.size + at) * r.after + k, u = update->at[(b * r.places + j) * r.after + k];
-        if (floats)
-          to->f += u.f;
-        else
-          to->i = (int64_t)((uint64_t)to->i + (uint64_t)u.i);
+        eval_add(f, out->dtype, to, u);
       }
   }
   for (int64_t k = 0; k < out->n; k++) out->at[k] = scalar_fit(out->dtype, out->at[k]);

@@ -9,14 +9,9 @@ static Scalar least(DType d, bool greatest) {
   return scalar_convert(DT_F64, d, (Scalar){.f = greatest ? INFINITY : -INFINITY}); /* saturates at the end */
 }
 
-static void fold(Op op, DType d, Scalar *acc, Scalar x) {
+static void fold(const Frame *f, Op op, DType d, Scalar *acc, Scalar x) {
   switch (op) {
-  case OP_REDUCE_SUM:
-    if (dtype_is_float(d))
-      acc->f += x.f; /* in double; rounded at the end */
-    else
-      acc->i = (int64_t)((uint64_t)acc->i + (uint64_t)x.i);
-    break;
+  case OP_REDUCE_SUM: eval_add(f, d, acc, x); break;
   case OP_REDUCE_MAX: eval_scalar(OP_MAXIMUM, d, (Scalar[]){*acc, x}, acc); break;
   case OP_REDUCE_MIN: eval_scalar(OP_MINIMUM, d, (Scalar[]){*acc, x}, acc); break;
   case OP_REDUCE_ANY: acc->i |= x.i; break;
@@ -26,14 +21,14 @@ static void fold(Op op, DType d, Scalar *acc, Scalar x) {
 }
 
 /* Adds x[at + ..] along the axes left to acc[to + ..]; a reduced axis has the stride 0 in acc. */
-static void reduce_walk(Op op, DType d, Scalar *acc, const int64_t *astride, const Scalar *x, const int64_t *xstride,
-                        const int64_t *dim, int rank) {
+static void reduce_walk(const Frame *f, Op op, DType d, Scalar *acc, const int64_t *astride, const Scalar *x,
+                        const int64_t *xstride, const int64_t *dim, int rank) {
   if (!rank) {
-    fold(op, d, acc, *x);
+    fold(f, op, d, acc, *x);
     return;
   }
   for (int64_t k = 0; k < dim[0]; k++)
-    reduce_walk(op, d, acc + k * astride[0], astride + 1, x + k * xstride[0], xstride + 1, dim + 1, rank - 1);
+    reduce_walk(f, op, d, acc + k * astride[0], astride + 1, x + k * xstride[0], xstride + 1, dim + 1, rank - 1);
 }
 
 bool eval_reduce(Frame *f, Id v, const Value *const *in, int nin, Value *out) {
@@ -55,7 +50,7 @@ bool eval_reduce(Frame *f, Id v, const Value *const *in, int nin, Value *out) {
   Scalar start =
       op == OP_REDUCE_MAX || op == OP_REDUCE_MIN ? least(d, op == OP_REDUCE_MIN) : (Scalar){.i = op == OP_REDUCE_ALL};
   for (int64_t k = 0; k < out->n; k++) out->at[k] = start;
-  if (x->n) reduce_walk(op, d, out->at, stride, x->at, xs, x->dim, x->rank);
+  if (x->n) reduce_walk(f, op, d, out->at, stride, x->at, xs, x->dim, x->rank);
   for (int64_t k = 0; k < out->n; k++) out->at[k] = scalar_fit(d, out->at[k]);
   return true;
 }
@@ -114,18 +109,6 @@ static void side(Side *s, const Value *x, const int64_t *sum, int nsum, const in
     if (!used[i]) s->free[s->nfree++] = i;
 }
 
-static double dot_float(const Scalar *x, const int64_t *xo, const Scalar *y, const int64_t *yo, int64_t n) {
-  double acc = 0;
-  for (int64_t k = 0; k < n; k++) acc += x[xo[k]].f * y[yo[k]].f;
-  return acc;
-}
-
-static int64_t dot_int(const Scalar *x, const int64_t *xo, const Scalar *y, const int64_t *yo, int64_t n) {
-  uint64_t acc = 0;
-  for (int64_t k = 0; k < n; k++) acc += (uint64_t)x[xo[k]].i * (uint64_t)y[yo[k]].i;
-  return (int64_t)acc;
-}
-
 bool eval_dot(Frame *f, Id v, const Value *const *in, int nin, Value *out) {
   (void)nin;
   const Value *x = in[0], *y = in[1];
@@ -145,10 +128,7 @@ bool eval_dot(Frame *f, Id v, const Value *const *in, int nin, Value *out) {
     for (int64_t i = 0; i < fx; i++)
       for (int64_t j = 0; j < fy; j++, to++) {
         const Scalar *p = x->at + xb[b] + xf[i], *q = y->at + yb[b] + yf[j];
-        if (dtype_is_float(out->dtype))
-          to->f = dot_float(p, xs, q, ys, n);
-        else
-          to->i = dot_int(p, xs, q, ys, n);
+        for (int64_t k = 0; k < n; k++) eval_add_product(f, out->dtype, to, p[xs[k]], q[ys[k]]);
         *to = scalar_fit(out->dtype, *to);
       }
   free(xb), free(yb), free(xs), free(ys), free(xf), free(yf);

@@ -28,7 +28,9 @@ typedef bool EvalFn(Frame *, Id v, const Value *const *in, int nin, Value *out);
 #include "ops.def"
 #undef OP
 
-DType eval_type(const Frame *, DType); /* f64 for floats in wide mode */
+DType eval_type(const Frame *, DType);                         /* f64 for floats in wide mode */
+void eval_add(const Frame *, DType, Scalar *sum, Scalar term); /* floats in double, or as Eval.stepwise says */
+void eval_add_product(const Frame *, DType, Scalar *sum, Scalar x, Scalar y);
 bool eval_sym(const Frame *, Id v, Sym, int64_t *out);
 bool eval_syms(const Frame *, Id v, const char *attr, int64_t *out); /* an S attribute */
 bool eval_refuse(const Frame *, Id v, const char *why); /* the values do not fit the node: false after diag_error */

@@ -29,7 +29,7 @@ bool eval_conv(Frame *f, Id v, const Value *const *in, int nin, Value *out) {
   (void)nin;
   const Value *x = in[0], *w = in[1];
   int64_t groups = graph_attr_int(f->g, v, "groups"), batches = graph_attr_int(f->g, v, "batch_groups");
-  bool reverse = graph_attr_int(f->g, v, "reverse"), floats = dtype_is_float(out->dtype);
+  bool reverse = graph_attr_int(f->g, v, "reverse");
   Axis a[3];
   int n;
   if (!axes(f, v, x->dim + 2, out->dim + 2, a, &n)) return false;
@@ -44,8 +44,7 @@ bool eval_conv(Frame *f, Id v, const Value *const *in, int nin, Value *out) {
         int64_t at[3] = {p / a[2].out / a[1].out, p / a[2].out % a[1].out, p % a[2].out}, group = o / per;
         int64_t row = batches > 1 ? group * out->dim[0] + b : b, first = groups > 1 ? group * inner : 0;
         const Scalar *k = w->at + o * inner * a[0].size * a[1].size * a[2].size;
-        double sum = 0;
-        uint64_t whole = 0;
+        Scalar sum = {0};
         for (int64_t c = 0; c < inner; c++)
           for (int64_t i = 0; i < a[0].size * a[1].size * a[2].size; i++, k++) {
             int64_t e[3] = {i / a[2].size / a[1].size, i / a[2].size % a[1].size, i % a[2].size},
@@ -56,13 +55,9 @@ bool eval_conv(Frame *f, Id v, const Value *const *in, int nin, Value *out) {
               there &= s >= 0;
               place = place * a[j].in + s;
             }
-            if (!there) continue;
-            if (floats)
-              sum += x->at[place].f * k->f;
-            else
-              whole += (uint64_t)x->at[place].i * (uint64_t)k->i;
+            if (there) eval_add_product(f, out->dtype, &sum, x->at[place], *k);
           }
-        *to = scalar_fit(out->dtype, floats ? (Scalar){.f = sum} : (Scalar){.i = (int64_t)whole});
+        *to = scalar_fit(out->dtype, sum);
       }
   return true;
 }
@@ -117,10 +112,8 @@ bool eval_window(Frame *f, Id v, const Value *const *in, int nin, Value *out) {
       Scalar x = in[0]->at[at];
       if (!sum)
         eval_scalar(OP_MAXIMUM, out->dtype, (Scalar[]){acc, x}, &acc);
-      else if (floats)
-        acc.f += x.f;
       else
-        acc.i = (int64_t)((uint64_t)acc.i + (uint64_t)x.i);
+        eval_add(f, out->dtype, &acc, x);
     } while (next(k, w.size, w.rank));
     out->at[o] = scalar_fit(out->dtype, acc);
   }
@@ -148,7 +141,7 @@ bool eval_select(Frame *f, Id v, const Value *const *in, int nin, Value *out) {
   (void)nin;
   Pool w;
   int64_t p[MAX_RANK] = {0};
-  bool scatter = graph_op(f->g, v) == OP_SELECT_SCATTER, floats = dtype_is_float(out->dtype);
+  bool scatter = graph_op(f->g, v) == OP_SELECT_SCATTER;
   const Value *windows = scatter ? in[1] : out;
   if (!pool_new(f, v, in[0], windows->dim, &w)) return false;
   for (int64_t o = 0; o < windows->n; o++, next(p, windows->dim, windows->rank)) {
@@ -156,10 +149,8 @@ bool eval_select(Frame *f, Id v, const Value *const *in, int nin, Value *out) {
     if (at < 0) continue;
     if (!scatter)
       out->at[o] = in[1]->at[at];
-    else if (floats)
-      out->at[at].f += in[1]->at[o].f;
     else
-      out->at[at].i = (int64_t)((uint64_t)out->at[at].i + (uint64_t)in[1]->at[o].i);
+      eval_add(f, out->dtype, &out->at[at], in[1]->at[o]);
   }
   for (int64_t k = 0; k < out->n; k++) out->at[k] = scalar_fit(out->dtype, out->at[k]);
   return true;

@@ -316,9 +316,7 @@ static void scatter(Matrix *m, DType d, const char *shape, int axis, DType di, c
   m_out(m, g_scatter_add(m->g, x, &i, 1, axis, m_in(m, d, ushape, f)), b);
 }
 
-static NativeBound sums(DType d) {
-  return d == DT_F32 ? (NativeBound){.scale = 1e-5} : d == DT_F64 ? (NativeBound){.scale = 1e-13} : SAME;
-}
+static NativeBound sums(DType d) { return (NativeBound){.rounded = dtype_is_float(d)}; }
 
 static void scatters(Matrix *m, DType d) {
   m_begin(m, OP_SCATTER_ADD, d, "large", "L");

@@ -102,7 +102,7 @@ static void pools(Matrix *m, Op op, DType d, const char *form, Fill f, NativeBou
 void matrix_windows(Matrix *m) {
   for (int i = 0; i < 4; i++) {
     DType d = TYPES[i];
-    NativeBound sums = {.scale = d == DT_F32 ? 1e-5 : 1e-13};
+    NativeBound sums = {.rounded = true};
     convolutions(m, d, "forms", FILL_EXACT, SAME);
     pools(m, OP_WINDOW_SUM, d, "forms", FILL_EXACT, SAME);
     pools(m, OP_WINDOW_MAX, d, "forms", FILL_WILD, SAME);

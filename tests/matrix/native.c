@@ -1,6 +1,7 @@
 #include "native.h"
 #include "check.h"
 #include "compiler.h"
+#include "reference.h"
 #include <math.h>
 #include <signal.h>
 #include <stdio.h>
@@ -148,12 +149,10 @@ static int64_t ordered(DType d, double x) { /* neighbours of the type differ by 
   return i < 0 ? INT64_MIN - i : i;
 }
 
-static bool agrees(DType d, double got, double want, const NativeBound *b, double largest) {
+static bool agrees(DType d, double got, double want, const NativeBound *b) {
   if (isnan(want) || isnan(got)) return isnan(want) && isnan(got);
-  if (got == 0 && want == 0 && !b->any_zero && !b->scale && signbit(got) != signbit(want)) return false;
+  if (got == 0 && want == 0 && !b->any_zero && signbit(got) != signbit(want)) return false;
   if (got == want) return true;
-  if (b->scale)
-    return isfinite(want) && isfinite(got) && fabs(got - want) <= b->scale * fmax(largest, fmax(b->floor, 1e-3));
   int64_t p = ordered(d, got), q = ordered(d, want);
   return (double)(p > q ? (uint64_t)p - (uint64_t)q : (uint64_t)q - (uint64_t)p) <= b->ulps;
 }
@@ -163,12 +162,11 @@ static bool same(const char *what, const char *name, const Tensor *got, const Te
                  const Tensor *from, uint32_t nfrom) {
   static const NativeBound exact;
   if (!memcmp(got->data, want->data, bytes_of(want))) return true;
-  double largest = tensor_largest(want);
   bool real = dtype_is_float(want->dtype);
   int64_t bad = 0, first = 0, n = tensor_count(want);
   for (int64_t k = 0; k < n; k++) {
     Scalar x = tensor_at(got, k), y = tensor_at(want, k);
-    if (real ? agrees(want->dtype, x.f, y.f, b ? b : &exact, largest) : scalar_same(want->dtype, x, y)) continue;
+    if (real ? agrees(want->dtype, x.f, y.f, b ? b : &exact) : scalar_same(want->dtype, x, y)) continue;
     if (!bad++) first = k;
   }
   if (!bad && !real) bad = 1; /* a bool that is neither 0 nor 1 */
@@ -195,31 +193,19 @@ static const char *named(const char *name) { return name ? name : "out"; }
 
 /* ---- one call ---- */
 
-typedef struct Reference {
-  bool fails;
-  Tensor *outputs, *inouts, *cells;
-} Reference;
-
 static bool reference(const Native *n, const NativeCall *c, Arena *a, Reference *r) {
   const Program *p = &n->before;
   const Entry *e = &p->entries.at[c->entry];
   NamedTensor *inputs = ARENA_ARRAY(a, NamedTensor, e->inputs.n + 1);
   for (uint32_t i = 0; i < e->inputs.n; i++) inputs[i] = (NamedTensor){e->inputs.at[i].name, c->inputs[i]};
-  *r = (Reference){false, ARENA_ARRAY(a, Tensor, e->outputs.n + 1), ARENA_ARRAY(a, Tensor, e->inputs.n + 1),
-                   ARENA_ARRAY(a, Tensor, p->cells.n + 1)};
-  if (p->cells.n) memcpy(r->cells, c->cells, p->cells.n * sizeof *r->cells);
-  EntryCall call = {.inputs = inputs,
-                    .ninputs = (int)e->inputs.n,
-                    .dims = c->dims,
-                    .ndims = (int)e->dims.n,
-                    .cells = r->cells,
-                    .seed = SEED,
-                    .arena = a,
-                    .outputs = r->outputs,
-                    .inouts = r->inouts};
-  bool ok = entry_eval(p, e, &call);
-  r->fails = !ok && call.fail.node;
-  return ok || r->fails;
+  return reference_run(r, p, e,
+                       &(EntryCall){.inputs = inputs,
+                                    .ninputs = (int)e->inputs.n,
+                                    .dims = c->dims,
+                                    .ndims = (int)e->dims.n,
+                                    .cells = c->cells,
+                                    .seed = SEED,
+                                    .arena = a});
 }
 
 static bool uses_cells(const Entry *e) {
@@ -246,8 +232,8 @@ static bool call(Native *n, const NativeCall *c, int level, const Reference *ref
   *made = (Made){ARENA_ARRAY(a, Tensor, e->outputs.n + 1), ARENA_ARRAY(a, Tensor, e->inputs.n + 1)};
   for (uint32_t i = 0; i < e->outputs.n; i++) {
     Tensor *t = &made->outputs[i];
-    *t = ref->outputs[i];
-    if (ref->fails) { /* the reference gives no shape */
+    *t = ref->want.outputs[i];
+    if (!ref->ok) { /* the reference gives no shape */
       *t = (Tensor){.dtype = e->outputs.at[i].dtype, .rank = 1, .dim = {SLOT / 8}};
     }
     t->data = slot_place(slot++, bytes_of(t), at_end);
@@ -271,42 +257,49 @@ static bool call(Native *n, const NativeCall *c, int level, const Reference *ref
   api->set_call_number(n->context[level], (uint32_t)c->entry, 0);
   int status = api->call(n->context[level], (uint32_t)c->entry, in, out);
   const char *message = api->message(n->context[level]);
-  if (status != (ref->fails ? SINTER_ERROR_INDEX : SINTER_OK)) {
+  if (status != (ref->ok ? SINTER_OK : SINTER_ERROR_INDEX)) {
     fprintf(stderr, "%s: status %d (%s) where the reference %s\n", now, status, message,
-            ref->fails ? "fails" : "succeeds");
+            ref->ok ? "succeeds" : "fails");
     return false;
   }
-  if (ref->fails && ((c->place && !strstr(message, c->place)) || !strstr(message, "index out of range"))) {
+  if (!ref->ok && ((c->place && !strstr(message, c->place)) || !strstr(message, "index out of range"))) {
     fprintf(stderr, "%s: the message is \"%s\", the place is %s\n", now, message, c->place ? c->place : "anywhere");
     return false;
   }
   return true;
 }
 
-static bool check_values(Native *n, const NativeCall *c, int level, const Reference *ref, const Made *made, Arena *a) {
+static bool rounded(Reference *ref, Part part, uint32_t i, const Tensor *got, const NativeBound *b) {
+  return b && b->rounded && reference_distance(ref, part, i, got, NULL) <= 1;
+}
+
+static bool check_values(Native *n, const NativeCall *c, int level, Reference *ref, const Made *made, Arena *a) {
   const Entry *e = &n->before.entries.at[c->entry];
   bool ok = true;
   const NativeBound *b = c->bound;
   for (uint32_t i = 0; i < e->outputs.n; i++, b += b != NULL)
-    if (!ref->fails)
-      ok &=
-          same("output", named(e->outputs.at[i].name), &made->outputs[i], &ref->outputs[i], b, c->inputs, e->inputs.n);
+    if (ref->ok)
+      ok &= rounded(ref, PART_OUTPUT, i, &made->outputs[i], b) ||
+            same("output", named(e->outputs.at[i].name), &made->outputs[i], reference_result(ref, PART_OUTPUT, i), b,
+                 c->inputs, e->inputs.n);
   for (uint32_t i = 0; i < e->inputs.n;
        i++, b += b != NULL) { /* an input is as it was, an inout as the reference says */
-    bool changes = e->inputs.at[i].inout && !ref->fails;
-    ok &= same("input", named(e->inputs.at[i].name), &made->inputs[i], changes ? &ref->inouts[i] : &c->inputs[i],
-               changes ? b : NULL, NULL, 0);
+    bool changes = e->inputs.at[i].inout && ref->ok;
+    ok &= (changes && rounded(ref, PART_INOUT, i, &made->inputs[i], b)) ||
+          same("input", named(e->inputs.at[i].name), &made->inputs[i],
+               changes ? reference_result(ref, PART_INOUT, i) : &c->inputs[i], changes ? b : NULL, NULL, 0);
   }
   for (uint32_t i = 0; uses_cells(e) && i < n->before.cells.n; i++, b += b != NULL) {
     Tensor got = c->cells[i];
     got.data = arena_alloc(a, bytes_of(&got) + 1);
     ok &= !n->artefact.api->get(n->weights[level], n->before.cells.at[i].name, got.data, bytes_of(&got));
-    ok &= same("cell", n->before.cells.at[i].name, &got, ref->fails ? &c->cells[i] : &ref->cells[i], b, NULL, 0);
+    ok &= rounded(ref, PART_CELL, i, &got, b) ||
+          same("cell", n->before.cells.at[i].name, &got, reference_result(ref, PART_CELL, i), b, NULL, 0);
   }
   return ok;
 }
 
-static bool check_level(Native *n, const NativeCall *c, int level, const Reference *ref, const char *what) {
+static bool check_level(Native *n, const NativeCall *c, int level, Reference *ref, const char *what) {
   const Entry *e = &n->before.entries.at[c->entry];
   const int count = (int)(e->outputs.n + e->inputs.n);
   bool ok = true;
@@ -317,7 +310,7 @@ static bool check_level(Native *n, const NativeCall *c, int level, const Referen
     snprintf(now, sizeof now, "%s on %s with %d threads", what, NATIVE_LEVEL[level], THREADS[t]);
     n->artefact.api->threads(n->context[level], THREADS[t]);
     ok = call(n, c, level, ref, t % 2 == 0, t ? count : 0, a, &made) && check_values(n, c, level, ref, &made, a);
-    for (uint32_t i = 0; ok && t && !ref->fails && i < e->outputs.n; i++)
+    for (uint32_t i = 0; ok && t && ref->ok && i < e->outputs.n; i++)
       if (memcmp(made.outputs[i].data, first.outputs[i].data, bytes_of(&made.outputs[i]))) {
         fprintf(stderr, "%s: output %s is not what one thread gives\n", now, named(e->outputs.at[i].name));
         ok = false;

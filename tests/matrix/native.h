@@ -17,12 +17,12 @@ typedef struct Native {
   SinterContext *context[NATIVE_LEVELS]; /* NULL: this processor does not have the level */
 } Native;
 
-/* How far a float may be from the reference. scale 0: `ulps` units in the last place (0: the same bits, all NaNs being
- * one), else scale * (the largest finite value of the tensor, at least `floor`, at least 1e-3). Integers and bools are
- * always equal. */
+/* How far a float may be from the reference: `ulps` units in the last place (0: the same bits, all NaNs being one), or
+ * what op/reference.h says of values that are rounded on the way. Integers and bools are always equal. */
 typedef struct NativeBound {
-  double ulps, scale, floor;
+  double ulps;
   bool any_zero; /* 0 may be -0 */
+  bool rounded;
 } NativeBound;
 
 typedef struct NativeCall {
