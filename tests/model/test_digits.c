@@ -3,17 +3,7 @@
  * root. */
 #include "digits.h"
 #include "digits_small.h"
-#include "sinter.h"
-#include <math.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-// cmocka wants the headers above it
-#include <cmocka.h>
+#include "twin.h"
 
 #define FOLDER "tests/model/digits/"
 enum { ROWS = 29, LAYERS = 3, PARAMS = 2 * LAYERS, STEPS = 3, FULL_ROWS = 64 };
@@ -25,36 +15,6 @@ static const struct {
                    {"fc2.weight", "fc2_weight", 16 * 32}, {"fc2.bias", "fc2_bias", 16},
                    {"fc3.weight", "fc3_weight", 10 * 16}, {"fc3.bias", "fc3_bias", 10}};
 
-static NpyArray read_array(const char *prefix, const char *name, uint32_t dtype, int64_t count) {
-  char path[128], why[SINTER_WHY];
-  NpyArray a;
-  snprintf(path, sizeof path, FOLDER "%s%s.npy", prefix, name);
-  if (!npy_read(&a, path, why)) fail_msg("%s", why);
-  assert_int_equal(a.dtype, dtype);
-  assert_int_equal(a.count, count);
-  return a;
-}
-
-static double largest(const NpyArray *a) {
-  double most = 0;
-  for (int64_t i = 0; i < a->count; i++) most = fmax(most, fabs(((double *)a->data)[i]));
-  return most;
-}
-
-/* max|a - b| <= 1e-5 max(max|b|, 1e-3 of the largest of all gradients). */
-static void assert_near(const char *what, const float *got, const NpyArray *want, double all) {
-  double limit = 1e-5 * fmax(largest(want), 1e-3 * all);
-  for (int64_t i = 0; i < want->count; i++) {
-    double w = ((double *)want->data)[i];
-    if (!(fabs((double)got[i] - w) <= limit))
-      fail_msg("%s[%lld] is %.9g, PyTorch has %.9g; %.1e may differ", what, (long long)i, (double)got[i], w, limit);
-  }
-}
-
-typedef struct Setting {
-  const char *level, *threads;
-} Setting;
-
 typedef struct Small {
   digits_small_weights *w;
   digits_small_context *c;
@@ -62,15 +22,8 @@ typedef struct Small {
 } Small;
 
 /* False: this processor lacks the level. */
-/* v4 runs only where the processor has it: the one thing that a machine may leave out, by name. */
-static void leave_out(const Setting *on) {
-  print_message("skipped: this processor does not run %s\n", on->level);
-  skip(); /* not a failure: CI machines differ in their processors */
-}
-
 static bool open_small(Small *s, const Setting *on) {
-  setenv("SINTER_CPU", on->level, 1);
-  setenv("SINTER_THREADS", on->threads, 1);
+  apply(on);
   int status = digits_small_open(&s->w, FOLDER "weights.safetensors", 0);
   if (status == SINTER_ERROR_CPU) {
     digits_small_close(s->w);
@@ -78,8 +31,8 @@ static bool open_small(Small *s, const Setting *on) {
   }
   if (status != SINTER_OK) fail_msg("%s", digits_small_open_message(s->w));
   assert_int_equal(digits_small_new(&s->c, s->w, &(digits_small_dims){ROWS}, NULL, 0), SINTER_OK);
-  s->x = read_array("", "x", SINTER_F32, ROWS * 64);
-  s->y = read_array("", "y", SINTER_I64, ROWS);
+  s->x = read_array(FOLDER, "x", SINTER_F32, ROWS * 64);
+  s->y = read_array(FOLDER, "y", SINTER_I64, ROWS);
   return true;
 }
 
@@ -97,7 +50,7 @@ static void forward(void **state) {
   assert_int_equal(digits_small_forward(s.c, &(digits_small_forward_in){.x = s.x.data, .B = ROWS},
                                         &(digits_small_forward_out){.out = logits}),
                    SINTER_OK);
-  NpyArray want = read_array("", "logits", SINTER_F64, ROWS * 10);
+  NpyArray want = read_array(FOLDER, "logits", SINTER_F64, ROWS * 10);
   assert_near("logits", logits, &want, 0);
   npy_free(&want);
   close_small(&s);
@@ -107,11 +60,11 @@ static void gradients(void **state) {
   Small s;
   if (!open_small(&s, *state)) leave_out(*state);
   float loss, *g[PARAMS];
-  NpyArray want[PARAMS], want_loss = read_array("", "loss", SINTER_F64, 1);
+  NpyArray want[PARAMS], want_loss = read_array(FOLDER, "loss", SINTER_F64, 1);
   double all = 0;
   for (int i = 0; i < PARAMS; i++) {
     g[i] = malloc((size_t)PARAM[i].count * sizeof *g[i]);
-    want[i] = read_array("", PARAM[i].file, SINTER_F64, PARAM[i].count);
+    want[i] = read_array(FOLDER, PARAM[i].file, SINTER_F64, PARAM[i].count);
     all = fmax(all, largest(&want[i]));
   }
   digits_small_gradients_out out = {&loss, g[0], g[1], g[2], g[3], g[4], g[5]};
@@ -136,13 +89,13 @@ static void steps(void **state) {
     assert_int_equal(digits_small_step(s.c, &(digits_small_step_in){.x = s.x.data, .y = s.y.data, .B = ROWS},
                                        &(digits_small_step_out){.loss = &loss[i]}),
                      SINTER_OK);
-  NpyArray want = read_array("", "step_losses", SINTER_F64, STEPS);
+  NpyArray want = read_array(FOLDER, "step_losses", SINTER_F64, STEPS);
   assert_near("losses", loss, &want, 0);
   npy_free(&want);
   for (int i = 0; i < PARAMS; i++) {
     float *p = malloc((size_t)PARAM[i].count * sizeof *p);
     assert_int_equal(digits_small_get(s.w, PARAM[i].name, p, (size_t)PARAM[i].count * sizeof *p), SINTER_OK);
-    want = read_array("after_", PARAM[i].file, SINTER_F64, PARAM[i].count);
+    want = read_array(FOLDER "after_", PARAM[i].file, SINTER_F64, PARAM[i].count);
     assert_near(PARAM[i].name, p, &want, 0);
     npy_free(&want);
     free(p);
@@ -173,8 +126,7 @@ static void full_model(void **state) {
   const Setting *on = *state;
   digits_weights *w;
   digits_context *c;
-  setenv("SINTER_CPU", on->level, 1);
-  setenv("SINTER_THREADS", on->threads, 1);
+  apply(on);
   if (digits_open(&w, NULL, 1) == SINTER_ERROR_CPU) {
     digits_close(w);
     leave_out(on);
@@ -182,7 +134,7 @@ static void full_model(void **state) {
   set_full(w);
   assert_int_equal(digits_new(&c, w, &(digits_dims){FULL_ROWS}, NULL, 0), SINTER_OK);
   char why[SINTER_WHY];
-  NpyArray x, y, want = read_array("", "full", SINTER_F64, 12);
+  NpyArray x, y, want = read_array(FOLDER, "full", SINTER_F64, 12);
   assert_true(npy_read(&x, "models/digits/test_x.npy", why) && npy_read(&y, "models/digits/test_y.npy", why));
   float loss, accuracy, p[FULL_ROWS * 10];
   int64_t label[FULL_ROWS];
@@ -207,18 +159,7 @@ static void full_model(void **state) {
 }
 
 int main(void) {
-  static const Setting settings[] = {{"v2", "1"}, {"v3", "1"}, {"v4", "1"}, {"v2", "2"}, {"v3", "3"}, {"v4", "7"}};
-  static const struct {
-    const char *name;
-    CMUnitTestFunction run;
-  } test[] = {{"forward", forward}, {"gradients", gradients}, {"steps", steps}, {"full_model", full_model}};
-  enum { SETTINGS = sizeof settings / sizeof *settings, TESTS = sizeof test / sizeof *test };
-  static char name[SETTINGS * TESTS][64];
-  struct CMUnitTest all[SETTINGS * TESTS];
-  for (size_t i = 0; i < SETTINGS * TESTS; i++) {
-    const Setting *on = &settings[i / TESTS];
-    snprintf(name[i], sizeof name[i], "%s on %s, %s threads", test[i % TESTS].name, on->level, on->threads);
-    all[i] = (struct CMUnitTest){name[i], test[i % TESTS].run, NULL, NULL, (void *)(uintptr_t)on};
-  }
-  return _cmocka_run_group_tests("digits", all, SETTINGS * TESTS, NULL, NULL);
+  static const TwinTest test[] = {
+      {"forward", forward}, {"gradients", gradients}, {"steps", steps}, {"full_model", full_model}, {NULL, NULL}};
+  return run_twin("digits", test);
 }

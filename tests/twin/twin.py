@@ -1,9 +1,9 @@
-"""The PyTorch twin of the digits models: writes what tests/model/test_digits.c compares with, all worked out in f64.
+"""The PyTorch twins of the digits models: writes what tests/model/test_digits*.c compare with, all worked out in f64.
 
     pip install torch==2.13.0 numpy safetensors
     python tests/twin/twin.py                     (from the root of the repository)
 
-Into tests/model/digits:
+Into tests/model/digits, of the MLP:
   x.npy y.npy            29 rows of models/digits/train_*.npy
   weights.safetensors    start of the small model (digits_small.sir), f32
   logits.npy loss.npy    its forward pass and mean cross-entropy, f64
@@ -11,15 +11,23 @@ Into tests/model/digits:
   step_losses.npy        losses of 3 steps of AdamW with the cosine schedule
   after_NAME.npy         the parameters after them
   full.npy               of models/digits.sir (its dropout off) on 64 rows of test_*.npy, with the weights of start():
-                         loss, accuracy, then the first row's logits"""
+                         loss, accuracy, then the first row's logits
+Into tests/model/digits_cnn, of the convolutional model (digits_cnn_twin.sir), on the same rows from the weights of start():
+  logits.npy loss.npy    in training, f64
+  NAME.npy               gradients of the loss by each parameter, and bn1_running_mean.npy .. as that one call leaves them
+  step_losses.npy        losses of 3 steps of SGD with momentum, whose steps are smooth in the gradients: the first of AdamW
+                         are about their signs, and of ten thousand gradients some are 0 but for rounding
+  after_NAME.npy         parameters, running means and variances after them
+  predicted.npy          logits of the same rows by the running means and variances, after them"""
 import math
 import numpy as np
 import torch
 from safetensors.numpy import save_file
 from torch import nn
 
-OUT = "tests/model/digits"
+OUT, OUT_CNN = "tests/model/digits", "tests/model/digits_cnn"
 ROWS, STEPS, WARMUP, TOTAL, PEAK = 29, 3, 2, 8, 3e-3
+RATE, MOMENTUM = 0.005, 0.9
 
 
 def mlp(*widths):
@@ -35,14 +43,19 @@ def forward(net, x):
 
 
 def start(net):
-    """Weights that a C program makes as well: number k of a parameter of n_in inputs (of its layer) is the k-th draw of
-    a linear congruential generator, begun anew for each parameter with its place in the order of the state dict."""
+    """Weights that a C program makes as well: number k of a parameter is the k-th draw of a linear congruential generator,
+    begun anew for each parameter with its place in the order of the state dict, between -1 and 1, over the root of the
+    inputs of its layer; of a normalization half the draw, and 1 is added to the weight."""
     for place, (name, p) in enumerate(net.named_parameters()):
-        n_in = net[name.split(".")[0]].in_features
+        layer = net[name.split(".")[0]]
         state, values = place + 1, np.empty(p.numel())
         for k in range(p.numel()):
             state = (state * 1664525 + 1013904223) % 2**32
-            values[k] = ((state >> 8) / 2**23 - 1) / math.sqrt(n_in)
+            values[k] = (state >> 8) / 2**23 - 1
+        if isinstance(layer, nn.BatchNorm2d):
+            values = 0.5 * values + name.endswith("weight")
+        else:
+            values /= math.sqrt(layer.weight[0].numel())
         with torch.no_grad():
             p.copy_(torch.from_numpy(values.astype(np.float32).astype(np.float64)).reshape(p.shape))
 
@@ -56,8 +69,8 @@ def data(part, rows):
     return x, y, torch.from_numpy(x.astype(np.float64)), torch.from_numpy(y)
 
 
-def save(name, value):
-    np.save(f"{OUT}/{name}.npy", np.asarray(value, dtype=np.float64))
+def save(name, value, folder=OUT):
+    np.save(f"{folder}/{name.replace('.', '_')}.npy", np.asarray(value, dtype=np.float64))
 
 
 def small():
@@ -73,7 +86,7 @@ def small():
     save("logits", logits.detach())
     save("loss", loss.item())
     for name, p in net.named_parameters():
-        save(name.replace(".", "_"), p.grad)
+        save(name, p.grad)
     optimizer = torch.optim.AdamW(net.parameters(), lr=PEAK, betas=(0.9, 0.999), eps=1e-8, weight_decay=0.01)
     losses = []
     for step in range(1, STEPS + 1):
@@ -86,7 +99,7 @@ def small():
         losses.append(loss.item())
     save("step_losses", losses)
     for name, p in net.named_parameters():
-        save("after_" + name.replace(".", "_"), p.detach())
+        save("after_" + name, p.detach())
 
 
 def full():
@@ -100,5 +113,46 @@ def full():
     save("full", [loss, accuracy, *logits[0].tolist()])
 
 
+def cnn():
+    _, _, x, y = data("train", ROWS)
+    conv = lambda n_in, n_out: nn.Conv2d(n_in, n_out, 3, padding=1, bias=False)
+    layers = {"conv1": conv(1, 16), "bn1": nn.BatchNorm2d(16), "conv2": conv(16, 32), "bn2": nn.BatchNorm2d(32),
+              "pool": nn.MaxPool2d(2), "flat": nn.Flatten(), "fc": nn.Linear(512, 10)}
+    net = nn.ModuleDict(layers).double()
+    start(net)
+
+    def forward():
+        h = (x / 16).reshape(ROWS, 1, 8, 8)
+        for name, layer in layers.items():
+            h = torch.relu(layer(h)) if name.startswith("bn") else layer(h)
+        return h
+
+    def save_all(prefix, values):
+        for name, v in values:
+            if v.dim():  # the number of batches seen is known
+                save(prefix + name, v.detach(), OUT_CNN)
+
+    optimizer = torch.optim.SGD(net.parameters(), lr=RATE, momentum=MOMENTUM)
+    losses = []
+    for step in range(STEPS):
+        optimizer.zero_grad()
+        logits = forward()
+        loss = nn.functional.cross_entropy(logits, y)
+        loss.backward()
+        losses.append(loss.item())
+        if step == 0:
+            save("logits", logits.detach(), OUT_CNN)
+            save("loss", loss.item(), OUT_CNN)
+            save_all("", [(n, p.grad) for n, p in net.named_parameters()])
+            save_all("", net.named_buffers())
+        optimizer.step()
+    save("step_losses", losses, OUT_CNN)
+    save_all("after_", net.state_dict().items())
+    net.eval()
+    with torch.no_grad():
+        save("predicted", forward(), OUT_CNN)
+
+
 small()
 full()
+cnn()
