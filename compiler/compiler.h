@@ -16,6 +16,7 @@ typedef struct CompileOptions {
   const char *dump_dir; /* numbered files of every form in between; NULL: none */
   bool time;            /* the time of every pass goes to result->notes */
   bool check;           /* evaluate before and after every pass, and interpret the kernels */
+  bool no_explain;      /* leave out of the library what `sinter explain` reads there */
   const char *linker;   /* NULL: ld.lld-19 */
 } CompileOptions;
 
@@ -26,8 +27,8 @@ typedef struct CompileResult { /* released by the caller: buf_free */
 
 bool compile_program(Program *, const CompileOptions *,
                      CompileResult *); /* the program is changed; false after diag_error */
-/* What `sinter explain` prints: kernels with their members, why neighbours were or were not fused, schedules, memory.
- */
+/* What `sinter explain` prints: kernels with their members, why neighbours were or were not fused, bytes, operations,
+ * schedules, memory. A shared library carries the same text in a section that is not loaded. */
 bool explain_program(Program *, const CompileOptions *, Buf *);
 const char *emit_kind_name(EmitKind);
 #endif

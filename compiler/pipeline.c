@@ -206,13 +206,17 @@ static bool link_all(Compilation *c, const SinterEmitter *e, const HostLayout *l
   compile_timed(c, "code");
   if (!host_blob(&c->unit, c->level, c->nlevels, layout, source, &blob)) return false;
   host_forwards(layout, &forwards);
+  Buf text = {0};
+  if (c->options->emit == EMIT_SO && !c->options->no_explain) explain_levels(c, &text);
   HostRequest q = {.blob = &blob,
+                   .explain = text.at,
                    .forwards = forwards.at,
                    .nforwards = (int)forwards.n,
                    .target = c->level[0].target,
                    .arena = x->arena};
-  if (!e->emit_host(&q, &host))
-    return diag_error(x->diag, "emit", 0, "cannot generate the tables of the artefact: %s", host.error);
+  bool made = e->emit_host(&q, &host);
+  buf_free(&text);
+  if (!made) return diag_error(x->diag, "emit", 0, "cannot generate the tables of the artefact: %s", host.error);
   const char *path = arena_printf(x->arena, "%s/host.o", folder);
   if (!link_write(x->arena, path, host.object, host.size, &why))
     return diag_error(x->diag, "temporary-file", 0, "%s", why);

@@ -23,6 +23,9 @@ bool compile_loops(Compilation *);  /* plans and kernels of every level */
 bool compile_dump(Compilation *, const char *name, const char *ext, const Buf *text);
 void compile_timed(Compilation *, const char *name); /* notes the time since the last call; "": only starts the clock */
 
+/* explain.c: what `sinter explain` prints of levels that compile_loops made. */
+void explain_levels(const Compilation *, Buf *);
+
 /* objects.c */
 const SinterEmitter *emitter_open(Ctx *); /* NULL after diag_error */
 typedef Vec(const char *) ObjectPaths;

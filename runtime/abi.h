@@ -268,6 +268,10 @@ static inline uint64_t sinter_ticks(void) { /* the processor's own clock: no cal
 #endif
 }
 
+/* The ELF section with what `sinter explain` prints, as plain text: no part of what is loaded, so it takes no memory.
+ */
+#define SINTER_EXPLAIN_SECTION ".sinter.explain"
+
 /* The last 32 bytes of an artefact file, read before it is loaded. */
 typedef struct SinterTail {
   char magic[8];      /* "SINTER\r\n" */

@@ -26,6 +26,9 @@ void sinter_artefact_close(SinterArtefact *); /* after all its weights and conte
 
 /* Checks a file's tail only: magic, version, length, checksum; nothing of it is loaded. *bytes may be NULL. */
 bool sinter_artefact_verify(const char *path, uint64_t *bytes, char *why);
+/* What `sinter explain` prints, left in the file by the compiler; nothing of it is loaded. *text: released by free().
+ */
+bool sinter_artefact_explain(const char *path, char **text, char *why);
 /* Checks a description of `bytes` bytes. */
 bool sinter_model_check(const SinterModel *, uint64_t bytes, char *why);
 

@@ -91,18 +91,6 @@ static int64_t constant(const Blob *b, Sym s) {
   return k;
 }
 
-/* Bytes from one index of axis k to the next, k = -1: of the whole buffer. */
-static Sym axis_bytes(const Blob *b, const LoopBuf *f, int k) {
-  SymTab *t = b->c->syms;
-  Sym n = sym_int(t, (int64_t)dtype_size(f->dtype));
-  for (int i = k + 1; i < f->rank; i++) {
-    Sym d = f->dim[i];
-    if (f->layout == LAYOUT_PANEL && i == f->panel_axis) d = sym_round_up(t, d, sym_int(t, f->width));
-    n = sym_mul(t, n, d);
-  }
-  return n;
-}
-
 static uint32_t kernel_index(Blob *b, int kernel, int stage) {
   for (uint32_t i = 0; i < b->used.n; i++)
     if (b->used.at[i].level == (int)b->level && b->used.at[i].kernel == kernel && b->used.at[i].stage == stage)
@@ -118,38 +106,15 @@ static SinterView add_view(Blob *b, const Plan *p, const View *v) {
   if (v->nindex && f->layout != LAYOUT_ROWS) BUG("a part of a buffer that is not in rows");
   Sym at = sym_int(b->c->syms, 0);
   for (int i = 0; i < v->nindex; i++)
-    at = sym_add(b->c->syms, at, sym_mul(b->c->syms, v->index[i], axis_bytes(b, f, i)));
+    at = sym_add(b->c->syms, at, sym_mul(b->c->syms, v->index[i], plan_axis_bytes(b->c->syms, f, i)));
   return (SinterView){.buf = (uint32_t)v->buf, .at = add_sym(b, at)};
 }
 
 static Sym view_bytes(const Blob *b, const Plan *p, const View *v) {
   const LoopBuf *f = &p->bufs.at[v->buf];
-  if (!v->hi) return axis_bytes(b, f, v->nindex - 1);
-  return sym_mul(b->c->syms, sym_sub(b->c->syms, v->hi, v->index[v->nindex - 1]), axis_bytes(b, f, v->nindex - 1));
-}
-
-/* Bytes of the buffers that a launch reads and of those that it writes. */
-static Sym launch_bytes(const Blob *b, const Plan *p, const Step *s, const Kernel *k) {
-  Arena *a = b->c->arena;
-  bool *read = ARENA_ARRAY(a, bool, k->bufs.n), *write = ARENA_ARRAY(a, bool, k->bufs.n);
-  uint8_t *seen = ARENA_ARRAY(a, uint8_t, p->bufs.n);
-  Sym sum = sym_int(b->c->syms, 0);
-  loop_uses(k, k->stages.at[s->stage], read, write);
-  for (int i = 0; i < s->nviews; i++) {
-    int buf = s->views[i].buf;
-    if (buf < 0) continue;
-    int uses = (read[i] ? 1 : 0) | (write[i] ? 2 : 0), more = uses & ~seen[buf];
-    seen[buf] |= (uint8_t)uses;
-    for (; more; more &= more - 1) sum = sym_add(b->c->syms, sum, axis_bytes(b, &p->bufs.at[buf], -1));
-  }
-  return sum;
-}
-
-static Sym launch_flops(const EntryPlan *e, const Step *s) {
-  for (uint32_t i = 0; i < e->kernels.n; i++)
-    for (uint32_t j = 0; e->kernels.at[i].kernel == s->kernel && j < e->kernels.at[i].stages.n; j++)
-      if (e->kernels.at[i].stages.at[j].stage == s->stage) return e->kernels.at[i].stages.at[j].flops;
-  return 0;
+  if (!v->hi) return plan_axis_bytes(b->c->syms, f, v->nindex - 1);
+  return sym_mul(b->c->syms, sym_sub(b->c->syms, v->hi, v->index[v->nindex - 1]),
+                 plan_axis_bytes(b->c->syms, f, v->nindex - 1));
 }
 
 static SinterStep add_step(Blob *b, const EntryPlan *e, const Step *s) {
@@ -170,8 +135,8 @@ static SinterStep add_step(Blob *b, const EntryPlan *e, const Step *s) {
                             stage->naxes); /* over the kernel's dimensions: put in what the plan gives */
     r.tasks = add_sym(b, sym_replace(b->c->syms, tasks, names, s->dims, s->ndims));
     r.work = add_sym(b, s->work);
-    r.bytes = add_sym(b, launch_bytes(b, p, s, k));
-    r.flops = add_sym(b, launch_flops(e, s));
+    r.bytes = add_sym(b, plan_launch_bytes(b->levels[b->level].module, p, s));
+    r.flops = add_sym(b, plan_launch_flops(b->c->syms, e, s));
     for (int i = 0; i < s->ndims; i++) vec_push(b->c->arena, &dims, add_sym(b, s->dims[i]));
     break;
   }
@@ -206,7 +171,7 @@ static uint32_t add_plan(Blob *b, const EntryPlan *e) {
     else if (d->kind != BIND_RANDOM)
       r.index = (uint32_t)(d->index + (d->kind == BIND_DERIVED ? first_derived : 0));
     r.bytes = d->kind == BIND_DERIVED ? add_number(b, b->levels[b->level].derived.at[d->index].bytes)
-                                      : add_sym(b, axis_bytes(b, f, -1));
+                                      : add_sym(b, plan_axis_bytes(b->c->syms, f, -1));
     vec_push(b->c->arena, &bufs, r);
   }
   for (const Step *s = e->plan->steps; s; s = s->next) vec_push(b->c->arena, &steps, add_step(b, e, s));

@@ -17,6 +17,7 @@ typedef struct HostRequest {
   const HostBlob *blob;
   const HostForward *forwards;
   int nforwards;
+  const char *explain;  /* text for the section SINTER_EXPLAIN_SECTION (abi.h), which is not loaded; NULL: none */
   const Target *target; /* its arch counts, not its level: forwards run on every processor */
   Arena *arena;         /* of the result */
 } HostRequest;

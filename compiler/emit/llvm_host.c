@@ -1,4 +1,5 @@
 /* The host object through LLVM: tables as constants, exported functions as tail calls. */
+#include "abi.h"
 #include "host_object.h"
 #include "llvm_emit.h"
 #include <llvm-c/Analysis.h>
@@ -78,6 +79,26 @@ static void forward(Host *h, const HostForward *s) {
     LLVMBuildRet(h->b, call);
 }
 
+/* LLVM marks the section of any global as loaded; the assembler does not. */
+static void explain(Host *h, const char *text) {
+  Buf b = {0};
+  buf_put(&b, ".section " SINTER_EXPLAIN_SECTION ",\"\",%progbits\n");
+  for (const char *s = text, *end; *s; s = end) {
+    end = strchr(s, '\n');
+    end = end ? end + 1 : s + strlen(s);
+    buf_put(&b, ".ascii \"");
+    for (; s < end; s++)
+      if (*s == '"' || *s == '\\' || (unsigned char)*s < 32)
+        buf_printf(&b, "\\%03o", (unsigned char)*s);
+      else
+        buf_write(&b, s, 1);
+    buf_put(&b, "\"\n");
+  }
+  buf_put(&b, ".text\n");
+  LLVMAppendModuleInlineAsm(h->mod, b.at, b.n);
+  buf_free(&b);
+}
+
 static void fill(Host *h, const HostRequest *q) {
   const HostBlob *blob = q->blob;
   unsigned n = blob->kernels.n;
@@ -95,6 +116,7 @@ static void fill(Host *h, const HostRequest *q) {
   LLVMValueRef api = hide(LLVMAddGlobal(h->mod, h->ptr, "sinter_rt_api"));
   LLVMSetGlobalConstant(api, 1);
   LLVMBuildRet(h->b, api);
+  if (q->explain) explain(h, q->explain);
 }
 
 bool emit_host(const HostRequest *q, EmitResult *out) {
@@ -105,11 +127,13 @@ bool emit_host(const HostRequest *q, EmitResult *out) {
     LLVMInitializeAArch64Target();
     LLVMInitializeAArch64TargetMC();
     LLVMInitializeAArch64AsmPrinter();
+    LLVMInitializeAArch64AsmParser();
   } else {
     LLVMInitializeX86TargetInfo();
     LLVMInitializeX86Target();
     LLVMInitializeX86TargetMC();
     LLVMInitializeX86AsmPrinter();
+    LLVMInitializeX86AsmParser();
   }
   char *why = NULL;
   LLVMTargetRef target;

@@ -192,7 +192,7 @@ static void add_copy(Planner *p, int to, int from, bool commit) {
   s->views[1].buf = from;
 }
 
-static void add_launch(Planner *p, const Lowered *low, const LowStage *stage, const int *bufs, bool commit) {
+static const Step *add_launch(Planner *p, const Lowered *low, const LowStage *stage, const int *bufs, bool commit) {
   const Kernel *k = p->level->module->kernels.at[low->kernel];
   bool *read = ARENA_ARRAY(p->arena, bool, k->bufs.n), *write = ARENA_ARRAY(p->arena, bool, k->bufs.n);
   loop_uses(k, k->stages.at[stage->stage], read, write);
@@ -212,6 +212,7 @@ static void add_launch(Planner *p, const Lowered *low, const LowStage *stage, co
   s->nviews = k->nparams;
   s->views = ARENA_ARRAY(p->arena, View, k->nparams);
   for (int i = 0; i < k->nparams; i++) s->views[i].buf = read[i] || write[i] ? bufs[i] : -1;
+  return s;
 }
 
 /* ---- prepare ---- */
@@ -226,7 +227,8 @@ static int derived(Planner *p, const Lowered *low, uint32_t arg) {
   const Cell *c = &p->unit->program->cells.at[cell];
   Derived d = {.name = c->name, .kind = a->layout, .cell = cell};
   int64_t bytes;
-  if (!sym_is_int(p->syms, planner_bytes(p, &k->bufs.at[arg]), &bytes)) BUG("a packed parameter of unknown size");
+  if (!sym_is_int(p->syms, plan_axis_bytes(p->syms, &k->bufs.at[arg], -1), &bytes))
+    BUG("a packed parameter of unknown size");
   d.bytes = (uint64_t)bytes;
   vec_push(p->arena, &lv->derived, d);
   int index = (int)lv->derived.n - 1;
@@ -415,7 +417,7 @@ static void plan_group(Planner *p, int k, const Stores *stores) {
         kernel->bufs.at[i].inplace = (int)j;
     }
   for (uint32_t i = 0; i < low->stages.n; i++)
-    if (!skipped[i]) add_launch(p, low, &low->stages.at[i], bufs, commit);
+    if (!skipped[i]) low->stages.at[i].launch = add_launch(p, low, &low->stages.at[i], bufs, commit);
   p->out->fails |= low->fails;
 }
 

@@ -13,29 +13,7 @@ typedef struct Slot { /* a piece of the arena, as large as its largest buffer, f
 
 typedef Vec(Slot) Slots;
 
-Sym planner_bytes(const Planner *p, const LoopBuf *b) {
-  Sym n = sym_int(p->syms, (int64_t)dtype_size(b->dtype));
-  for (int i = 0; i < b->rank; i++) {
-    bool panels = b->layout == LAYOUT_PANEL && i == b->panel_axis;
-    n = sym_mul(p->syms, n, panels ? sym_round_up(p->syms, b->dim[i], sym_int(p->syms, b->width)) : b->dim[i]);
-  }
-  return n;
-}
-
 bool planner_at_most(const Planner *p, Sym a, Sym b) { return sym_decide(p->facts, SYM_LE, a, b) == 1; }
-
-/* Dimensions at which sizes are compared where they cannot be decided: the bound, where it is small, else 64 or the
- * least. */
-static bool typical(void *ctx, const char *name, int64_t *value) {
-  const Plan *plan = ctx;
-  for (uint32_t i = 0; i < plan->dims.n; i++) {
-    const Dim *d = &plan->dims.at[i];
-    if (strcmp(d->name, name)) continue;
-    *value = d->hi <= 65536 ? d->hi : d->lo > 64 ? d->lo : 64;
-    return true;
-  }
-  return false;
-}
 
 static bool meet(const Life *x, const Life *y) { return x->from <= y->to && y->from <= x->to; }
 
@@ -61,7 +39,7 @@ static Sym room_in(const Planner *p, const Slot *slot, const Life *x, Sym bytes,
 }
 
 static void take_slot(Planner *p, Slots *slots, int b, int64_t sample) {
-  Sym bytes = planner_bytes(p, &p->plan->bufs.at[b]), at = 0;
+  Sym bytes = plan_axis_bytes(p->syms, &p->plan->bufs.at[b], -1), at = 0;
   Life *life = &p->life.at[b];
   int best = -1;
   bool best_grows = false;
@@ -97,7 +75,8 @@ static void plan_offsets(Planner *p) {
   bool *placed = ARENA_ARRAY(p->arena, bool, n + 1);
   for (uint32_t i = 0; i < n; i++) {
     placed[i] = p->out->binds.at[i].kind != BIND_ARENA;
-    if (!placed[i] && !sym_eval(p->syms, planner_bytes(p, &p->plan->bufs.at[i]), typical, p->plan, &sample[i]))
+    if (!placed[i] &&
+        !sym_eval(p->syms, plan_axis_bytes(p->syms, &p->plan->bufs.at[i], -1), plan_typical, p->plan, &sample[i]))
       sample[i] = INT64_MAX;
   }
   for (;;) {
@@ -127,7 +106,7 @@ static Sym lower_bound(const Planner *p) {
     Sym sum = sym_int(p->syms, 0);
     for (uint32_t i = 0; i < p->life.n; i++)
       if (p->life.at[i].slot >= 0 && p->life.at[i].from <= k && k <= p->life.at[i].to)
-        sum = sym_add(p->syms, sum, planner_bytes(p, &p->plan->bufs.at[i]));
+        sum = sym_add(p->syms, sum, plan_axis_bytes(p->syms, &p->plan->bufs.at[i], -1));
     bool less = false;
     for (uint32_t i = 0; i < most.n && !less; i++) less = planner_at_most(p, sum, most.at[i]);
     if (less) continue;

@@ -28,8 +28,6 @@ typedef struct Planner {
   bool failed;      /* after a diag_error */
 } Planner;
 
-Sym planner_bytes(const Planner *,
-                  const LoopBuf *); /* what it takes in memory: a panel's axis is padded to its width */
 bool planner_at_most(const Planner *, Sym a, Sym b); /* a <= b at all dimensions; false: not known */
 static inline bool planner_is_one(SymTab *t, Sym s) {
   int64_t k;

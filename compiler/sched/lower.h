@@ -26,8 +26,9 @@ typedef struct LowStage {
   Sym work;  /* rough nanoseconds of all its tasks on one thread */
   Sym flops; /* operations of all its tasks, for reports; 0: it only moves data */
   bool serial;
-  bool prepares; /* packs a parameter: belongs into `prepare` where the parameter is not updated */
-  bool copies;   /* copies the old value of a dynamic update: left out where it is done in place */
+  bool prepares;      /* packs a parameter: belongs into `prepare` where the parameter is not updated */
+  bool copies;        /* copies the old value of a dynamic update: left out where it is done in place */
+  const Step *launch; /* of the entry's plan, set by the planner; NULL: left out, or in `prepare` */
 } LowStage;
 
 typedef struct Lowered {

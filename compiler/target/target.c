@@ -26,6 +26,8 @@ const Target *target_find(const char *name) {
 
 int target_lanes(const Target *t, DType d) { return t->vector_bytes / (int)dtype_size(d); }
 
+double target_ridge(const Target *t) { return (t->has_fma ? 4 : 2) * target_lanes(t, DT_F32) / 10.0; }
+
 bool target_mask(const Target *t, DType d) {
   size_t n = dtype_size(d);
   return t->level == LEVEL_V4 || (t->level == LEVEL_V3 && n >= 4);

@@ -50,6 +50,10 @@ extern const Target TARGETS[LEVEL_COUNT];
 
 const Target *target_find(const char *name); /* NULL if there is none */
 int target_lanes(const Target *, DType);     /* lanes of a full vector */
+/* f32 operations a byte above which a kernel is taken as bound by compute, for reports: two vector multiply-adds
+ * (without FMA: one multiplication and one addition) a cycle against ten bytes a cycle copied from the cores' shared
+ * cache. */
+double target_ridge(const Target *);
 /* Whether loads and stores of this type under a mask of lanes are one instruction; else tails are peel, pad or overlap.
  */
 bool target_mask(const Target *, DType);

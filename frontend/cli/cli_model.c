@@ -78,7 +78,10 @@ static int read_words(CliModel *m, int argc, char **argv, SirOptions *sir, SirDe
                          : equals ? arena_strndup(m->ctx.arena, a, (size_t)(equals - a))
                                   : a;
     if (!allowed(m, option)) return unknown(m, option);
-    bool *flag = !strcmp(option, "--time") ? &o->time : !strcmp(option, "--check") ? &o->check : NULL;
+    bool *flag = !strcmp(option, "--time")         ? &o->time
+                 : !strcmp(option, "--check")      ? &o->check
+                 : !strcmp(option, "--no-explain") ? &o->no_explain
+                                                   : NULL;
     if (flag) {
       if (equals) return cli_usage("%s takes no value", option);
       *flag = true;

@@ -16,13 +16,15 @@ static const char HELP[] =
     "  --dump-dir DIR      write every form in between into numbered files\n"
     "  --time              print the time of every pass\n"
     "  --check             evaluate the model before and after every pass and compare (small models)\n"
+    "  --no-explain        leave out what `sinter explain` reads in the library (it is never loaded)\n"
     "  --linker PROGRAM    another ld.lld than ld.lld-19\n"
     "\n"
     "Exit status: 0 done; 1 the model or the system does not allow it; 2 the command line is wrong. A failure leaves "
     "no file.\n";
 
 int cmd_compile(int argc, char **argv) {
-  CliModel m = {.help = HELP, .allowed = "-o --emit --cpu -D --prefix -j --dump-dir --time --check --linker"};
+  CliModel m = {.help = HELP,
+                .allowed = "-o --emit --cpu -D --prefix -j --dump-dir --time --check --no-explain --linker"};
   int code;
   if (!cli_model_begin(&m, argc, argv, &code)) return cli_model_end(&m, code);
   const CompileOptions *o = &m.options;

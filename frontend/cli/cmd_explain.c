@@ -1,18 +1,49 @@
 #include "cli_model.h"
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 
-static const char HELP[] = "sinter explain FILE.sir [--cpu LEVEL] [-D NAME=VALUE]\n"
-                           "\n"
-                           "Prints, for every entry: the kernels with the operations each computes, its schedule, why "
-                           "its neighbours were or were\n"
-                           "not fused with it, and the memory of the plan against the least possible. For level v3 "
-                           "unless --cpu says another.\n"
-                           "\n"
-                           "Exit status: 0 done; 1 the model is not well formed; 2 the command line is wrong.\n";
+static const char HELP[] =
+    "sinter explain FILE.sir [--cpu LEVELS] [-D NAME=VALUE]\n"
+    "sinter explain ARTEFACT\n"
+    "\n"
+    "Prints, for every entry: the kernels with the operations each computes, why its neighbours were or were not\n"
+    "fused with it, its operations and bytes, its schedule, and the memory of the plan against the least possible.\n"
+    "A model's file is planned for level v3 unless --cpu says other ones; an artefact holds the text of all its "
+    "levels.\n"
+    "\n"
+    "Work is given as formulas, then at the bounds of the dimensions (64 where a bound is above 65536). `bound` is "
+    "said\n"
+    "of a core that does two vector multiply-adds a cycle and copies ten bytes a cycle from the cores' shared cache;\n"
+    "`sinter bench` measures what a kernel reaches on this machine.\n"
+    "\n"
+    "Exit status: 0 done; 1 the model is not well formed, the artefact is damaged or holds no explanation; 2 the "
+    "command\n"
+    "line is wrong.\n";
+
+static bool is_elf(const char *path) {
+  char magic[4];
+  FILE *f = *path == '-' ? NULL : fopen(path, "rb");
+  bool elf = f && fread(magic, 1, 4, f) == 4 && !memcmp(magic, "\177ELF", 4);
+  if (f) fclose(f);
+  return elf;
+}
+
+static int explain_artefact(int argc, const char *path) {
+  char *text, why[SINTER_WHY];
+  if (argc > 2)
+    return cli_usage("%s is an artefact, explained as it was compiled: it is the only word that goes with it", path);
+  if (!sinter_artefact_explain(path, &text, why)) return cli_fail("%s", why);
+  fputs(text, stdout);
+  free(text);
+  return CLI_DONE;
+}
 
 int cmd_explain(int argc, char **argv) {
   CliModel m = {.help = HELP, .allowed = "--cpu -D"};
   int code;
+  for (int i = 1; i < argc; i++)
+    if (is_elf(argv[i])) return explain_artefact(argc, argv[i]);
   if (!cli_model_begin(&m, argc, argv, &code)) return cli_model_end(&m, code);
   Buf text = {0};
   m.options.emit = EMIT_LOOP;

@@ -212,6 +212,10 @@ static void informs(void **state) {
   assert_int_equal(sinter("verify fake.so"), 0);
   says("verify one.npy", 1,
        "sinter: one.npy is not an artefact, or was stripped or damaged: its last bytes are missing\n");
+  says("explain fake.so", 0, "");
+  assert_string_equal(out, "entry predict: no kernel was fused\n");
+  says("explain fake.so --cpu v3", 2,
+       "sinter: fake.so is an artefact, explained as it was compiled: it is the only word that goes with it\n");
   says("info", 2, "sinter: info wants one artefact\n`sinter info --help` says how it is used.\n");
   says("trian", 2, "sinter: there is no command \"trian\"; did you mean train?\n");
   assert_int_equal(sinter("--version"), 0);

@@ -1,6 +1,7 @@
 /* Opening artefacts by libsinter: what is not one, and one that is damaged anywhere, gives a sentence. */
 #include "fake_artefact.h"
 #include "fake_model.h"
+#include <elf.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <unistd.h>
@@ -143,6 +144,56 @@ static void descriptions(void **state) {
   sinter_artefact_close(&a);
 }
 
+static void write_with_tail(void) { /* file, its checksum made to agree */
+  SinterTail tail;
+  memcpy(&tail, file + file_bytes - sizeof tail, sizeof tail);
+  tail.crc64 = sinter_crc64(file, file_bytes - sizeof tail, 0);
+  memcpy(file + file_bytes - sizeof tail, &tail, sizeof tail);
+  write_file(file, file_bytes);
+}
+
+static void explains(void **state) {
+  (void)state;
+  char *text;
+  assert_true(sinter_artefact_explain(path, &text, why));
+  assert_string_equal(text, "entry predict: no kernel was fused\n");
+  free(text);
+  assert_false(sinter_artefact_explain("/nowhere/a.so", &text, why));
+  assert_string_equal(why, "cannot open /nowhere/a.so: there is no such file or folder");
+  unsigned char *kept = malloc(file_bytes), *name = NULL;
+  memcpy(kept, file, file_bytes);
+  for (unsigned char *at = file; !name && at + 15 < file + file_bytes; at++)
+    if (!memcmp(at, SINTER_EXPLAIN_SECTION, 15)) name = at;
+  assert_non_null(name);
+  *name = ',';
+  write_with_tail();
+  assert_false(sinter_artefact_explain(path, &text, why));
+  char want[256];
+  snprintf(want, sizeof want,
+           "%s holds no explanation, for it was compiled with --no-explain: explain the model's file instead", path);
+  assert_string_equal(why, want);
+  memcpy(file, kept, file_bytes);
+  memset(file + offsetof(Elf64_Ehdr, e_shoff), 0xff, 8);
+  write_with_tail();
+  assert_false(sinter_artefact_explain(path, &text, why));
+  snprintf(want, sizeof want, "the sections of %s cannot be read", path);
+  assert_string_equal(why, want);
+  uint64_t seed = 5, table;
+  memcpy(&table, kept + offsetof(Elf64_Ehdr, e_shoff), 8);
+  for (int i = 0; i < 400; i++) { /* headers of file and sections, damaged though the checksum agrees */
+    memcpy(file, kept, file_bytes);
+    size_t at = i % 2 ? next_random(&seed) % sizeof(Elf64_Ehdr)
+                      : table + next_random(&seed) % (file_bytes - sizeof(SinterTail) - table);
+    file[at] ^= (unsigned char)(1u << next_random(&seed) % 8);
+    write_with_tail();
+    if (sinter_artefact_explain(path, &text, why)) free(text);
+    assert_true(strlen(why) > 10);
+  }
+  memcpy(file, kept, file_bytes);
+  free(kept);
+  write_file(file, file_bytes);
+}
+
 static void sym_texts(void **state) {
   (void)state;
   SinterArtefact a;
@@ -169,8 +220,9 @@ static void crc(void **state) {
 }
 
 int main(void) {
-  const struct CMUnitTest tests[] = {cmocka_unit_test(opens),     cmocka_unit_test(refused),
-                                     cmocka_unit_test(mutated),   cmocka_unit_test(descriptions),
-                                     cmocka_unit_test(sym_texts), cmocka_unit_test(crc)};
+  const struct CMUnitTest tests[] = {cmocka_unit_test(opens),    cmocka_unit_test(refused),
+                                     cmocka_unit_test(mutated),  cmocka_unit_test(descriptions),
+                                     cmocka_unit_test(explains), cmocka_unit_test(sym_texts),
+                                     cmocka_unit_test(crc)};
   return cmocka_run_group_tests(tests, make, clean);
 }

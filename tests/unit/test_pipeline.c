@@ -3,6 +3,7 @@
 #include "abi.h"
 #include "compiler.h"
 #include "loop.h"
+#include "sinter.h"
 #include "sir.h"
 #include <dirent.h>
 #include <elf.h>
@@ -333,6 +334,47 @@ static void explanation(void **state) {
   assert_non_null(strstr(b.at, "schedule k0 v4 = gemm(MR = "));
   assert_non_null(strstr(b.at, "fused with dot_general (digits.sir:"));
   assert_non_null(strstr(b.at, "at B = 256, at least "));
+  assert_non_null(strstr(b.at, "    work: 33792 * B FLOP, 1280 * B + 66560 bytes; at B = 256: 8.65 MFLOP, 394 kB, "
+                               "21.9 FLOP a byte, bound by compute\n"));
+  buf_free(&b);
+  ctx_free(&c);
+}
+
+/* A library carries what is said of its model, of all its levels at once, in a section that no loader maps. */
+static void explanation_inside(void **state) {
+  Folders *p = *state;
+  char why[SINTER_WHY], want[256], *text;
+  Ctx c = ctx_new();
+  Program q;
+  Buf b = {0};
+  size_t with, without;
+  trace(&c, "digits", &q);
+  assert_true(explain_program(&q, &(CompileOptions){.emit = EMIT_LOOP, .cpu = "v2,v3,v4"}, &b));
+  assert_non_null(strstr(b.at, "entry predict on v2, v3, v4: 4 kernels\n"));
+  must_compile("digits", (CompileOptions){.output = at(p, "digits.so")}, NULL);
+  if (!sinter_artefact_explain(at(p, "digits.so"), &text, why)) fail_msg("%s", why);
+  assert_string_equal(text, b.at);
+  free(text);
+  char *file = contents(at(p, "digits.so"), &with);
+  const Elf64_Ehdr *e = (const void *)file;
+  const Elf64_Shdr *s = (const void *)(file + e->e_shoff);
+  int found = 0;
+  for (int i = 0; i < e->e_shnum; i++)
+    if (!strcmp(file + s[e->e_shstrndx].sh_offset + s[i].sh_name, SINTER_EXPLAIN_SECTION)) {
+      assert_int_equal(s[i].sh_flags & SHF_ALLOC, 0);
+      assert_int_equal(s[i].sh_size, b.n);
+      found++;
+    }
+  assert_int_equal(found, 1);
+  free(file);
+  must_compile("digits", (CompileOptions){.output = at(p, "less.so"), .no_explain = true}, NULL);
+  free(contents(at(p, "less.so"), &without));
+  assert_true(with - without >= b.n && with - without < b.n + 256);
+  assert_false(sinter_artefact_explain(at(p, "less.so"), &text, why));
+  snprintf(want, sizeof want,
+           "%s holds no explanation, for it was compiled with --no-explain: explain the model's file instead",
+           at(p, "less.so"));
+  assert_string_equal(why, want);
   buf_free(&b);
   ctx_free(&c);
 }
@@ -475,15 +517,25 @@ int main(void) {
   if (getenv("SINTER_LLVM")) emitter_given = strdup(getenv("SINTER_LLVM"));
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
   const struct CMUnitTest tests[] = {
-      T(add_from_c),        T(digits_from_c),
-      T(equal_bytes),       T(tail),
-      T(depends_on_little), T(object),
-      T(own_prefix),        T(graph_text),
-      T(loop_text),         T(llvm_text),
-      T(dumps_and_times),   T(explanation),
-      T(output_refused),    T(linker_refused),
-      T(options_refused),   T(emitter_missing),
-      T(emitter_fails),     T(temporary_folder_missing),
+      T(add_from_c),
+      T(digits_from_c),
+      T(equal_bytes),
+      T(tail),
+      T(depends_on_little),
+      T(object),
+      T(own_prefix),
+      T(graph_text),
+      T(loop_text),
+      T(llvm_text),
+      T(dumps_and_times),
+      T(explanation),
+      T(explanation_inside),
+      T(output_refused),
+      T(linker_refused),
+      T(options_refused),
+      T(emitter_missing),
+      T(emitter_fails),
+      T(temporary_folder_missing),
       T(file_size_limit),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
