@@ -1,6 +1,5 @@
 /* Code generation in child processes: a crash of the code generator costs one sentence, and processors share the work.
  * What a child gets depends on the model alone, never on how many run at once. */
-#include "link.h"
 #include "pipeline.h"
 #include <dlfcn.h>
 #include <errno.h>
@@ -49,10 +48,11 @@ typedef struct Job {
 } Job;
 
 /* In the child. */
-static int generate(Compilation *c, const SinterEmitter *e, const Job *j) {
+static int generate(Compilation *c, const SinterEmitter *e, const LinkFolder *f, const Job *j) {
   static const int deadly[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT};
   for (size_t i = 0; i < sizeof deadly / sizeof *deadly; i++)
     signal(deadly[i], SIG_DFL); /* handlers of the program are not for us */
+  link_child(f);
   Arena *a = c->program->ctx->arena;
   const LevelUnit *l = &c->level[j->level];
   EmitResult r = {0};
@@ -76,7 +76,7 @@ static const char *kernels_of(Compilation *c, const Job *j) {
 }
 
 /* Waits for a job; says what went wrong unless `ok` is false: then something else was said before. */
-static bool collect(Compilation *c, Job *j, bool ok) {
+static bool collect(Compilation *c, const LinkFolder *f, Job *j, bool ok) {
   Ctx *x = c->program->ctx;
   int status = 0;
   pid_t pid = j->pid;
@@ -85,6 +85,7 @@ static bool collect(Compilation *c, Job *j, bool ok) {
     if (errno != EINTR)
       return diag_error(x->diag, "emit-child", 0, "lost the process that generates %s: %s", kernels_of(c, j),
                         strerror(errno));
+  if (ok && link_interrupted(x, f)) return false;
   if (WIFEXITED(status) && WEXITSTATUS(status) == 0) return ok;
   if (!ok) return false;
   if (WIFSIGNALED(status))
@@ -98,15 +99,15 @@ static bool collect(Compilation *c, Job *j, bool ok) {
                     text ? text : "the code generator gave no reason");
 }
 
-bool emit_objects(Compilation *c, const SinterEmitter *e, const char *folder, ObjectPaths *out) {
+bool emit_objects(Compilation *c, const SinterEmitter *e, const LinkFolder *f, ObjectPaths *out) {
   Ctx *x = c->program->ctx;
   Vec(Job) jobs = {0};
   for (int l = 0; l < c->nlevels; l++) {
     int n = (int)c->level[l].module->kernels.n;
     for (int first = 0; first < n; first += KERNELS_A_CHILD) {
       Job j = {.level = l, .first = first, .count = n - first < KERNELS_A_CHILD ? n - first : KERNELS_A_CHILD};
-      j.object = arena_printf(x->arena, "%s/%s_%d.o", folder, c->level[l].target->name, first);
-      j.error = arena_printf(x->arena, "%s/%s_%d.error", folder, c->level[l].target->name, first);
+      j.object = arena_printf(x->arena, "%s/%s_%d.o", f->path, c->level[l].target->name, first);
+      j.error = arena_printf(x->arena, "%s/%s_%d.error", f->path, c->level[l].target->name, first);
       vec_push(x->arena, &jobs, j);
       vec_push(x->arena, out, j.object);
     }
@@ -119,15 +120,15 @@ bool emit_objects(Compilation *c, const SinterEmitter *e, const char *folder, Ob
     if (ok && started < jobs.n && started - done < most) {
       Job *j = &jobs.at[started];
       j->pid = fork();
-      if (j->pid == 0) _exit(generate(c, e, j));
+      if (j->pid == 0) _exit(generate(c, e, f, j));
       if (j->pid > 0)
         started++;
       else if (started == done)
         ok = diag_error(x->diag, "emit-child", 0, "cannot start a process that generates code: %s", strerror(errno));
       else
-        ok = collect(c, &jobs.at[done++], ok); /* no room for another: wait for one */
+        ok = collect(c, f, &jobs.at[done++], ok); /* no room for another: wait for one */
     } else
-      ok = collect(c, &jobs.at[done++], ok);
+      ok = collect(c, f, &jobs.at[done++], ok);
   }
   return ok;
 }

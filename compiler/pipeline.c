@@ -2,7 +2,6 @@
 #include "check.h"
 #include "expand_math.h"
 #include "host_object.h"
-#include "link.h"
 #include "pass.h"
 #include "simplify.h"
 #include <errno.h>
@@ -195,7 +194,7 @@ static const char *header_path(Arena *a, const char *output) {
   return arena_printf(a, "%.*s.h", (int)n, output);
 }
 
-static bool link_all(Compilation *c, const SinterEmitter *e, const HostLayout *layout, const char *folder) {
+static bool link_all(Compilation *c, const SinterEmitter *e, const HostLayout *layout, const LinkFolder *folder) {
   Ctx *x = c->program->ctx;
   HostBlob blob;
   HostForwards forwards = {0};
@@ -217,7 +216,7 @@ static bool link_all(Compilation *c, const SinterEmitter *e, const HostLayout *l
   bool made = e->emit_host(&q, &host);
   buf_free(&text);
   if (!made) return diag_error(x->diag, "emit", 0, "cannot generate the tables of the artefact: %s", host.error);
-  const char *path = arena_printf(x->arena, "%s/host.o", folder);
+  const char *path = arena_printf(x->arena, "%s/host.o", folder->path);
   if (!link_write(x->arena, path, host.object, host.size, &why))
     return diag_error(x->diag, "temporary-file", 0, "%s", why);
   vec_push(x->arena, &objects, path);
@@ -257,11 +256,11 @@ static bool make_binary(Compilation *c) {
   if (!compile_graphs(c) || !compile_loops(c)) return false;
   compile_timed(c, "");
   const SinterEmitter *e = emitter_open(x);
-  const char *folder = e ? link_folder(x) : NULL;
-  if (!folder) return false;
+  LinkFolder folder;
+  if (!e || !link_folder_make(x, &folder)) return false;
   compile_timed(c, "open the emitter");
-  bool ok = link_all(c, e, &layout, folder);
-  link_folder_remove(folder);
+  bool ok = link_all(c, e, &layout, &folder);
+  link_folder_remove(&folder);
   return ok;
 }
 

@@ -4,6 +4,7 @@
 #define SINTER_PIPELINE_H
 #include "compiler.h"
 #include "emitter.h"
+#include "link.h"
 #include "plan.h"
 
 typedef struct Compilation {
@@ -29,6 +30,6 @@ void explain_levels(const Compilation *, Buf *);
 /* objects.c */
 const SinterEmitter *emitter_open(Ctx *); /* NULL after diag_error */
 typedef Vec(const char *) ObjectPaths;
-/* Generates code for all kernels of all levels into files of `folder`, several kernels a child process. */
-bool emit_objects(Compilation *, const SinterEmitter *, const char *folder, ObjectPaths *out);
+/* Generates code for all kernels of all levels into files of the folder, several kernels a child process. */
+bool emit_objects(Compilation *, const SinterEmitter *, const LinkFolder *, ObjectPaths *out);
 #endif

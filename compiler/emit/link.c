@@ -14,23 +14,48 @@
 
 static const char LINKER[] = "ld.lld-19";
 
-const char *link_folder(Ctx *c) {
+bool link_folder_make(Ctx *c, LinkFolder *f) {
+  static const int ending[] = {SIGHUP, SIGINT, SIGQUIT, SIGTERM};
   const char *base = getenv("TMPDIR");
   if (!base || !*base) base = "/tmp";
   char *path = arena_printf(c->arena, "%s/sinter.XXXXXX", base);
-  if (mkdtemp(path)) return path;
+  f->path = path;
+  sigemptyset(&f->held);
+  for (size_t i = 0; i < sizeof ending / sizeof *ending; i++) {
+    struct sigaction is;
+    if (sigaction(ending[i], NULL, &is) == 0 && is.sa_handler != SIG_IGN) sigaddset(&f->held, ending[i]);
+  }
+  pthread_sigmask(SIG_BLOCK, &f->held, &f->before);
+  if (mkdtemp(path)) return true;
   diag_error(c->diag, "temporary-folder", 0,
              "cannot make a temporary folder in %s: %s; set TMPDIR to a folder that can be written", base,
              strerror(errno));
-  return NULL;
+  pthread_sigmask(SIG_SETMASK, &f->before, NULL);
+  return false;
 }
 
-void link_folder_remove(const char *folder) {
-  DIR *d = folder ? opendir(folder) : NULL;
-  if (!d) return;
-  for (struct dirent *e; (e = readdir(d));) unlinkat(dirfd(d), e->d_name, 0); /* "." and ".." refuse by themselves */
-  closedir(d);
-  rmdir(folder);
+bool link_interrupted(Ctx *c, const LinkFolder *f) {
+  sigset_t waiting;
+  sigpending(&waiting);
+  for (int s = 1; s < NSIG; s++)
+    if (sigismember(&waiting, s) == 1 && sigismember(&f->held, s) == 1 && sigismember(&f->before, s) == 0)
+      return !diag_error(c->diag, "interrupted", 0, "compiling was stopped by signal %d; nothing was written", s);
+  return false;
+}
+
+void link_child(const LinkFolder *f) {
+  for (int s = 1; s < NSIG; s++)
+    if (sigismember(&f->held, s) == 1) signal(s, SIG_DFL);
+  pthread_sigmask(SIG_SETMASK, &f->before, NULL);
+}
+
+void link_folder_remove(const LinkFolder *f) {
+  DIR *d = opendir(f->path);
+  for (struct dirent *e; d && (e = readdir(d));)
+    unlinkat(dirfd(d), e->d_name, 0); /* "." and ".." refuse by themselves */
+  if (d) closedir(d);
+  rmdir(f->path);
+  pthread_sigmask(SIG_SETMASK, &f->before, NULL);
 }
 
 bool link_writable(Ctx *c, const char *output, const char *source) {
@@ -68,7 +93,7 @@ bool link_write(Arena *a, const char *path, const void *p, size_t n, const char 
 }
 
 /* Runs a program to its end. Its messages land in *said, at most 4 KB. Returns its wait status, or -1 and errno. */
-static int run(Arena *a, const char *const *argv, const char **said) {
+static int run(Arena *a, const LinkFolder *f, const char *const *argv, const char **said) {
   int out[2], failed[2], status = -1;
   if (pipe2(out, O_CLOEXEC)) return -1;
   if (pipe2(failed, O_CLOEXEC)) {
@@ -78,6 +103,7 @@ static int run(Arena *a, const char *const *argv, const char **said) {
   }
   pid_t pid = fork();
   if (pid == 0) {
+    link_child(f);
     dup2(out[1], 1);
     dup2(out[1], 2);
     execvp(argv[0], (char *const *)argv);
@@ -108,15 +134,16 @@ static int run(Arena *a, const char *const *argv, const char **said) {
   return status;
 }
 
-static bool put(Ctx *c, const char *folder, const char *name, const void *p, size_t n) {
+static bool put(Ctx *c, const LinkFolder *f, const char *name, const void *p, size_t n) {
   const char *why;
-  if (link_write(c->arena, arena_printf(c->arena, "%s/%s", folder, name), p, n, &why)) return true;
+  if (link_write(c->arena, arena_printf(c->arena, "%s/%s", f->path, name), p, n, &why)) return true;
   return diag_error(c->diag, "temporary-file", 0, "%s", why);
 }
 
-static bool run_linker(Ctx *c, const char *const *argv, const char *output) {
+static bool run_linker(Ctx *c, const LinkFolder *f, const char *const *argv, const char *output) {
   const char *said;
-  int status = run(c->arena, argv, &said);
+  int status = run(c->arena, f, argv, &said);
+  if (link_interrupted(c, f)) return false;
   if (status == -1 && errno == ENOENT)
     return diag_error(c->diag, "no-linker", 0,
                       "cannot run the linker %s: it is not installed; install it (Debian: apt-get install lld-19) or "
@@ -168,7 +195,7 @@ bool link_artefact(Ctx *c, const LinkRequest *q) {
             put(c, q->folder, "libc.so.6", arch->libc, arch->libc_bytes);
   buf_free(&script);
   if (!ok) return false;
-  const char *out = arena_printf(a, "%s/linked", q->folder);
+  const char *out = arena_printf(a, "%s/linked", q->folder->path);
   Vec(const char *) argv = {0};
   vec_push(a, &argv, q->linker ? q->linker : LINKER);
   vec_push(a, &argv, "-m");
@@ -182,13 +209,13 @@ bool link_artefact(Ctx *c, const LinkRequest *q) {
     for (size_t i = 0; i < sizeof flags / sizeof *flags; i++) vec_push(a, &argv, flags[i]);
     vec_push(a, &argv, base ? base + 1 : q->output);
     vec_push(a, &argv, "--version-script");
-    vec_push(a, &argv, arena_printf(a, "%s/exports", q->folder));
+    vec_push(a, &argv, arena_printf(a, "%s/exports", q->folder->path));
   }
   vec_push(a, &argv, "-o");
   vec_push(a, &argv, out);
   for (int i = 0; i < q->nobjects; i++) vec_push(a, &argv, q->objects[i]);
-  vec_push(a, &argv, arena_printf(a, "%s/runtime.o", q->folder));
-  if (!q->relocatable) vec_push(a, &argv, arena_printf(a, "%s/libc.so.6", q->folder));
+  vec_push(a, &argv, arena_printf(a, "%s/runtime.o", q->folder->path));
+  if (!q->relocatable) vec_push(a, &argv, arena_printf(a, "%s/libc.so.6", q->folder->path));
   vec_push(a, &argv, NULL);
-  return run_linker(c, argv.at, q->output) && finish(c, q, out);
+  return run_linker(c, q->folder, argv.at, q->output) && finish(c, q, out);
 }

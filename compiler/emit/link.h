@@ -5,6 +5,7 @@
 #ifndef SINTER_EMIT_LINK_H
 #define SINTER_EMIT_LINK_H
 #include "graph.h"
+#include <signal.h>
 
 typedef struct LinkArch {
   const char *name, *emulation; /* "x86_64", "elf_x86_64" */
@@ -15,8 +16,17 @@ typedef struct LinkArch {
 } LinkArch;
 extern const LinkArch LINK_ARCHS[]; /* ends with a row of zeros; made by embed_runtime.sh */
 
+/* A temporary folder. While it is there, signals by which a user ends the process (Ctrl-C, kill) wait, so that it does
+ * not stay behind: work that takes long asks link_interrupted() now and then, and child processes begin with
+ * link_child().
+ */
+typedef struct LinkFolder {
+  const char *path;
+  sigset_t held, before; /* signals that wait; the caller's mask */
+} LinkFolder;
+
 typedef struct LinkRequest {
-  const char *folder; /* of link_folder; everything in between lies there */
+  const LinkFolder *folder; /* everything in between lies there */
   const char *arch;
   const char *const *objects; /* paths */
   int nobjects;
@@ -27,8 +37,10 @@ typedef struct LinkRequest {
   bool relocatable; /* one object for another linker, instead of a shared library */
 } LinkRequest;
 
-const char *link_folder(Ctx *); /* makes one; NULL after diag_error */
-void link_folder_remove(const char *folder);
+bool link_folder_make(Ctx *, LinkFolder *);       /* false after diag_error */
+bool link_interrupted(Ctx *, const LinkFolder *); /* one of the signals waits: true after diag_error */
+void link_child(const LinkFolder *);              /* signals end this process as they ended its parent before */
+void link_folder_remove(const LinkFolder *);      /* then the signals that waited arrive */
 /* Refuses early what cannot become a file: a folder or a device of that name, the model itself (source; NULL: not
  * asked), a parent that is missing or cannot be written. */
 bool link_writable(Ctx *, const char *output, const char *source);

@@ -8,6 +8,7 @@
 #include <dirent.h>
 #include <elf.h>
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -441,7 +442,8 @@ static void other_emitter(const Folders *p, const char *name, const char *body, 
   FILE *f = fopen(at(p, "emitter.c"), "w");
   assert_non_null(f);
   fprintf(f,
-          "#include \"emitter.h\"\n#include <stdlib.h>\nstatic bool bad(const EmitRequest *q, EmitResult *r) { "
+          "#include \"emitter.h\"\n#include <signal.h>\n#include <stdlib.h>\n#include <unistd.h>\nstatic bool "
+          "bad(const EmitRequest *q, EmitResult *r) { "
 
           "(void)q; (void)r; %s }\n"
           "const SinterEmitter *sinter_emitter(void) { static const SinterEmitter e = {%s, \"bad\", bad, bad, NULL}; "
@@ -469,6 +471,50 @@ static void emitter_fails(void **state) {
   must_refuse(p, o, "no-emitter",
               "cannot open the code generator libsinter_llvm.so beside the program: it is of another version; commands "
               "that make no code work without it");
+  emitter_back();
+}
+
+/* A signal that a user ends programs by, in the middle of the work: the caller's handler runs, or the process ends by
+ * it; nothing stays either way. */
+static int last_signal;
+static void note_signal(int s) { last_signal = s; }
+static void interrupted(void **state) {
+  Folders *p = *state;
+  char output[128];
+  snprintf(output, sizeof output, "%s", at(p, "add.so"));
+  CompileOptions o = {.output = output, .cpu = "v2"};
+  static const int SIGNALS[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT};
+  for (int i = 0; i < 4; i++) {
+    char body[128], name[32], want[128];
+    struct sigaction act = {.sa_handler = note_signal}, before;
+    snprintf(body, sizeof body, "kill(getppid(), %d); r->error = \"it goes on\"; return false;", SIGNALS[i]);
+    snprintf(name, sizeof name, "signals_%d.so", i);
+    other_emitter(p, name, body, "sizeof e");
+    fflush(NULL);
+    pid_t pid = fork();
+    if (pid == 0) {
+      setrlimit(RLIMIT_CORE, &(struct rlimit){0, 0});
+      Ctx c = ctx_new();
+      Program program;
+      CompileResult r;
+      trace(&c, "add", &program);
+      compile_program(&program, &o, &r);
+      _exit(0);
+    }
+    int status;
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGNALS[i]);
+    assert_int_equal(files_in(p->scratch), 0);
+    assert_int_equal(access(o.output, F_OK), -1);
+    assert_int_equal(sigaction(SIGNALS[i], &act, &before), 0);
+    snprintf(want, sizeof want, "compiling was stopped by signal %d; nothing was written", SIGNALS[i]);
+    must_refuse(p, o, "interrupted", want);
+    assert_int_equal(last_signal, SIGNALS[i]);
+    act.sa_handler = SIG_IGN; /* as under nohup: it goes on */
+    assert_int_equal(sigaction(SIGNALS[i], &act, NULL), 0);
+    must_refuse(p, o, "emit", "cannot generate kernel add_0_elementwise for v2: it goes on");
+    assert_int_equal(sigaction(SIGNALS[i], &before, NULL), 0);
+  }
   emitter_back();
 }
 
@@ -537,6 +583,7 @@ int main(void) {
       T(emitter_fails),
       T(temporary_folder_missing),
       T(file_size_limit),
+      T(interrupted),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
