@@ -2,20 +2,24 @@
 #include "reference.h"
 #include <string.h>
 
-typedef struct Run {
-  const Unit *unit;
-  const LevelUnit *level;
-  const Program *p;
+typedef struct Results { /* of a call */
+  Tensor *outputs, *cells, *inouts;
+  bool failed;
+} Results;
+
+typedef struct Run { /* an entry, the values it is called with, and what it is compared with */
+  const Program *program;
   const Entry *e;
-  const char *how; /* "as planned for v3", "after the pass simplify" */
+  int entry;
+  const char *how, *reference; /* "as planned for v3", "the graph"; "after the pass simplify", "the graph before" */
   Arena *arena;
   Ctx *ctx;
   NamedDim *dims;
+  NamedTensor *inputs;
+  Tensor *cells; /* before the call */
   uint64_t seed;
   uint64_t state;
-  NamedTensor *inputs;
-  Tensor *start; /* cells before the call */
-  Reference ref;
+  Reference want;
 } Run;
 
 static uint64_t next(Run *r) { /* splitmix64 */
@@ -43,7 +47,8 @@ static bool facts_hold(Run *r) {
   return true;
 }
 
-static bool choose_dims(Run *r, int64_t size) {
+/* False: no size near this one will do. */
+static bool find_dims(Run *r, int64_t size) {
   r->dims = ARENA_ARRAY(r->arena, NamedDim, r->e->dims.n + 1);
   for (int64_t d = 0; d < 64; d++)
     for (int sign = -1; sign <= 1; sign += 2) {
@@ -54,8 +59,41 @@ static bool choose_dims(Run *r, int64_t size) {
       }
       if (facts_hold(r)) return true;
     }
-  return diag_error(r->ctx->diag, "check-sizes", r->e->loc,
+  return false;
+}
+
+static bool choose_dims(Run *r, int64_t size) {
+  return find_dims(r, size) ||
+         diag_error(r->ctx->diag, "check-sizes", r->e->loc,
                     "no size near %lld satisfies what entry `%s` says of its dimensions", (long long)size, r->e->name);
+}
+
+/* Operations that an evaluation of the entry and of all start values takes. */
+static double work(Run *r, const Program *p, const Entry *e) {
+  double sum = e ? graph_work(e->graph, lookup, r, e->graph->output.at, (int)e->graph->output.n, CHECK_MOST) : 0;
+  for (uint32_t i = 0; i < p->cells.n && sum <= CHECK_MOST; i++) {
+    const Cell *c = &p->cells.at[i];
+    double n = 1;
+    for (int k = 0; k < c->rank; k++) {
+      int64_t size = 0;
+      if (!sym_is_int(r->ctx->syms, c->shape[k], &size)) BUG("the cell `%s` has a size that is no number", c->name);
+      n *= (double)size;
+    }
+    sum += n + (c->init ? graph_work(c->init, NULL, NULL, c->init->output.at, 1, CHECK_MOST) : 0);
+  }
+  return sum;
+}
+
+const char *check_too_much(const Program *p, int entry, int64_t size) {
+  static const Entry none = {0};
+  const Entry *e = entry < 0 ? NULL : &p->entries.at[entry];
+  Run r = {.e = e ? e : &none, .ctx = p->ctx, .arena = p->ctx->arena};
+  if (e && !find_dims(&r, size))
+    return arena_printf(r.arena, "no size near %lld satisfies what it says of its dimensions", (long long)size);
+  if (entry >= 0) entry_roots(&p->entries.at[entry]);
+  if (work(&r, p, e) <= CHECK_MOST) return NULL;
+  return arena_printf(r.arena, "evaluating %s takes more than %d million operations",
+                      e ? "it with all start values" : "them", CHECK_MOST / 1000000);
 }
 
 static Tensor random_tensor(Run *r, DType d, const Sym *shape, int rank) {
@@ -91,125 +129,165 @@ static void *buffer_memory(Run *r, const LoopBuf *b) {
   return arena_alloc(r->arena, (size_t)n * dtype_size(b->dtype) + 64);
 }
 
-static bool evaluate(Run *r) {
-  EntryCall c = {
-      .inputs = r->inputs, .ninputs = (int)r->e->inputs.n, .cells = r->start, .seed = r->seed, .arena = r->arena};
+/* One call of the entry of `p`, from the values of the run. False after diag_error. */
+static bool evaluate(Run *r, const Program *p, Reference *out) {
+  EntryCall call = {
+      .inputs = r->inputs, .ninputs = (int)r->e->inputs.n, .cells = r->cells, .seed = r->seed, .arena = r->arena};
   NamedDim *given = ARENA_ARRAY(r->arena, NamedDim, r->e->dims.n + 1);
   for (uint32_t i = 0; i < r->e->dims.n; i++)
-    if (r->e->dims.at[i].given) given[c.ndims++] = r->dims[i];
-  c.dims = given;
-  return reference_run(&r->ref, r->p, r->e, &c);
+    if (r->e->dims.at[i].given) given[call.ndims++] = r->dims[i];
+  call.dims = given;
+  return reference_run(out, p, &p->entries.at[r->entry], &call);
 }
 
-static bool differs(Run *r, const char *what, const char *name, const Tensor *got, const Tensor *want) {
+/* Keeps the largest distance; says so when it is above 1. */
+static bool near(Run *r, const char *what, const char *name, const Tensor *got, const Tensor *want, double distance,
+                 CheckResult *out) {
+  if (!name) name = "0";
+  if (distance > out->distance) {
+    out->distance = distance;
+    out->where = arena_printf(r->arena, "%s %s", what, name);
+  }
+  if (distance <= 1) return true;
   int64_t at;
   double d = tensor_distance(got, want, &at);
   return diag_error(r->ctx->diag, "check-differs", r->e->loc,
                     "%s %s of entry `%s` %s differs from the graph by %g at element %lld: this is a mistake in Sinter",
-                    what, name ? name : "0", r->e->name, r->how, d, (long long)at);
+                    what, name, r->e->name, r->how, d, (long long)at);
 }
 
-static bool near(Run *r, Part part, uint32_t i, const char *name, const Tensor *got, CheckResult *out) {
+static bool result_near(Run *r, Part part, uint32_t i, const char *name, const Tensor *got, CheckResult *out) {
   static const char *const what[] = {[PART_OUTPUT] = "output", [PART_CELL] = "cell", [PART_INOUT] = "inout"};
-  double ratio = reference_distance(&r->ref, part, i, got, NULL);
-  if (ratio > out->distance) {
-    out->distance = ratio;
-    out->where = arena_printf(r->arena, "%s %s", what[part], name ? name : "0");
-  }
-  return ratio <= 1 || differs(r, what[part], name, got, reference_result(&r->ref, part, i));
+  return near(r, what[part], name, got, reference_result(&r->want, part, i),
+              reference_distance(&r->want, part, i, got, NULL), out);
 }
 
-/* What a run gave against the evaluator; `outputs` need only data. */
-static bool all_near(Run *r, bool ok, const Tensor *outputs, const Tensor *cells, const Tensor *inouts,
-                     CheckResult *out) {
+static bool start_near(Run *r, uint32_t cell, const Tensor *got, const Tensor *want, CheckResult *out) {
+  return near(r, "the start value of", r->program->cells.at[cell].name, got, want,
+              reference_plain_distance(got, want, NULL), out);
+}
+
+/* Whether `got` is what the reference gives. On failure all is as before. */
+static bool compare(Run *r, const Results *got, CheckResult *out) {
   const Entry *e = r->e;
-  if (ok != r->ref.ok)
-    return diag_error(r->ctx->diag, "check-status", e->loc,
-                      "entry `%s` %s %s where the graph %s: this is a mistake in Sinter", e->name, r->how,
-                      ok ? "succeeds" : "fails", r->ref.ok ? "succeeds" : "fails");
-  for (uint32_t i = 0; ok && i < e->outputs.n; i++) {
-    Tensor got = *reference_result(&r->ref, PART_OUTPUT, i);
-    got.data = outputs[i].data;
-    if (!near(r, PART_OUTPUT, i, e->outputs.at[i].name, &got, out)) return false;
-  }
-  for (uint32_t i = 0; i < r->p->cells.n; i++)
-    if (!near(r, PART_CELL, i, r->p->cells.at[i].name, &cells[i], out)) return false;
+  if (got->failed == r->want.ok)
+    return diag_error(r->ctx->diag, "check-status", e->loc, "entry `%s` %s %s where %s %s: this is a mistake in Sinter",
+                      e->name, r->how, got->failed ? "fails" : "succeeds", r->reference,
+                      got->failed ? "succeeds" : "fails");
+  for (uint32_t i = 0; !got->failed && i < e->outputs.n; i++)
+    if (!result_near(r, PART_OUTPUT, i, e->outputs.at[i].name, &got->outputs[i], out)) return false;
+  for (uint32_t i = 0; i < r->program->cells.n; i++)
+    if (!result_near(r, PART_CELL, i, r->program->cells.at[i].name, &got->cells[i], out)) return false;
   for (uint32_t i = 0; i < e->inputs.n; i++)
-    if (e->inputs.at[i].inout && inouts[i].data && !near(r, PART_INOUT, i, e->inputs.at[i].name, &inouts[i], out))
+    if (e->inputs.at[i].inout && got->inouts[i].data &&
+        !result_near(r, PART_INOUT, i, e->inputs.at[i].name, &got->inouts[i], out))
       return false;
   return true;
 }
 
-static void random_inputs(Run *r) {
+/* Dimensions, inputs and cells to begin with. */
+static bool begin(Run *r, int64_t size) {
   const Entry *e = r->e;
+  const Program *p = r->program;
+  if (!choose_dims(r, size)) return false;
   r->inputs = ARENA_ARRAY(r->arena, NamedTensor, e->inputs.n + 1);
   for (uint32_t i = 0; i < e->inputs.n; i++) {
     const Port *q = &e->inputs.at[i];
     r->inputs[i] = (NamedTensor){q->name, random_tensor(r, q->dtype, q->shape, q->rank)};
   }
-}
-
-static bool start_cells(Run *r) {
-  r->start = ARENA_ARRAY(r->arena, Tensor, r->p->cells.n + 1);
-  if (!cells_start(r->p, r->seed, r->arena, r->start)) return false;
-  for (uint32_t i = 0; i < r->p->cells.n; i++) {
-    const Cell *c = &r->p->cells.at[i];
-    if (!r->start[i].data) r->start[i] = random_tensor(r, c->dtype, c->shape, c->rank);
+  r->cells = ARENA_ARRAY(r->arena, Tensor, p->cells.n + 1);
+  if (!cells_start(p, r->seed, r->arena, r->cells)) return false;
+  for (uint32_t i = 0; i < p->cells.n; i++) {
+    const Cell *c = &p->cells.at[i];
+    if (!r->cells[i].data) r->cells[i] = random_tensor(r, c->dtype, c->shape, c->rank);
   }
   return true;
 }
 
-static bool run_prepare(Run *r, int index, const Tensor *cells, void *out) {
-  const Derived *d = &r->level->derived.at[index];
+static Run run_of(const Program *p, int entry, uint64_t seed, const char *how, const char *reference) {
+  return (Run){.program = p,
+               .entry = entry,
+               .e = &p->entries.at[entry],
+               .ctx = p->ctx,
+               .arena = p->ctx->arena,
+               .seed = seed,
+               .state = seed,
+               .how = how,
+               .reference = reference};
+}
+
+static const char *as_planned(const LevelUnit *l) {
+  return arena_printf(l->module->ctx->arena, "as planned for %s", l->target->name);
+}
+
+/* Makes a packed parameter by its own plan. */
+static bool run_prepare(const LevelUnit *level, int index, const Tensor *cells, void *out) {
+  const Derived *d = &level->derived.at[index];
   LoopArg args[2] = {{0}};
   for (uint32_t i = 0; i < d->plan.binds.n; i++)
     args[i].data = d->plan.binds.at[i].kind == BIND_CELL ? cells[d->cell].data : out;
-  LoopRun run = {.level = r->level->target->name};
-  return loop_run(r->level->module, d->plan.plan->name, NULL, args, &run);
+  LoopRun run = {.level = level->target->name};
+  return loop_run(level->module, d->plan.plan->name, NULL, args, &run);
 }
 
-bool check_entry(const Unit *unit, const LevelUnit *level, int entry, int64_t size, uint64_t seed, CheckResult *out) {
-  const Program *p = unit->program;
-  const Entry *e = &p->entries.at[entry];
-  const EntryPlan *plan = &level->entries[entry];
-  Run r = {.unit = unit, .level = level, .p = p, .e = e, .ctx = p->ctx, .arena = p->ctx->arena};
-  r.seed = r.state = seed;
-  r.how = arena_printf(r.arena, "as planned for %s", level->target->name);
-  *out = (CheckResult){0, "nothing"};
-  if (!choose_dims(&r, size)) return false;
-  random_inputs(&r);
-  if (!start_cells(&r)) return false;
-  Tensor *mine = ARENA_ARRAY(r.arena, Tensor, p->cells.n + 1);
-  for (uint32_t i = 0; i < p->cells.n; i++) mine[i] = copy_tensor(&r, &r.start[i]);
-  uint32_t rng[4] = {(uint32_t)seed, (uint32_t)(seed >> 32), 0, 0};
-  LoopArg *args = ARENA_ARRAY(r.arena, LoopArg, plan->binds.n + 1);
-  Tensor *outputs = ARENA_ARRAY(r.arena, Tensor, e->outputs.n + 1),
-         *inouts = ARENA_ARRAY(r.arena, Tensor, e->inputs.n + 1);
+/* One run of a plan by the loop interpreter, from the values of the run; it stores into got's tensors. */
+static bool interpret(Run *r, const Unit *unit, const LevelUnit *level, const EntryPlan *plan, Results *got) {
+  uint32_t rng[4] = {(uint32_t)r->seed, (uint32_t)(r->seed >> 32), 0, 0};
+  LoopArg *args = ARENA_ARRAY(r->arena, LoopArg, plan->binds.n + 1);
   for (int i = 0; i < plan->plan->nparams; i++) {
     PlanBind b = plan->binds.at[i];
     const LoopBuf *buf = &plan->plan->bufs.at[i];
     switch (b.kind) {
     case BIND_INPUT:
-      inouts[b.index] = copy_tensor(&r, &r.inputs[b.index].value);
-      args[i].data = inouts[b.index].data;
+      got->inouts[b.index] = copy_tensor(r, &r->inputs[b.index].value);
+      args[i].data = got->inouts[b.index].data;
       break;
-    case BIND_OUTPUT: args[i].data = outputs[b.index].data = buffer_memory(&r, buf); break;
-    case BIND_CELL: args[i].data = mine[b.index].data; break;
+    case BIND_OUTPUT: args[i].data = got->outputs[b.index].data = buffer_memory(r, buf); break;
+    case BIND_CELL: args[i].data = got->cells[b.index].data; break;
     case BIND_CONST: args[i].data = (void *)(uintptr_t)unit->consts.at[b.index].data; break;
     case BIND_RANDOM: args[i].data = rng; break;
     case BIND_DERIVED:
-      args[i].data = buffer_memory(&r, buf);
-      if (!run_prepare(&r, b.index, r.start, args[i].data)) return false;
+      args[i].data = buffer_memory(r, buf);
+      if (!run_prepare(level, b.index, r->cells, args[i].data)) return false;
       break;
     case BIND_ARENA: BUG("an arena buffer among the parameters");
     }
   }
-  if (!evaluate(&r)) return false;
-  int64_t *values = ARENA_ARRAY(r.arena, int64_t, e->dims.n + 1);
-  for (uint32_t i = 0; i < e->dims.n; i++) values[i] = r.dims[i].value;
-  LoopRun run = {.level = level->target->name, .seed = (uint32_t)seed};
+  int64_t *values = ARENA_ARRAY(r->arena, int64_t, r->e->dims.n + 1);
+  for (uint32_t i = 0; i < r->e->dims.n; i++) values[i] = r->dims[i].value;
+  LoopRun run = {.level = level->target->name, .seed = (uint32_t)r->seed};
   if (!loop_run(level->module, plan->plan->name, values, args, &run)) return false;
-  return all_near(&r, !run.status, outputs, mine, inouts, out);
+  got->failed = run.status != 0;
+  return true;
+}
+
+bool check_start(const Unit *unit, const LevelUnit *level, uint64_t seed, CheckResult *out) {
+  const Program *p = unit->program;
+  *out = (CheckResult){0, "nothing"};
+  if (!unit->init) return true;
+  Run r = {
+      .program = p, .e = unit->init, .ctx = p->ctx, .arena = p->ctx->arena, .seed = seed, .how = as_planned(level)};
+  Tensor *want = ARENA_ARRAY(r.arena, Tensor, p->cells.n);
+  Results got = {.cells = ARENA_ARRAY(r.arena, Tensor, p->cells.n)};
+  if (!cells_start(p, seed, r.arena, want)) return false;
+  for (uint32_t i = 0; i < p->cells.n; i++)
+    got.cells[i] = tensor_new(r.arena, want[i].dtype, want[i].dim, want[i].rank);
+  bool ok = interpret(&r, unit, level, &level->init, &got);
+  for (int i = 0; ok && i < (int)p->cells.n; i++)
+    if (p->cells.at[i].init) ok = start_near(&r, (uint32_t)i, &got.cells[i], &want[i], out);
+  return ok;
+}
+
+bool check_entry(const Unit *unit, const LevelUnit *level, int entry, int64_t size, uint64_t seed, CheckResult *out) {
+  Run r = run_of(unit->program, entry, seed, as_planned(level), "the graph");
+  *out = (CheckResult){0, "nothing"};
+  if (!begin(&r, size) || !evaluate(&r, r.program, &r.want)) return false;
+  Results got = {.outputs = ARENA_ARRAY(r.arena, Tensor, r.e->outputs.n + 1),
+                 .cells = ARENA_ARRAY(r.arena, Tensor, r.program->cells.n + 1),
+                 .inouts = ARENA_ARRAY(r.arena, Tensor, r.e->inputs.n + 1)};
+  if (r.want.ok) memcpy(got.outputs, r.want.want.outputs, r.e->outputs.n * sizeof(Tensor)); /* their shapes */
+  for (uint32_t i = 0; i < r.program->cells.n; i++) got.cells[i] = copy_tensor(&r, &r.cells[i]);
+  return interpret(&r, unit, level, &level->entries[entry], &got) && compare(&r, &got, out);
 }
 
 Program check_snapshot(const Program *p) {
@@ -230,22 +308,15 @@ Program check_snapshot(const Program *p) {
 }
 
 bool check_pass(const Program *before, const Program *after, const char *pass, int entry, int64_t size, uint64_t seed) {
-  Run r = {.p = before, .e = &before->entries.at[entry], .ctx = before->ctx, .arena = before->ctx->arena};
-  r.seed = r.state = seed;
-  r.how = arena_printf(r.arena, "after the pass %s", pass);
+  Run r = run_of(before, entry, seed, arena_printf(before->ctx->arena, "after the pass %s", pass), "the graph before");
+  Reference made;
   CheckResult result = {0, "nothing"};
-  if (!choose_dims(&r, size)) return false;
-  random_inputs(&r);
-  if (!start_cells(&r) || !evaluate(&r)) return false;
-  Run made = r; /* the same dimensions and inputs; a pass may have rewritten how cells start */
-  made.p = after;
-  made.e = &after->entries.at[entry];
+  if (!begin(&r, size)) return false;
   Tensor *start = ARENA_ARRAY(r.arena, Tensor, after->cells.n + 1);
   if (!cells_start(after, seed, r.arena, start)) return false;
-  for (uint32_t i = 0; i < before->cells.n; i++)
-    if (start[i].data && reference_plain_distance(&start[i], &r.start[i], NULL) > 1)
-      return differs(&r, "the start value of", before->cells.at[i].name, &start[i], &r.start[i]);
-  if (!evaluate(&made)) return false;
-  const EntryCall *got = &made.ref.want;
-  return all_near(&r, made.ref.ok, got->outputs, got->cells, got->inouts, &result);
+  for (uint32_t i = 0; i < after->cells.n; i++)
+    if (start[i].data && !start_near(&r, i, &start[i], &r.cells[i], &result)) return false;
+  if (!evaluate(&r, before, &r.want) || !evaluate(&r, after, &made)) return false;
+  const EntryCall *c = &made.want;
+  return compare(&r, &(Results){c->outputs, c->cells, c->inouts, !made.ok}, &result);
 }

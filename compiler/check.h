@@ -9,11 +9,17 @@ typedef struct CheckResult {
   const char *where; /* "output loss", "cell fc.weight" */
 } CheckResult;
 
+enum { CHECK_MOST = 100000000 }; /* operations of an evaluation that are worth waiting for: some seconds */
+/* Why checking the entry (-1: the start values) is not worth trying: "evaluating it takes more than ..."; NULL: do. */
+const char *check_too_much(const Program *, int entry, int64_t size);
+
 /* Every dimension gets the value nearest to `size` that its bounds and the facts of `where` allow. Inputs lie in
  * [-2, 2], every other one an eighth, or are 0, 1 and 2 where they are whole. False after a diag_error: a fault of the
- * interpreter, or values that are further from the entry in f64 than rounding, as the evaluator does it, can explain.
- */
+ * interpreter, or values that are further from the graph than op/reference.h allows. Packed parameters are made by
+ * their own plans. */
 bool check_entry(const Unit *, const LevelUnit *, int entry, int64_t size, uint64_t seed, CheckResult *);
+/* The start values of all cells under a seed, likewise. */
+bool check_start(const Unit *, const LevelUnit *, uint64_t seed, CheckResult *);
 
 /* The program as it is now; passes leave the graphs it refers to as they are. */
 Program check_snapshot(const Program *);

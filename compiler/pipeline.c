@@ -32,8 +32,23 @@ static bool dump_graph(Compilation *c, const char *name) {
   return ok;
 }
 
+/* What --check leaves out, with a note of the reason. */
+static void choose_checks(Compilation *c) {
+  const Program *p = c->program;
+  c->unchecked = ARENA_ARRAY(p->ctx->arena, bool, p->entries.n + 1);
+  for (uint32_t i = 0; i < p->entries.n; i++) {
+    const char *why = check_too_much(p, (int)i, CHECK_SIZE);
+    c->unchecked[i] = why != NULL;
+    if (why) buf_printf(&c->result->notes, "note: --check leaves out entry `%s`: %s\n", p->entries.at[i].name, why);
+  }
+  const char *why = check_too_much(p, -1, CHECK_SIZE);
+  c->start_unchecked = why != NULL;
+  if (why) buf_printf(&c->result->notes, "note: --check leaves out the start values: %s\n", why);
+}
+
 bool compile_graphs(Compilation *c) {
   bool ok = dump_graph(c, "trace");
+  if (c->options->check) choose_checks(c);
   for (size_t i = 0; ok && i < sizeof GRAPH_PASSES / sizeof *GRAPH_PASSES; i++) {
     const char *name = GRAPH_PASSES[i].name;
     Program before = check_snapshot(c->program);
@@ -44,7 +59,7 @@ bool compile_graphs(Compilation *c) {
     compile_timed(c, "verify");
     ok = ok && dump_graph(c, name);
     for (int k = 0; ok && c->options->check && k < (int)c->program->entries.n; k++)
-      ok = check_pass(&before, c->program, name, k, CHECK_SIZE, CHECK_SEED);
+      ok = c->unchecked[k] || check_pass(&before, c->program, name, k, CHECK_SIZE, CHECK_SEED);
     if (c->options->check) compile_timed(c, "check");
   }
   return ok;
@@ -81,33 +96,17 @@ static bool run_level_pass(Compilation *c, int level, size_t pass) {
     buf_free(&text);
   }
   CheckResult r;
+  if (ok && c->options->check && !c->start_unchecked) ok = check_start(&c->unit, l, CHECK_SEED, &r);
   for (int k = 0; ok && c->options->check && k < (int)c->program->entries.n; k++)
-    ok = check_entry(&c->unit, l, k, CHECK_SIZE, CHECK_SEED, &r);
+    ok = c->unchecked[k] || check_entry(&c->unit, l, k, CHECK_SIZE, CHECK_SEED, &r);
   if (c->options->check) compile_timed(c, "check");
   return ok;
-}
-
-/* The hidden entry that sets cells to their start values; NULL if none has one. */
-static const Entry *init_entry(const Program *p) {
-  Ctx *x = p->ctx;
-  int n, *cells = ARENA_ARRAY(x->arena, int, p->cells.n + 1);
-  Graph *g = plan_init_graph(p, cells, &n);
-  if (!g) return NULL;
-  Entry *e = ARENA_NEW(x->arena, Entry);
-  e->name = "sinter_init";
-  e->graph = g;
-  e->facts = sym_facts_new(x->arena, x->syms);
-  for (int i = 0; i < n; i++)
-    vec_push(x->arena, &e->updates,
-             (Update){.cell = cells[i], .value = g->output.at[i], .loc = p->cells.at[cells[i]].loc});
-  entry_roots(e);
-  return e;
 }
 
 bool compile_loops(Compilation *c) {
   bool code = c->options->emit != EMIT_LOOP;
   c->unit.program = c->program;
-  c->unit.init = init_entry(c->program);
+  c->unit.init = plan_init_entry(c->program);
   for (int i = 0; i < c->nlevels; i++)
     for (size_t k = 0; k < sizeof LEVEL_PASSES / sizeof *LEVEL_PASSES; k++)
       if ((code || !LEVEL_PASSES[k].code) && !run_level_pass(c, i, k)) return false;

@@ -14,8 +14,9 @@ typedef struct Compilation {
   Unit unit;
   LevelUnit level[LEVEL_COUNT];
   int nlevels;
-  int dumps;    /* files written to dump_dir so far */
-  double since; /* seconds, start of the step being timed */
+  bool *unchecked, start_unchecked; /* by --check: an entry each; the start values */
+  int dumps;                        /* files written to dump_dir so far */
+  double since;                     /* seconds, start of the step being timed */
 } Compilation;
 
 bool compile_levels(Compilation *); /* options->cpu to level[].target; false after diag_error */

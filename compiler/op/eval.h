@@ -49,6 +49,8 @@ typedef struct Eval {
  * without a value, a file that cannot be read. A data-dependent failure sets e->fail and leaves the results
  * unspecified. */
 bool graph_eval(const Graph *, Eval *e, const Id *outputs, int n, Tensor *results);
+/* About how many scalar operations that takes; counting stops beyond `most`. */
+double graph_work(const Graph *, SymLookup *dims, void *dims_ctx, const Id *outputs, int n, double most);
 
 typedef struct NamedTensor {
   const char *name; /* of the port; NULL for the only input */

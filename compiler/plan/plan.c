@@ -533,19 +533,19 @@ static bool plan_entry(Unit *unit, LevelUnit *lv, const Entry *e, EntryPlan *out
   return !p.failed;
 }
 
-Graph *plan_init_graph(const Program *program, int *cells, int *n) {
-  Graph *g = NULL;
-  *n = 0;
+const Entry *plan_init_entry(const Program *program) {
+  Ctx *x = program->ctx;
+  Entry *e = ARENA_NEW(x->arena, Entry);
+  *e = (Entry){.name = "sinter_init", .graph = graph_new(x, NULL), .facts = sym_facts_new(x->arena, x->syms)};
   for (uint32_t i = 0; i < program->cells.n; i++) {
-    Id out;
-    if (!program->cells.at[i].init) continue;
-    if (!g) g = graph_new(program->ctx, NULL);
-    if (!graph_inline(g, program->cells.at[i].init, NULL, &out))
-      BUG("the start value of %s", program->cells.at[i].name);
-    vec_push(program->ctx->arena, &g->output, out);
-    cells[(*n)++] = (int)i;
+    const Cell *c = &program->cells.at[i];
+    Id start;
+    if (!c->init) continue;
+    if (!graph_inline(e->graph, c->init, NULL, &start)) BUG("the start value of %s", c->name);
+    vec_push(x->arena, &e->updates, (Update){.cell = (int)i, .value = start, .loc = c->loc});
   }
-  return g;
+  entry_roots(e);
+  return e->updates.n ? e : NULL;
 }
 
 bool plan_level(Unit *unit, const Target *target, LevelUnit *out) {

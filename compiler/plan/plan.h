@@ -52,8 +52,9 @@ typedef struct LevelUnit {
 
 /* Lowers every entry (graphs already simplified) for one level. False after diag_error. */
 bool plan_level(Unit *, const Target *, LevelUnit *out);
-/* One graph that computes all start values: outputs in the order of `cells`. NULL if no cell has one. */
-Graph *plan_init_graph(const Program *, int *cells, int *n);
+/* The hidden entry for Unit.init: one graph that computes all start values, an update a cell. NULL if no cell has one.
+ */
+const Entry *plan_init_entry(const Program *);
 
 /* ---- plan_cost.c: what steps move and compute, for the description and `sinter explain` ---- */
 /* Bytes from one index of axis k to the next, k = -1: of the whole buffer. A panel's axis is padded to its width. */

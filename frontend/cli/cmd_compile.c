@@ -15,7 +15,7 @@ static const char HELP[] =
     "  -j N                processes that generate code at once (default: one a processor)\n"
     "  --dump-dir DIR      write every form in between into numbered files\n"
     "  --time              print the time of every pass\n"
-    "  --check             evaluate the model before and after every pass and compare (small models)\n"
+    "  --check             evaluate the model before and after every pass and compare; a note says what is too large\n"
     "  --no-explain        leave out what `sinter explain` reads in the library (it is never loaded)\n"
     "  --linker PROGRAM    another ld.lld than ld.lld-19\n"
     "\n"

@@ -29,7 +29,6 @@ typedef struct Case {
   size_t ninput;
   Program p;
   Unit unit;
-  Entry init; /* what unit.init points to */
   LevelUnit level;
 } Case;
 
@@ -60,17 +59,12 @@ static bool run_fuse(Case *t, Buf *out) {
 static bool planned(Case *t, const char *level, Buf *text) {
   Ctx *c = &t->c;
   static const int64_t size[] = {1, 7, 40};
-  int *cells = ARENA_ARRAY(c->arena, int, t->p.cells.n + 1), n;
-  t->unit = (Unit){.program = &t->p};
-  t->init =
-      (Entry){.name = "init", .graph = plan_init_graph(&t->p, cells, &n), .facts = sym_facts_new(c->arena, c->syms)};
-  if (t->init.graph) t->unit.init = &t->init;
-  for (int i = 0; t->init.graph && i < n; i++)
-    vec_push(c->arena, &t->init.updates, ((Update){cells[i], t->init.graph->output.at[i], 0}));
+  t->unit = (Unit){.program = &t->p, .init = plan_init_entry(&t->p)};
   if (!plan_level(&t->unit, target_find(level), &t->level) || !loop_verify(t->level.module, level)) return false;
+  CheckResult r;
+  if (!check_start(&t->unit, &t->level, 3, &r)) return false;
   for (int e = 0; e < (int)t->p.entries.n; e++)
     for (int s = 0; s < 3; s++) {
-      CheckResult r;
       if (!check_entry(&t->unit, &t->level, e, size[s], 3, &r)) return false;
     }
   loop_print(t->level.module, text);

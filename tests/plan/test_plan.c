@@ -29,14 +29,9 @@ static int complain(Ctx *c, const char *path, const char *what) {
 }
 
 static int check_level(Ctx *c, Program *p, const char *path, const char *level) {
-  Unit unit = {.program = p};
+  Unit unit = {.program = p, .init = plan_init_entry(p)};
   LevelUnit planned;
-  int *cells = ARENA_ARRAY(c->arena, int, p->cells.n + 1), n, bad = 0;
-  Entry init = {.name = "init", .graph = plan_init_graph(p, cells, &n), .facts = sym_facts_new(c->arena, c->syms)};
-  if (init.graph) {
-    for (int i = 0; i < n; i++) vec_push(c->arena, &init.updates, ((Update){cells[i], init.graph->output.at[i], 0}));
-    unit.init = &init;
-  }
+  int bad = 0;
   if (!plan_level(&unit, target_find(level), &planned))
     return complain(c, path, arena_printf(c->arena, "planning for %s", level));
   if (getenv("SHOW")) {
@@ -46,9 +41,11 @@ static int check_level(Ctx *c, Program *p, const char *path, const char *level) 
     buf_free(&b);
   }
   if (!loop_verify(planned.module, level)) return complain(c, path, arena_printf(c->arena, "verifying %s", level));
+  CheckResult r;
+  if (!check_start(&unit, &planned, 5, &r))
+    bad += complain(c, path, arena_printf(c->arena, "start values on %s", level));
   for (int e = 0; e < (int)p->entries.n; e++)
     for (int s = 0; s < 3; s++) {
-      CheckResult r;
       bool ok = check_entry(&unit, &planned, e, SIZES[s], (uint64_t)(17 * s + e), &r);
       const char *what =
           arena_printf(c->arena, "%s on %s at size %lld", p->entries.at[e].name, level, (long long)SIZES[s]);

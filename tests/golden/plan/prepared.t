@@ -15,6 +15,6 @@ plan g(B in 1..=2147483647; in x0: f32[B, 20], out o0: f32[B, 30], in d0: f32[20
   launch g_0_gemm.main(B; panels = d0, x1 = x0, y6 = o0)
 }
 
-plan init(; inout c0: f32[30, 20]) {
-  launch init_0_elementwise.main(; y2 = c0) commit
+plan sinter_init(; inout c0: f32[30, 20]) {
+  launch sinter_init_0_elementwise.main(; y2 = c0) commit
 }

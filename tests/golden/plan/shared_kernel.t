@@ -18,8 +18,8 @@ plan f(B in 1..=50; in x0: f32[B, 16], out o0: f32[B, 16], in d0: f32[16, 16] pa
   launch f_0_gemm.main(B; panels = d1, x1 = t6, y6 = o0)
 }
 
-plan init(; inout c0: f32[16, 16], inout c1: f32[16, 16]) {
-  launch init_0_elementwise.main(; y2 = c0) commit
+plan sinter_init(; inout c0: f32[16, 16], inout c1: f32[16, 16]) {
+  launch sinter_init_0_elementwise.main(; y2 = c0) commit
   barrier
   copy c1 <- c0 commit
 }

@@ -13,6 +13,6 @@ plan f(B in 1..=9; in x0: f32[4], in x1: i64[B], out o0: f32[B], inout c0: f32[4
   copy c0 <- t4 commit
 }
 
-plan init(; inout c0: f32[4]) {
-  launch init_0_elementwise.main(; y2 = c0) commit
+plan sinter_init(; inout c0: f32[4]) {
+  launch sinter_init_0_elementwise.main(; y2 = c0) commit
 }

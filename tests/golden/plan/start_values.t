@@ -7,7 +7,7 @@ plan f(; in x0: f32[4], out o0: f32[3], in c0: f32[3, 4]) {
   launch f_0_row.main(; x1 = x0, p2 = c0, y5 = o0)
 }
 
-plan init(; inout c0: f32[3, 4], inout c1: i64[]) {
-  launch init_0_elementwise.main(; y2 = c0) commit
-  launch init_1_elementwise.main(; y3 = c1) serial commit
+plan sinter_init(; inout c0: f32[3, 4], inout c1: i64[]) {
+  launch sinter_init_0_elementwise.main(; y2 = c0) commit
+  launch sinter_init_1_elementwise.main(; y3 = c1) serial commit
 }

@@ -17,7 +17,7 @@ plan f(; inout c0: f32[5], inout c1: f32[5]) {
   copy c1 <- w1 commit
 }
 
-plan init(; inout c0: f32[5], inout c1: f32[5]) {
-  launch init_0_elementwise.main(; y2 = c0) commit
-  launch init_1_elementwise.main(; y4 = c1) commit
+plan sinter_init(; inout c0: f32[5], inout c1: f32[5]) {
+  launch sinter_init_0_elementwise.main(; y2 = c0) commit
+  launch sinter_init_1_elementwise.main(; y4 = c1) commit
 }

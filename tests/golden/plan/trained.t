@@ -22,6 +22,6 @@ plan f(B in 1..=64; in x0: f32[B, 20], in x1: i64[B], out o0: f32[], inout c0: f
   launch f_3_gemm.main(B; x1 = x0, v32 = t32, p4 = c0, y36 = c0) commit
 }
 
-plan init(; inout c0: f32[10, 20]) {
-  launch init_0_elementwise.main(; y2 = c0) commit
+plan sinter_init(; inout c0: f32[10, 20]) {
+  launch sinter_init_0_elementwise.main(; y2 = c0) commit
 }

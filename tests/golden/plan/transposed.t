@@ -9,6 +9,6 @@ plan f(; in x0: f32[8], inout c0: f32[8, 8]) {
   copy c0 <- t5 commit
 }
 
-plan init(; inout c0: f32[8, 8]) {
-  launch init_0_elementwise.main(; y2 = c0) commit
+plan sinter_init(; inout c0: f32[8, 8]) {
+  launch sinter_init_0_elementwise.main(; y2 = c0) commit
 }
