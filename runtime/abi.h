@@ -161,9 +161,8 @@ typedef struct SinterStep {
 
 typedef struct SinterPlan {
   SinterRef bufs, steps;
-  SinterSym arena;     /* bytes */
-  uint32_t fails, pad; /* whether any stage can set an error */
-} SinterPlan;
+  SinterSym arena; /* bytes */
+} SinterPlan;      /* a barrier stands between a launch that can set an error and the next COMMIT */
 
 typedef struct SinterVariant { /* the first that fits wins */
   SinterSym when;              /* not 0; the number 1: always */

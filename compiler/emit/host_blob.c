@@ -175,7 +175,7 @@ static uint32_t add_plan(Blob *b, const EntryPlan *e) {
     vec_push(b->c->arena, &bufs, r);
   }
   for (const Step *s = e->plan->steps; s; s = s->next) vec_push(b->c->arena, &steps, add_step(b, e, s));
-  SinterPlan p = {.bufs = ADD(b, bufs), .steps = ADD(b, steps), .arena = add_sym(b, e->arena), .fails = e->fails};
+  SinterPlan p = {.bufs = ADD(b, bufs), .steps = ADD(b, steps), .arena = add_sym(b, e->arena)};
   vec_push(b->c->arena, &b->plans, p);
   return b->plans.n - 1;
 }

@@ -80,6 +80,14 @@ void loop_uses(const Kernel *k, const Stage *s, bool *loads, bool *stores) {
   free(mem);
 }
 
+static bool block_fails(const Stmt *s) {
+  for (; s; s = s->next)
+    if (s->kind == STMT_FAIL || block_fails(s->body) || block_fails(s->other)) return true;
+  return false;
+}
+
+bool loop_fails(const Stage *s) { return block_fails(s->body); }
+
 /* ---- expressions ---- */
 
 static bool check_register_index(Verify *v, uint32_t reg, const Ex *index, int n) {

@@ -418,7 +418,6 @@ static void plan_group(Planner *p, int k, const Stores *stores) {
     }
   for (uint32_t i = 0; i < low->stages.n; i++)
     if (!skipped[i]) low->stages.at[i].launch = add_launch(p, low, &low->stages.at[i], bufs, commit);
-  p->out->fails |= low->fails;
 }
 
 /* Outputs and updates that no kernel stores where they belong are copied at the end, updates last. */

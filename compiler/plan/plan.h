@@ -17,7 +17,6 @@ typedef struct EntryPlan {
   Vec(PlanBind) binds;  /* for each of plan->bufs */
   Sym arena;            /* bytes */
   Sym lower_bound;      /* bytes: most that is alive at once, for the printed ratio */
-  bool fails;           /* a kernel of it can set an error */
   bool random;          /* a kernel of it draws random numbers */
   Groups *groups;       /* for explain; group k is launched by kernels named from it */
   Vec(Lowered) kernels; /* for each group */

@@ -121,12 +121,14 @@ static void spread_commits(Planner *p) {
   }
 }
 
-/* A barrier before each step that meets an earlier one in memory, one of them storing, in another task. */
+/* A barrier before each step that meets an earlier one in memory, one of them storing, in another task; and before a
+ * commit after a launch that can fail, so that all threads know of the failure. */
 static void put_barriers(Planner *p) {
   Vec(Touch) since = {0}; /* the last barrier */
+  bool pending = false;   /* a launch since the last barrier can fail */
   for (Step **at = &p->plan->steps; *at; at = &(*at)->next) {
     Step *s = *at;
-    bool clash = false;
+    bool clash = s->commit && pending;
     uint32_t before = since.n;
     bool *read, *write;
     step_uses(p, s, &read, &write);
@@ -137,6 +139,8 @@ static void put_barriers(Planner *p) {
         const Touch *x = &since.at[i], *y = &since.at[j];
         clash |= (x->stored || y->stored) && same_memory(p, x->buf, y->buf) && !same_tasks(p, x, y);
       }
+    bool fails = s->kind == STEP_LAUNCH && loop_fails(p->level->module->kernels.at[s->kernel]->stages.at[s->stage]);
+    pending = (pending && !clash) || fails;
     if (!clash) continue;
     Step *b = ARENA_NEW(p->arena, Step);
     b->kind = STEP_BARRIER;

@@ -49,7 +49,7 @@ static inline void rt_pause(void) {
 /* ---- rt_plan.c ---- */
 typedef struct Launch { /* a step with everything evaluated */
   uint8_t kind, flags;
-  uint32_t step; /* of the plan; UINT32_MAX: a barrier that is not in it */
+  uint32_t step; /* of the plan */
   SinterKernel *kernel;
   int64_t tasks, work;
   SinterCall call;

@@ -8,7 +8,7 @@ enum { SMALL_PHASE = 3000, SMALL_CALL = 20000 }; /* nanoseconds: below, a barrie
 
 uint64_t rt_plan_bytes(const SinterPlan *p) {
   const SinterStep *step = RT_RECORDS(SinterStep, p->steps);
-  uint64_t bytes = p->bufs.n * sizeof(Span) + 2 * (uint64_t)p->steps.n * sizeof(Launch);
+  uint64_t bytes = p->bufs.n * sizeof(Span) + (uint64_t)p->steps.n * sizeof(Launch);
   for (uint32_t i = 0; i < p->steps.n; i++) bytes += 8 * ((uint64_t)step[i].dims.n + step[i].views.n);
   return bytes;
 }
@@ -100,19 +100,17 @@ static void split_work(Run *r) {
 bool rt_plan_bind(Run *r, void *records, const SinterPlan *p, const Binding *at) {
   Span *bufs = records;
   Launch *l = (Launch *)(void *)(bufs + p->bufs.n);
-  int64_t *numbers = (int64_t *)(void *)(l + 2 * (size_t)p->steps.n);
+  int64_t *numbers = (int64_t *)(void *)(l + p->steps.n);
   *r = (Run){.launch = l, .threads = at->threads, .fail = at->fail};
   const SinterBuf *buf = RT_RECORDS(SinterBuf, p->bufs);
   for (uint32_t i = 0; i < p->bufs.n; i++)
     if (!place(&bufs[i], &buf[i], at)) return false;
   const SinterStep *step = RT_RECORDS(SinterStep, p->steps);
-  bool pending = false; /* a launch that might fail since the last barrier */
   for (uint32_t i = 0; i < p->steps.n; i++) {
     const SinterStep *s = &step[i];
-    if (s->kind == SINTER_STEP_BARRIER || (s->flags & SINTER_STEP_COMMIT && p->fails && pending)) {
-      *l++ = (Launch){.kind = SINTER_STEP_BARRIER, .step = s->kind == SINTER_STEP_BARRIER ? i : UINT32_MAX};
-      pending = false;
-      if (s->kind == SINTER_STEP_BARRIER) continue;
+    if (s->kind == SINTER_STEP_BARRIER) {
+      *l++ = (Launch){.kind = SINTER_STEP_BARRIER, .step = i};
+      continue;
     }
     *l = (Launch){.kind = s->kind, .step = i, .flags = s->flags & SINTER_STEP_COMMIT ? COMMIT : 0};
     const SinterView *v = RT_RECORDS(SinterView, s->views);
@@ -137,7 +135,6 @@ bool rt_plan_bind(Run *r, void *records, const SinterPlan *p, const Binding *at)
       for (uint32_t k = 0; k < s->views.n; k++)
         if (!view(address + k, &v[k], bufs, 0, at->dims)) return false;
       numbers += s->views.n;
-      pending |= !(l->flags & COMMIT);
     }
     l++;
   }

@@ -176,8 +176,8 @@ static const SinterStep BARRIER = {.kind = SINTER_STEP_BARRIER};
 static const SinterRef NONE;
 enum { BIG = 1000000 };
 
-static SinterPlan plan(SinterRef bufs, SinterRef steps, SinterSym arena, int fails) {
-  return (SinterPlan){.bufs = bufs, .steps = steps, .arena = arena, .fails = (uint32_t)fails};
+static SinterPlan plan(SinterRef bufs, SinterRef steps, SinterSym arena) {
+  return (SinterPlan){.bufs = bufs, .steps = steps, .arena = arena};
 }
 
 enum { WEIGHT, BIAS, COUNT, MOMENT, SCRATCH };
@@ -255,7 +255,7 @@ void fake_build(void) {
   SinterPlan plans[FAKE_ENTRIES + 2 * SINTER_LEVELS];
   plans[FAKE_INIT] = plan(LIST(SinterBuf, buf(SINTER_BUF_CELL, WEIGHT, num(48)), buf(SINTER_BUF_CELL, BIAS, num(12)),
                                buf(SINTER_BUF_CELL, SCRATCH, num(16)), buf(SINTER_BUF_RANDOM, 0, num(16))),
-                          LIST(SinterStep, launch(K_INIT, 0, one, 10, NONE, VIEWS(0, 1, 2, 3))), z, 0);
+                          LIST(SinterStep, launch(K_INIT, 0, one, 10, NONE, VIEWS(0, 1, 2, 3))), z);
   plans[FAKE_TRAIN] = plan(LIST(SinterBuf, buf(SINTER_BUF_INPUT, 0, n16), buf(SINTER_BUF_INPUT, 1, n8),
                                 buf(SINTER_BUF_INPUT, 2, num(4)), buf(SINTER_BUF_OUTPUT, 0, num(4)), arena(z, n4),
                                 buf(SINTER_BUF_CELL, WEIGHT, num(48)), buf(SINTER_BUF_CELL, MOMENT, num(48)),
@@ -263,7 +263,7 @@ void fake_build(void) {
                            LIST(SinterStep, launch(K_TRAIN, 0, n, BIG, NONE, VIEWS(0, 1, 4)), BARRIER,
                                 launch(K_TOTAL, SINTER_STEP_SERIAL, one, 100, dn, VIEWS(4, 3)), BARRIER,
                                 launch(K_UPDATE, SINTER_STEP_COMMIT, num(12), BIG, NONE, VIEWS(5, 6, 7, 2, 3))),
-                           slot, 1);
+                           slot);
   SinterSym two_slots = CODE({SINTER_SYM_INT, 128}, {SINTER_SYM_VAR, FAKE_N}, {SINTER_SYM_INT, 4}, {SINTER_SYM_MUL, 0},
                              {SINTER_SYM_INT, 63}, {SINTER_SYM_ADD, 0}, {SINTER_SYM_INT, 64}, {SINTER_SYM_FLOORDIV, 0},
                              {SINTER_SYM_MUL, 0});
@@ -274,30 +274,30 @@ void fake_build(void) {
            launch(K_REVERSE_ADD, 0, n, BIG, dn, VIEWS(0, 3, 2)), launch(K_SQUARE, 0, n, BIG, NONE, VIEWS(2, 2)),
            BARRIER, launch(K_REVERSE_ADD, 0, n, 10, dn, VIEWS(0, 2, 3)), BARRIER,
            launch(K_TOTAL, SINTER_STEP_SERIAL, one, 100, dn, VIEWS(3, 1))),
-      two_slots, 0);
+      two_slots);
   plans[FAKE_GATHER] =
       plan(LIST(SinterBuf, buf(SINTER_BUF_INPUT, 0, times(FAKE_M, 4)), buf(SINTER_BUF_INPUT, 1, n8),
                 buf(SINTER_BUF_OUTPUT, 0, n4)),
-           LIST(SinterStep, launch(K_GATHER, 0, n, BIG, LIST(SinterSym, var(FAKE_M)), VIEWS(0, 1, 2))), z, 1);
+           LIST(SinterStep, launch(K_GATHER, 0, n, BIG, LIST(SinterSym, var(FAKE_M)), VIEWS(0, 1, 2))), z);
   plans[FAKE_NOISE] = plan(LIST(SinterBuf, buf(SINTER_BUF_RANDOM, 0, num(16)), buf(SINTER_BUF_OUTPUT, 0, n4)),
-                           LIST(SinterStep, launch(K_NOISE, 0, n, 10, NONE, VIEWS(0, 1))), z, 0);
+                           LIST(SinterStep, launch(K_NOISE, 0, n, 10, NONE, VIEWS(0, 1))), z);
   plans[FAKE_DOUBLE] = plan(LIST(SinterBuf, buf(SINTER_BUF_INPUT, 0, n4)),
-                            LIST(SinterStep, launch(K_DOUBLE, 0, n, BIG, NONE, VIEWS(0))), z, 0);
+                            LIST(SinterStep, launch(K_DOUBLE, 0, n, BIG, NONE, VIEWS(0))), z);
   plans[FAKE_WAIT] = plan(LIST(SinterBuf, buf(SINTER_BUF_CELL, COUNT, num(8))),
-                          LIST(SinterStep, launch(K_HOOK, 0, one, 10, NONE, VIEWS(0))), z, 0);
+                          LIST(SinterStep, launch(K_HOOK, 0, one, 10, NONE, VIEWS(0))), z);
   plans[FAKE_LOOK] = plans[FAKE_WAIT];
   plans[FAKE_EVALUATE] = plan(LIST(SinterBuf, buf(SINTER_BUF_INPUT, 0, n16), buf(SINTER_BUF_INPUT, 1, n8),
                                    buf(SINTER_BUF_OUTPUT, 0, num(4)), buf(SINTER_BUF_OUTPUT, 1, num(4))),
-                              LIST(SinterStep, launch(K_EVALUATE, 0, one, 10, dn, VIEWS(0, 1, 2, 3))), z, 0);
+                              LIST(SinterStep, launch(K_EVALUATE, 0, one, 10, dn, VIEWS(0, 1, 2, 3))), z);
   SinterVariant by_level[SINTER_LEVELS];
   for (uint32_t i = 0; i < SINTER_LEVELS; i++) {
     plans[FAKE_ENTRIES + i] = plan(
         LIST(SinterBuf, buf(SINTER_BUF_CELL, WEIGHT, num(48)), buf(SINTER_BUF_DERIVED, i, num(48)), arena(z, num(48))),
-        LIST(SinterStep, launch(K_PACK, 0, num(4), BIG, NONE, VIEWS(0, 1, 2))), num(64), 0);
+        LIST(SinterStep, launch(K_PACK, 0, num(4), BIG, NONE, VIEWS(0, 1, 2))), num(64));
     plans[FAKE_ENTRIES + SINTER_LEVELS + i] = plan(
         LIST(SinterBuf, buf(SINTER_BUF_INPUT, 0, n16), buf(SINTER_BUF_DERIVED, i, num(48)),
              buf(SINTER_BUF_CELL, BIAS, num(12)), buf(SINTER_BUF_CONST, 0, num(4)), buf(SINTER_BUF_OUTPUT, 0, n12)),
-        LIST(SinterStep, launch(K_PREDICT, 0, n, BIG, NONE, VIEWS(0, 1, 2, 3, 4))), z, 0);
+        LIST(SinterStep, launch(K_PREDICT, 0, n, BIG, NONE, VIEWS(0, 1, 2, 3, 4))), z);
     by_level[i] = (SinterVariant){num(1), i, FAKE_ENTRIES + SINTER_LEVELS + i};
   }
   plans[FAKE_PREDICT] = plans[FAKE_ENTRIES + SINTER_LEVELS];

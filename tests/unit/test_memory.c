@@ -177,8 +177,10 @@ typedef struct Use {
   const Step *step;
 } Use;
 
-/* Stores over a cell or an inout are skipped after a failure, and nothing can fail after the first of them. */
-static void check_commit(Walk *w, const Step *s, const Lowered *low, const bool *stores, int number_of, bool *stored) {
+/* Stores over a cell or an inout are skipped after a failure, of which every thread knows by a barrier, and nothing can
+ * fail after the first of them. */
+static void check_commit(Walk *w, const Step *s, const Lowered *low, const bool *stores, int number_of, bool *stored,
+                         bool *pending) {
   bool over = false;
   for (int i = 0; i < s->nviews; i++) {
     int b = s->views[i].buf;
@@ -189,15 +191,18 @@ static void check_commit(Walk *w, const Step *s, const Lowered *low, const bool 
   if (over && !s->commit) fail_msg("%s: step %d stores an update, but is no commit", w->what, number_of);
   if (*stored && low && low->fails) fail_msg("%s: step %d can fail after an update was stored", w->what, number_of);
   *stored |= over;
+  if (s->commit && *pending) fail_msg("%s: no barrier between a launch that can fail and step %d", w->what, number_of);
+  if (s->kind == STEP_LAUNCH) *pending |= loop_fails(w->level->module->kernels.at[s->kernel]->stages.at[s->stage]);
 }
 
 static void walk_steps(Walk *w) {
-  bool stored_over = false;
+  bool stored_over = false, pending = false;
   Vec(Use) phase = {0};
   int number_of = 0;
   for (const Step *s = w->plan->plan->steps; s; s = s->next, number_of++) {
     if (s->kind == STEP_BARRIER) {
       phase.n = 0;
+      pending = false;
       continue;
     }
     bool *loads = NULL, *stores = NULL;
@@ -209,7 +214,7 @@ static void walk_steps(Walk *w) {
       stores = ARENA_ARRAY(w->c->arena, bool, k->bufs.n);
       loop_uses(k, k->stages.at[s->stage], loads, stores);
     }
-    check_commit(w, s, low, stores, number_of, &stored_over);
+    check_commit(w, s, low, stores, number_of, &stored_over, &pending);
     for (int i = 0; i < s->nviews; i++) {
       int b = s->views[i].buf;
       if (b < 0) continue;
