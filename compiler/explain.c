@@ -56,8 +56,8 @@ static Work kernel_work(const Section *s, int i, uint32_t k) {
   for (uint32_t j = 0; j < e->kernels.at[k].stages.n; j++) {
     const Step *launch = e->kernels.at[k].stages.at[j].launch;
     if (!launch) continue;
-    w.flops = sym_add(t, w.flops, plan_launch_flops(t, e, launch));
-    w.bytes = sym_add(t, w.bytes, plan_launch_bytes(s->c->level[s->level[i]].module, e->plan, launch));
+    if (launch->flops) w.flops = sym_add(t, w.flops, launch->flops);
+    w.bytes = sym_add(t, w.bytes, launch->bytes);
   }
   return w;
 }

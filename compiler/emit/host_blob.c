@@ -110,15 +110,7 @@ static SinterView add_view(Blob *b, const Plan *p, const View *v) {
   return (SinterView){.buf = (uint32_t)v->buf, .at = add_sym(b, at)};
 }
 
-static Sym view_bytes(const Blob *b, const Plan *p, const View *v) {
-  const LoopBuf *f = &p->bufs.at[v->buf];
-  if (!v->hi) return plan_axis_bytes(b->c->syms, f, v->nindex - 1);
-  return sym_mul(b->c->syms, sym_sub(b->c->syms, v->hi, v->index[v->nindex - 1]),
-                 plan_axis_bytes(b->c->syms, f, v->nindex - 1));
-}
-
-static SinterStep add_step(Blob *b, const EntryPlan *e, const Step *s) {
-  const Plan *p = e->plan;
+static SinterStep add_step(Blob *b, const Plan *p, const Step *s) {
   SinterStep r = {.flags = (uint8_t)((s->serial ? SINTER_STEP_SERIAL : 0) | (s->commit ? SINTER_STEP_COMMIT : 0))};
   Vec(SinterSym) dims = {0};
   Vec(SinterView) views = {0};
@@ -135,15 +127,15 @@ static SinterStep add_step(Blob *b, const EntryPlan *e, const Step *s) {
                             stage->naxes); /* over the kernel's dimensions: put in what the plan gives */
     r.tasks = add_sym(b, sym_replace(b->c->syms, tasks, names, s->dims, s->ndims));
     r.work = add_sym(b, s->work);
-    r.bytes = add_sym(b, plan_launch_bytes(b->levels[b->level].module, p, s));
-    r.flops = add_sym(b, plan_launch_flops(b->c->syms, e, s));
+    r.bytes = add_sym(b, s->bytes);
+    r.flops = add_sym(b, s->flops);
     for (int i = 0; i < s->ndims; i++) vec_push(b->c->arena, &dims, add_sym(b, s->dims[i]));
     break;
   }
   case STEP_BARRIER: r.kind = SINTER_STEP_BARRIER; break;
   case STEP_COPY:
     r.kind = SINTER_STEP_COPY;
-    r.bytes = add_sym(b, view_bytes(b, p, &s->views[0]));
+    r.bytes = add_sym(b, s->bytes);
     break;
   default: BUG("a step of plan %s that artefacts do not have yet", p->name);
   }
@@ -174,7 +166,7 @@ static uint32_t add_plan(Blob *b, const EntryPlan *e) {
                                       : add_sym(b, plan_axis_bytes(b->c->syms, f, -1));
     vec_push(b->c->arena, &bufs, r);
   }
-  for (const Step *s = e->plan->steps; s; s = s->next) vec_push(b->c->arena, &steps, add_step(b, e, s));
+  for (const Step *s = e->plan->steps; s; s = s->next) vec_push(b->c->arena, &steps, add_step(b, e->plan, s));
   SinterPlan p = {.bufs = ADD(b, bufs), .steps = ADD(b, steps), .arena = add_sym(b, e->arena)};
   vec_push(b->c->arena, &b->plans, p);
   return b->plans.n - 1;

@@ -175,6 +175,10 @@ typedef struct Dim { /* a dimension in the header of an entry, kernel or plan */
   bool given; /* `dim N` in the parameters: not found from an input's shape */
 } Dim;
 
+/* Where sizes are compared or shown as numbers: the bound if it is small enough to mean something, else 64 or the
+ * least. */
+static inline int64_t dim_typical(const Dim *d) { return d->hi <= 65536 ? d->hi : d->lo > 64 ? d->lo : 64; }
+
 typedef struct Check { /* a fact of `where` or assert over dimensions, checked at call */
   Sym cond;            /* 0 or 1 */
   const char *text;    /* the sentence or the condition as written */

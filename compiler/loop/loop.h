@@ -168,12 +168,14 @@ struct Step {
   Step *next;
   int kernel, stage, plan; /* LAUNCH; CALL */
   int ndims, nviews;
-  Sym *dims;   /* LAUNCH: a value for each dimension of the kernel; CALL: of the plan */
-  View *views; /* a view for each parameter; buf -1: not bound (the stage does not use it); COPY: dst, src */
-  bool serial, commit;
-  Sym work;        /* LAUNCH: rough nanoseconds on one thread; 0: not known. Not part of the text */
-  const char *var; /* LOOP */
-  Sym lo, hi;      /* LOOP; LOOP_UNTIL max in hi; BRANCH condition in lo, or 0 with views[0] as flag */
+  Sym *dims;           /* LAUNCH: a value for each dimension of the kernel; CALL: of the plan */
+  View *views;         /* a view for each parameter; buf -1: not bound (the stage does not use it); COPY: dst, src */
+  bool serial, commit; /* what follows up to `bytes` is not part of the text */
+  Sym work;            /* LAUNCH: rough nanoseconds on one thread; 0: not known */
+  Sym flops;           /* LAUNCH: operations by the formula; 0: none */
+  Sym bytes;           /* LAUNCH: of the buffers it reads and of those it writes; COPY: of one side */
+  const char *var;     /* LOOP */
+  Sym lo, hi;          /* LOOP; LOOP_UNTIL max in hi; BRANCH condition in lo, or 0 with views[0] as flag */
   Step *body, *other;
 };
 

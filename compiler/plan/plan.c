@@ -190,6 +190,7 @@ static void add_copy(Planner *p, int to, int from, bool commit) {
   s->views = ARENA_ARRAY(p->arena, View, 2);
   s->views[0].buf = to;
   s->views[1].buf = from;
+  s->bytes = plan_axis_bytes(p->syms, &p->plan->bufs.at[to], -1);
 }
 
 static const Step *add_launch(Planner *p, const Lowered *low, const LowStage *stage, const int *bufs, bool commit) {
@@ -202,6 +203,7 @@ static const Step *add_launch(Planner *p, const Lowered *low, const LowStage *st
   s->serial = stage->serial;
   s->commit = commit;
   s->work = stage->work;
+  s->flops = stage->flops;
   s->ndims = (int)k->dims.n;
   s->dims = ARENA_ARRAY(p->arena, Sym, k->dims.n);
   for (uint32_t i = 0; i < k->dims.n; i++) {
@@ -211,7 +213,16 @@ static const Step *add_launch(Planner *p, const Lowered *low, const LowStage *st
   }
   s->nviews = k->nparams;
   s->views = ARENA_ARRAY(p->arena, View, k->nparams);
-  for (int i = 0; i < k->nparams; i++) s->views[i].buf = read[i] || write[i] ? bufs[i] : -1;
+  s->bytes = sym_int(p->syms, 0);
+  uint8_t *seen = ARENA_ARRAY(p->arena, uint8_t, p->plan->bufs.n);
+  for (int i = 0; i < k->nparams; i++) {
+    s->views[i].buf = read[i] || write[i] ? bufs[i] : -1;
+    if (s->views[i].buf < 0) continue;
+    int uses = (read[i] ? 1 : 0) | (write[i] ? 2 : 0), more = uses & ~seen[bufs[i]];
+    seen[bufs[i]] |= (uint8_t)uses;
+    for (; more; more &= more - 1)
+      s->bytes = sym_add(p->syms, s->bytes, plan_axis_bytes(p->syms, &p->plan->bufs.at[bufs[i]], -1));
+  }
   return s;
 }
 

@@ -55,13 +55,9 @@ bool plan_level(Unit *, const Target *, LevelUnit *out);
  */
 const Entry *plan_init_entry(const Program *);
 
-/* ---- plan_cost.c: what steps move and compute, for the description and `sinter explain` ---- */
+/* ---- plan_size.c ---- */
 /* Bytes from one index of axis k to the next, k = -1: of the whole buffer. A panel's axis is padded to its width. */
 Sym plan_axis_bytes(SymTab *, const LoopBuf *, int k);
-/* Bytes of the buffers that a launch reads and of those that it writes. */
-Sym plan_launch_bytes(const LoopModule *, const Plan *, const Step *);
-/* Operations of a launch by the formula; 0: it only moves data. */
-Sym plan_launch_flops(SymTab *, const EntryPlan *, const Step *);
-/* A SymLookup over a Plan: each dimension at its bound where that is at most 65536, else 64 or its least value. */
+/* A SymLookup over a Plan: each dimension as dim_typical says. */
 bool plan_typical(void *plan, const char *name, int64_t *value);
 #endif

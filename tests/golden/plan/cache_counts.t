@@ -11,6 +11,6 @@ plan f(T in 1..=50; inout x0: f32[2, 3, T], in x1: f32[2, 3, 1], in x2: i64[], i
   launch f_1_elementwise.main(T; p6 = c0, y7 = c0) serial commit
 }
 
-plan init(; inout c0: i64[]) {
-  launch init_0_elementwise.main(; y1 = c0) serial commit
+plan sinter_init(; inout c0: i64[]) {
+  launch sinter_init_0_elementwise.main(; y1 = c0) serial commit
 }
