@@ -116,10 +116,12 @@ bool compile_loops(Compilation *c) {
 /* ---- options ---- */
 
 const char *emit_kind_name(EmitKind k) {
-  static const char *const name[] = {
-      [EMIT_SO] = "so", [EMIT_OBJ] = "obj", [EMIT_GRAPH] = "graph", [EMIT_LOOP] = "loop", [EMIT_LLVM] = "llvm"};
+  static const char *const name[] = {[EMIT_SO] = "so",       [EMIT_OBJ] = "obj",   [EMIT_LIB] = "lib",
+                                     [EMIT_GRAPH] = "graph", [EMIT_LOOP] = "loop", [EMIT_LLVM] = "llvm"};
   return name[k];
 }
+
+static bool is_binary(EmitKind k) { return k == EMIT_SO || k == EMIT_OBJ || k == EMIT_LIB; }
 
 static const char *native_level(void) {
 #if defined __x86_64__
@@ -133,7 +135,7 @@ static const char *native_level(void) {
 bool compile_levels(Compilation *c) {
   Ctx *x = c->program->ctx;
   EmitKind kind = c->options->emit;
-  const char *s = c->options->cpu ? c->options->cpu : kind == EMIT_SO || kind == EMIT_OBJ ? "v2,v3,v4" : "v3";
+  const char *s = c->options->cpu ? c->options->cpu : is_binary(kind) ? "v2,v3,v4" : "v3";
   bool want[LEVEL_COUNT] = {0}, arm = false, intel = false;
   for (;;) {
     size_t n = strcspn(s, ",");
@@ -152,7 +154,7 @@ bool compile_levels(Compilation *c) {
     s += n;
     if (!*s++) break;
   }
-  if (arm && intel && kind == EMIT_OBJ)
+  if (arm && intel && is_binary(kind))
     return diag_error(x->diag, "cpu-level", 0,
                       "one object cannot hold code for x86-64 and AArch64: give --cpu a64 alone");
   for (int i = 0; i < LEVEL_COUNT; i++)
@@ -184,14 +186,17 @@ static const char *base_name(const char *path) {
   return slash ? slash + 1 : path ? path : "";
 }
 
+/* digits.h beside digits.so, digits.o and libdigits.a. */
 static const char *header_path(Arena *a, const char *output) {
-  size_t n = strlen(output);
-  if (n > 3 && (!strcmp(output + n - 3, ".so")))
-    n -= 3;
-  else if (n > 2 && !strcmp(output + n - 2, ".o"))
-    n -= 2;
-  return arena_printf(a, "%.*s.h", (int)n, output);
+  const char *base = base_name(output), *dot = strrchr(base, '.');
+  bool known = dot && dot > base && (!strcmp(dot, ".so") || !strcmp(dot, ".o") || !strcmp(dot, ".a"));
+  const char *end = known ? dot : base + strlen(base);
+  bool lib = end - base > 3 && !strncmp(base, "lib", 3) && !strcmp(end, ".a");
+  const char *name = lib ? base + 3 : base;
+  return arena_printf(a, "%.*s%.*s.h", (int)(base - output), output, (int)(end - name), name);
 }
+
+static const LinkKind LINK_KIND[] = {[EMIT_SO] = LINK_SHARED, [EMIT_OBJ] = LINK_OBJECT, [EMIT_LIB] = LINK_LIBRARY};
 
 static bool link_all(Compilation *c, const SinterEmitter *e, const HostLayout *layout, const LinkFolder *folder) {
   Ctx *x = c->program->ctx;
@@ -199,7 +204,9 @@ static bool link_all(Compilation *c, const SinterEmitter *e, const HostLayout *l
   HostForwards forwards = {0};
   EmitResult host;
   ObjectPaths objects = {0}, exports = {0};
-  const char *why, *source = base_name(c->options->source);
+  EmitKind kind = c->options->emit;
+  const char *why, *source = base_name(c->options->source),
+                   *query = kind == EMIT_SO ? "sinter_query_v1" : arena_printf(x->arena, "%s_query_v1", layout->prefix);
   if (!emit_objects(c, e, folder, &objects)) return false;
   compile_timed(c, "code");
   if (!host_blob(&c->unit, c->level, c->nlevels, layout, source, &blob)) return false;
@@ -210,6 +217,7 @@ static bool link_all(Compilation *c, const SinterEmitter *e, const HostLayout *l
                    .explain = text.at,
                    .forwards = forwards.at,
                    .nforwards = (int)forwards.n,
+                   .query = query,
                    .target = c->level[0].target,
                    .arena = x->arena};
   bool made = e->emit_host(&q, &host);
@@ -220,9 +228,10 @@ static bool link_all(Compilation *c, const SinterEmitter *e, const HostLayout *l
     return diag_error(x->diag, "temporary-file", 0, "%s", why);
   vec_push(x->arena, &objects, path);
   for (uint32_t i = 0; i < forwards.n; i++) vec_push(x->arena, &exports, forwards.at[i].name);
-  vec_push(x->arena, &exports, "sinter_query_v1");
+  vec_push(x->arena, &exports, query);
   compile_timed(c, "host object");
-  LinkRequest link = {.folder = folder,
+  LinkRequest link = {.kind = LINK_KIND[kind],
+                      .folder = folder,
                       .arch = c->level[0].target->arch,
                       .objects = objects.at,
                       .nobjects = (int)objects.n,
@@ -230,7 +239,7 @@ static bool link_all(Compilation *c, const SinterEmitter *e, const HostLayout *l
                       .nexports = (int)exports.n,
                       .linker = c->options->linker,
                       .output = c->options->output,
-                      .relocatable = c->options->emit == EMIT_OBJ};
+                      .member = arena_printf(x->arena, "%s.o", layout->prefix)};
   if (!link_artefact(x, &link)) return false;
   Buf header = {0};
   host_header(layout, source, base_name(c->options->output), &header);
@@ -295,5 +304,5 @@ static bool make_text(Compilation *c) {
 bool compile_program(Program *p, const CompileOptions *o, CompileResult *out) {
   Compilation c = {.program = p, .options = o, .result = out};
   *out = (CompileResult){0};
-  return compile_levels(&c) && (o->emit == EMIT_SO || o->emit == EMIT_OBJ ? make_binary(&c) : make_text(&c));
+  return compile_levels(&c) && (is_binary(o->emit) ? make_binary(&c) : make_text(&c));
 }

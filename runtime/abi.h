@@ -253,7 +253,7 @@ typedef struct SinterApi {
    * barrier: waiting) to ticks[t * steps + s]; threads and steps beyond are left out. sinter_ticks() is the clock. */
   int (*profile)(SinterContext *, uint64_t *ticks_or_null, uint32_t threads, uint32_t steps);
 } SinterApi;
-typedef const SinterApi *SinterQuery(void); /* sinter_query_v1 */
+typedef const SinterApi *SinterQuery(void); /* sinter_query_v1 of a shared library, PREFIX_query_v1 of static code */
 
 static inline uint64_t sinter_ticks(void) { /* the processor's own clock: no call of the system */
 #if defined __x86_64__
@@ -271,7 +271,7 @@ static inline uint64_t sinter_ticks(void) { /* the processor's own clock: no cal
  */
 #define SINTER_EXPLAIN_SECTION ".sinter.explain"
 
-/* The last 32 bytes of an artefact file, read before it is loaded. */
+/* The last 32 bytes of a shared library, read before it is loaded. Objects and static libraries have none. */
 typedef struct SinterTail {
   char magic[8];      /* "SINTER\r\n" */
   uint32_t abi, size; /* size of this struct */

@@ -21,7 +21,7 @@ for arch in x86_64 aarch64; do
   aarch64) triple=aarch64-unknown-linux-gnu version=GLIBC_2.17 ;;
   esac
   flags="--target=$triple -std=c17 -O2 -fPIC -fvisibility=hidden -ffreestanding -fno-builtin -fno-stack-protector -fno-ident"
-  flags="$flags -fno-asynchronous-unwind-tables -fno-unwind-tables -ffunction-sections -fdata-sections -nostdlibinc"
+  flags="$flags -fno-asynchronous-unwind-tables -fno-unwind-tables -ffunction-sections -fdata-sections -fno-addrsig -nostdlibinc"
   objects=
   for f in "$root"/runtime/cpu/*.c; do
     o=$tmp/$arch.$(basename "$f" .c).o

@@ -1,6 +1,6 @@
 /* The object that joins the generated code, the description and the runtime in one artefact. It defines, hidden:
- * sinter_model, sinter_consts, sinter_kernels and sinter_image (runtime/abi.h), and exports sinter_query_v1 and the
- * PREFIX_ functions, each a jump into the runtime. */
+ * sinter_model, sinter_consts, sinter_kernels and sinter_image (runtime/abi.h), and exports PREFIX_ functions, each
+ * a jump into the runtime, and one that gives its SinterApi. */
 #ifndef SINTER_EMIT_HOST_OBJECT_H
 #define SINTER_EMIT_HOST_OBJECT_H
 #include "emitter.h"
@@ -18,6 +18,7 @@ typedef struct HostRequest {
   const HostForward *forwards;
   int nforwards;
   const char *explain;  /* text for the section SINTER_EXPLAIN_SECTION (abi.h), which is not loaded; NULL: none */
+  const char *query;    /* the SinterQuery: sinter_query_v1, which is looked up in a file, or PREFIX_query_v1 */
   const Target *target; /* its arch counts, not its level: forwards run on every processor */
   Arena *arena;         /* of the result */
 } HostRequest;

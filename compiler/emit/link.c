@@ -1,5 +1,7 @@
 #include "link.h"
 #include "abi.h"
+#include "archive.h"
+#include "elf_local.h"
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -140,6 +142,8 @@ static bool put(Ctx *c, const LinkFolder *f, const char *name, const void *p, si
   return diag_error(c->diag, "temporary-file", 0, "%s", why);
 }
 
+static const char *linker(const LinkRequest *q) { return q->linker ? q->linker : LINKER; }
+
 static bool run_linker(Ctx *c, const LinkFolder *f, const char *const *argv, const char *output) {
   const char *said;
   int status = run(c->arena, f, argv, &said);
@@ -162,21 +166,28 @@ static bool run_linker(Ctx *c, const LinkFolder *f, const char *const *argv, con
                     (int)(end ? (size_t)(end - said) : strlen(said)), said);
 }
 
+static char *with_tail(Arena *a, const char *p, size_t *n) {
+  SinterTail t = {
+      .magic = "SINTER\r", .abi = SINTER_ABI_VERSION, .size = sizeof t, .length = *n, .crc64 = crc64(p, *n, 0)};
+  t.magic[7] = '\n';
+  char *all = arena_alloc(a, *n + sizeof t);
+  memcpy(all, p, *n);
+  memcpy(all + *n, &t, sizeof t);
+  *n += sizeof t;
+  return all;
+}
+
 static bool finish(Ctx *c, const LinkRequest *q, const char *linked) {
   const char *why = NULL;
   size_t n;
   char *p = file_read(c->arena, linked, &n, &why);
   if (!p) return diag_error(c->diag, "link", 0, "%s", why);
-  if (!q->relocatable) {
-    SinterTail t = {
-        .magic = "SINTER\r", .abi = SINTER_ABI_VERSION, .size = sizeof t, .length = n, .crc64 = crc64(p, n, 0)};
-    t.magic[7] = '\n';
-    char *all = arena_alloc(c->arena, n + sizeof t);
-    memcpy(all, p, n);
-    memcpy(all + n, &t, sizeof t);
-    p = all;
-    n += sizeof t;
-  }
+  if (q->kind == LINK_SHARED)
+    p = with_tail(c->arena, p, &n);
+  else if (!elf_make_local(c->arena, (uint8_t *)p, n, q->exports, q->nexports, &why))
+    return diag_error(c->diag, "link-object", 0, "cannot use the object that the linker %s made: %s", linker(q), why);
+  if (q->kind == LINK_LIBRARY)
+    p = (char *)archive_write(c->arena, q->member, (uint8_t *)p, n, q->exports, q->nexports, &n);
   return link_write(c->arena, q->output, p, n, &why) || diag_error(c->diag, "output-file", 0, "%s", why);
 }
 
@@ -197,10 +208,10 @@ bool link_artefact(Ctx *c, const LinkRequest *q) {
   if (!ok) return false;
   const char *out = arena_printf(a, "%s/linked", q->folder->path);
   Vec(const char *) argv = {0};
-  vec_push(a, &argv, q->linker ? q->linker : LINKER);
+  vec_push(a, &argv, linker(q));
   vec_push(a, &argv, "-m");
   vec_push(a, &argv, arch->emulation);
-  if (q->relocatable)
+  if (q->kind != LINK_SHARED)
     vec_push(a, &argv, "-r");
   else {
     const char *const flags[] = {
@@ -215,7 +226,7 @@ bool link_artefact(Ctx *c, const LinkRequest *q) {
   vec_push(a, &argv, out);
   for (int i = 0; i < q->nobjects; i++) vec_push(a, &argv, q->objects[i]);
   vec_push(a, &argv, arena_printf(a, "%s/runtime.o", q->folder->path));
-  if (!q->relocatable) vec_push(a, &argv, arena_printf(a, "%s/libc.so.6", q->folder->path));
+  if (q->kind == LINK_SHARED) vec_push(a, &argv, arena_printf(a, "%s/libc.so.6", q->folder->path));
   vec_push(a, &argv, NULL);
   return run_linker(c, q->folder, argv.at, q->output) && finish(c, q, out);
 }

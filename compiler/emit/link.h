@@ -1,6 +1,7 @@
-/* From objects to an artefact: a temporary folder, the linker (ld.lld-19) as a child process, and the SinterTail at the
- * end. The runtime for artefacts and a stand-in C library of the oldest symbol versions are bytes inside the compiler,
- * so the result depends on the objects and the linker alone. A failure leaves neither an output nor a temporary file.
+/* From objects to an artefact: a temporary folder, the linker (ld.lld-19) as a child process, and what comes after it:
+ * the SinterTail at the end of a shared library; in objects for other linkers, names of the inside become local. The
+ * runtime for artefacts and a stand-in C library of the oldest symbol versions are bytes inside the compiler, so the
+ * result depends on the objects and the linker alone. A failure leaves neither an output nor a temporary file.
  */
 #ifndef SINTER_EMIT_LINK_H
 #define SINTER_EMIT_LINK_H
@@ -25,7 +26,14 @@ typedef struct LinkFolder {
   sigset_t held, before; /* signals that wait; the caller's mask */
 } LinkFolder;
 
+typedef enum LinkKind {
+  LINK_SHARED,  /* with a SinterTail, which is read before the file is loaded; static code has no such moment */
+  LINK_OBJECT,  /* one object for another linker */
+  LINK_LIBRARY, /* the same in a static library */
+} LinkKind;
+
 typedef struct LinkRequest {
+  LinkKind kind;
   const LinkFolder *folder; /* everything in between lies there */
   const char *arch;
   const char *const *objects; /* paths */
@@ -34,7 +42,7 @@ typedef struct LinkRequest {
   int nexports;
   const char *linker; /* NULL: ld.lld-19 */
   const char *output;
-  bool relocatable; /* one object for another linker, instead of a shared library */
+  const char *member; /* LINK_LIBRARY: the object's name in it */
 } LinkRequest;
 
 bool link_folder_make(Ctx *, LinkFolder *);       /* false after diag_error */

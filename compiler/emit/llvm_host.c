@@ -112,7 +112,7 @@ static void fill(Host *h, const HostRequest *q) {
   image[2] = bytes(h, "sinter_consts", blob->consts, blob->consts_bytes);
   constant(h, "sinter_image", LLVMConstStructInContext(h->cx, image, 3, 0), 8);
   for (int i = 0; i < q->nforwards; i++) forward(h, &q->forwards[i]);
-  begin(h, "sinter_query_v1", LLVMFunctionType(h->ptr, NULL, 0, 0));
+  begin(h, q->query, LLVMFunctionType(h->ptr, NULL, 0, 0));
   LLVMValueRef api = hide(LLVMAddGlobal(h->mod, h->ptr, "sinter_rt_api"));
   LLVMSetGlobalConstant(api, 1);
   LLVMBuildRet(h->b, api);

@@ -30,7 +30,7 @@ static int set_emit(CompileOptions *o, const char *word) {
       o->emit = (EmitKind)k;
       return CLI_DONE;
     }
-  return cli_usage("--emit wants so, obj, graph, loop or llvm, not \"%s\"", word);
+  return cli_usage("--emit wants so, obj, lib, graph, loop or llvm, not \"%s\"", word);
 }
 
 static int set_define(CliModel *m, SirOptions *sir, SirDefine *defines, const char *text) {

@@ -4,10 +4,10 @@
 static const char HELP[] =
     "sinter compile FILE.sir -o OUT.so [options]\n"
     "\n"
-    "Compiles a model to a shared library and its C header beside it (OUT.h).\n"
+    "Compiles a model to a library and its C header beside it (OUT.h; beside libNAME.a: NAME.h).\n"
     "\n"
     "  -o FILE             the output; with --emit graph, loop or llvm the text goes to the terminal without it\n"
-    "  --emit KIND         so (default), obj (one object for another linker), graph, loop, llvm\n"
+    "  --emit KIND         so (default), lib (a static library, -o libNAME.a), obj (one object), graph, loop, llvm\n"
     "  --cpu LEVELS        v2,v3,v4 (default: all three in one library, the best is chosen when it is opened), or "
     "native\n"
     "  -D NAME=VALUE       another value for a const of the file\n"
@@ -29,7 +29,7 @@ int cmd_compile(int argc, char **argv) {
   if (!cli_model_begin(&m, argc, argv, &code)) return cli_model_end(&m, code);
   const CompileOptions *o = &m.options;
   CompileResult r = {0};
-  if (!o->output && (o->emit == EMIT_SO || o->emit == EMIT_OBJ)) {
+  if (!o->output && o->emit < EMIT_GRAPH) {
     cli_usage("where to? Name the output by -o FILE");
     return cli_model_end(&m, CLI_USAGE);
   }

@@ -211,7 +211,7 @@ const char *scan_object(const uint8_t *p, size_t size, const Target *t, const Sc
     const char *names = (const char *)p + s[s[i].sh_link].sh_offset;
     bool whole = linked; /* an artefact: with the runtime in it, which is no business of ours */
     for (uint64_t k = 1; k < s[i].sh_size / sizeof *sym; k++)
-      whole |= !strcmp(names + sym[k].st_name, "sinter_query_v1");
+      whole |= strstr(names + sym[k].st_name, "_query_v1") != NULL;
     for (uint64_t k = 1; k < s[i].sh_size / sizeof *sym; k++) {
       const char *name = names + sym[k].st_name;
       if (sym[k].st_shndx == SHN_UNDEF && *name && !whole && visit->import) visit->import(name, t, ctx);

@@ -1,0 +1,227 @@
+/* Static libraries and objects of models, as other compilers and linkers take them: two models in one program, in C and
+ * in C++. Runs `sinter compile`, gcc, g++ and clang from the root of the repository. */
+#include <elf.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include <cmocka.h>
+#include "run_sinter.h"
+
+static char file[1 << 20];
+static size_t file_bytes;
+
+/* Runs a command in the folder, with $ROOT the root of the tree; its exit status. */
+static int shell(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+static int shell(const char *fmt, ...) {
+  char words[1024], command[2048], root[512];
+  va_list args;
+  va_start(args, fmt);
+  assert_true((size_t)vsnprintf(words, sizeof words, fmt, args) < sizeof words);
+  va_end(args);
+  assert_non_null(getcwd(root, sizeof root));
+  snprintf(command, sizeof command, "cd %s && ROOT=%s && { %s; } >stdout 2>stderr", folder, root, words);
+  int status = system(command);
+  slurp("stdout", out, sizeof out);
+  slurp("stderr", err, sizeof err);
+  return WIFEXITED(status) ? WEXITSTATUS(status) : 1000 + status;
+}
+
+static void must(int status) {
+  if (status) fail_msg("status %d: %s%s", status, out, err);
+}
+
+static void read_file(const char *name) {
+  char path[128];
+  snprintf(path, sizeof path, "%s/%s", folder, name);
+  FILE *f = fopen(path, "rb");
+  assert_non_null(f);
+  file_bytes = fread(file, 1, sizeof file, f);
+  assert_true(file_bytes && file_bytes < sizeof file);
+  fclose(f);
+}
+
+static int make(void **state) {
+  (void)state;
+  snprintf(folder, sizeof folder, "/tmp/test_deploy_%d", (int)getpid());
+  return mkdir(folder, 0777) || sinter("compile $ROOT/models/add.sir --emit lib -o libadd.a") ||
+         sinter("compile $ROOT/models/digits.sir --emit lib -o libdigits.a") ||
+         sinter("compile $ROOT/models/add.sir --emit obj -o add.o") ||
+         sinter("compile $ROOT/models/digits.sir --emit obj -o digits.o");
+}
+
+static int clean(void **state) {
+  (void)state;
+  char command[128];
+  snprintf(command, sizeof command, "rm -rf %s", folder);
+  return system(command);
+}
+
+/* ---- programs ---- */
+
+static char first_run[256];
+
+static void build_and_run(const char *compiler, const char *models) {
+  must(shell("%s -Wall -Wextra -Werror -I. $ROOT/tests/c/two_models.c %s -o program", compiler, models));
+  assert_string_equal(err, ""); /* no linker warns */
+  for (int threads = 1; threads <= 3; threads += 2) {
+    must(shell("SINTER_CPU=v3 SINTER_THREADS=%d ./program", threads));
+    if (!*first_run) snprintf(first_run, sizeof first_run, "%.255s", out);
+    assert_string_equal(out, first_run); /* the same result whatever linked it */
+  }
+}
+
+static void c_programs(void **state) {
+  (void)state;
+  build_and_run("gcc -std=c17", "-L. -ldigits -ladd");
+  build_and_run("gcc -std=c99 -O2 -flto -Wl,--gc-sections", "libadd.a libdigits.a");
+  build_and_run("gcc -no-pie -fno-pie", "-L. -ldigits -ladd");
+  build_and_run("clang-19 -std=c17", "-L. -ladd -ldigits");
+  build_and_run("clang-19 -fuse-ld=lld-19 -Wl,--gc-sections,--icf=all", "-L. -ladd -ldigits");
+}
+
+static void cxx_programs(void **state) {
+  (void)state;
+  build_and_run("g++ -x c++ -std=c++11", "-x none -L. -ladd -ldigits");
+  build_and_run("clang++-19 -nostdlib++ -x c++ -std=c++20", "-x none libadd.a libdigits.a");
+}
+
+static void static_program(void **state) {
+  (void)state;
+  build_and_run("gcc -static", "-L. -ladd -ldigits");
+  build_and_run("gcc -static -Wl,-u,pthread_create,-u,pthread_join", "-L. -ladd -ldigits"); /* with threads */
+}
+
+static void objects(void **state) {
+  (void)state;
+  build_and_run("gcc", "add.o digits.o");
+  build_and_run("clang++-19 -nostdlib++ -fuse-ld=lld-19 -x c++", "-x none digits.o add.o");
+}
+
+static void in_a_shared_library(void **state) {
+  (void)state;
+  must(shell("gcc -shared -Wl,--whole-archive libadd.a -Wl,--no-whole-archive libdigits.a -Wl,-z,defs -o libboth.so"));
+  assert_string_equal(err, "");
+  must(shell("gcc -shared -Wl,--whole-archive libadd.a libdigits.a -Wl,--no-whole-archive -o libboth.so"));
+  build_and_run("gcc", "-L. -lboth -Wl,-rpath,$PWD");
+}
+
+/* ---- what they hold ---- */
+
+static const char *const LIBC[] = {"__errno_location", "close",        "fsync",  "getenv",  "getpid", "getrlimit",
+                                   "gettimeofday",     "lseek",        "mmap",   "munmap",  "open",   "pread",
+                                   "pthread_create",   "pthread_join", "rename", "syscall", "unlink", "write"};
+
+static void check_symbols(const char *p, size_t n, const char *prefix, int functions) {
+  const Elf64_Ehdr *h = (const void *)p;
+  assert_memory_equal(h->e_ident, ELFMAG, SELFMAG);
+  assert_int_equal(h->e_type, ET_REL);
+  assert_true(h->e_shoff + h->e_shnum * sizeof(Elf64_Shdr) <= n);
+  const Elf64_Shdr *s = (const void *)(p + h->e_shoff);
+  int defined = 0, tables = 0;
+  bool stack = false;
+  for (int i = 0; i < h->e_shnum; i++) {
+    stack |=
+        !strcmp(p + s[h->e_shstrndx].sh_offset + s[i].sh_name, ".note.GNU-stack") && !(s[i].sh_flags & SHF_EXECINSTR);
+    assert_int_not_equal(s[i].sh_type, SHT_GROUP);
+    if (s[i].sh_type != SHT_SYMTAB) continue;
+    tables++;
+    const Elf64_Sym *y = (const void *)(p + s[i].sh_offset);
+    for (uint64_t k = 1; k < s[i].sh_size / sizeof *y; k++) {
+      const char *name = p + s[s[i].sh_link].sh_offset + y[k].st_name;
+      bool local = ELF64_ST_BIND(y[k].st_info) == STB_LOCAL, known = false;
+      assert_true(local == (k < s[i].sh_info));
+      if (local) continue;
+      if (y[k].st_shndx == SHN_UNDEF)
+        for (size_t j = 0; j < sizeof LIBC / sizeof *LIBC; j++) known |= !strcmp(LIBC[j], name);
+      else
+        known = !strncmp(name, prefix, strlen(prefix)), defined++;
+      if (!known) fail_msg("there is a global symbol %s", name);
+      if (!strncmp(name, "pthread_", 8)) assert_int_equal(ELF64_ST_BIND(y[k].st_info), STB_WEAK);
+    }
+  }
+  assert_int_equal(defined, functions);
+  assert_int_equal(tables, 1);
+  assert_true(stack); /* or the stack of the program becomes executable */
+}
+
+static void library_format(void **state) {
+  (void)state;
+  read_file("libadd.a");
+  static char object[1 << 20];
+  size_t n = file_bytes;
+  memcpy(object, file, n);
+  read_file("add.o");
+  assert_memory_equal(object, "!<arch>\n/               0           0     0     0       ", 56);
+  assert_memory_equal(object + n - file_bytes - file_bytes % 2, file, file_bytes); /* ends with the object itself */
+  assert_int_equal((n - file_bytes - file_bytes % 2) % 8, 0);
+  must(shell("ar t libadd.a && ar t libdigits.a"));
+  assert_string_equal(out, "add.o\ndigits.o\n");
+  must(shell("nm -s libadd.a | sed -n '/^Archive index/,/^$/p'"));
+  assert_string_equal(out,
+                      "Archive index:\nadd_open in add.o\nadd_close in add.o\nadd_save in add.o\nadd_get in add.o\n"
+                      "add_set in add.o\nadd_open_message in add.o\nadd_workspace in add.o\nadd_new in add.o\n"
+                      "add_free in add.o\nadd_message in add.o\nadd_add in add.o\nadd_query_v1 in add.o\n\n");
+  check_symbols(file, file_bytes, "add_", 12);
+  read_file("digits.o");
+  check_symbols(file, file_bytes, "digits_", 14);
+}
+
+static void long_names(void **state) {
+  (void)state;
+  must(sinter("compile $ROOT/models/add.sir --emit lib --cpu v2 --prefix a_rather_long_prefix -o m.a"));
+  must(shell("ar t m.a && llvm-ar-19 t m.a && nm m.a | grep -c ' T a_rather_long_prefix_' && ls m.h"));
+  assert_string_equal(out, "a_rather_long_prefix.o\na_rather_long_prefix.o\n12\nm.h\n");
+}
+
+static void names_of_headers(void **state) {
+  (void)state;
+  must(shell("ls add.h digits.h"));
+  assert_int_not_equal(shell("ls libadd.h"), 0);
+  must(sinter("compile $ROOT/models/add.sir --emit lib --cpu v2 -o lib.a && cd . && ls lib.h"));
+  assert_string_equal(out, "lib.h\n");
+}
+
+static void aarch64(void **state) {
+  (void)state;
+  must(sinter("compile $ROOT/models/digits.sir --emit lib --cpu a64 -o libarm.a"));
+  must(shell("ar p libarm.a >arm.o && ar t libarm.a"));
+  read_file("arm.o");
+  check_symbols(file, file_bytes, "digits_", 14);
+}
+
+/* ---- refusals ---- */
+
+static void says(const char *arguments, int status, const char *sentence) {
+  assert_int_equal(sinter(arguments), status);
+  assert_string_equal(err, sentence);
+}
+
+static void refusals(void **state) {
+  (void)state;
+  says("compile $ROOT/models/add.sir --emit lib", 2, "sinter: where to? Name the output by -o FILE\n");
+  says("compile $ROOT/models/add.sir --emit a -o m.a", 2,
+       "sinter: --emit wants so, obj, lib, graph, loop or llvm, not \"a\"\n");
+  says("compile $ROOT/models/add.sir --emit lib --cpu v2,a64 -o m2.a", 1,
+       "error: one object cannot hold code for x86-64 and AArch64: give --cpu a64 alone [cpu-level]\n");
+  must(shell("printf '#!/bin/sh\\nwhile [ \"$1\" != -o ]; do shift; done; echo no object >\"$2\"\\n' >odd_lld && "
+             "chmod +x odd_lld"));
+  says("compile $ROOT/models/add.sir --emit lib --cpu v2 --linker ./odd_lld -o m2.a", 1,
+       "error: cannot use the object that the linker ./odd_lld made: it is no relocatable ELF object of 64 bits "
+       "[link-object]\n");
+  assert_int_not_equal(shell("ls m2.a m2.h"), 0);
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(c_programs), cmocka_unit_test(cxx_programs),        cmocka_unit_test(static_program),
+      cmocka_unit_test(objects),    cmocka_unit_test(in_a_shared_library), cmocka_unit_test(library_format),
+      cmocka_unit_test(long_names), cmocka_unit_test(names_of_headers),    cmocka_unit_test(aarch64),
+      cmocka_unit_test(refusals),
+  };
+  return cmocka_run_group_tests(tests, make, clean);
+}
