@@ -110,6 +110,47 @@ static void in_a_shared_library(void **state) {
   build_and_run("gcc", "-L. -lboth -Wl,-rpath,$PWD");
 }
 
+/* ---- models/digits/digits_filter.c ---- */
+
+static void filter_refuses(const char *input, const char *sentence) {
+  assert_int_equal(shell("printf '%s' | ./digits_filter weights", input), 1);
+  assert_string_equal(out, "");
+  assert_string_equal(err, sentence);
+}
+
+static void digits_filter(void **state) {
+  (void)state;
+  must(shell("T=$ROOT/models/digits/test_x.npy; { head -c 128 $T | LC_ALL=C sed 's/(360, 64)/(250, 64)/'; "
+             "tail -c +129 $T | head -c 64000; } >x.npy"));
+  must(sinter("compile $ROOT/models/digits.sir --cpu v2,v3 -o digits.so"));
+  must(sinter("train digits.so --data x=$ROOT/models/digits/train_x.npy y=$ROOT/models/digits/train_y.npy --epochs 2 "
+              "--save weights"));
+  must(sinter("run digits.so predict x=x.npy --weights weights --out ."));
+  must(shell(
+      "gcc -std=gnu17 -Wall -Wextra -Werror -I. $ROOT/models/digits/digits_filter.c -L. -ldigits -o digits_filter"));
+  must(shell("od -An -v -t d8 -w8 -j128 label.npy | tr -d ' ' >want && [ $(wc -l <want) = 250 ]"));
+  must(shell("od -An -v -t f4 -w256 -j128 x.npy | ./digits_filter weights | cmp - want"));
+  must(shell("od -An -v -t f4 -w32 -j128 x.npy | sed '8~8G;s/  */, /2g' | ./digits_filter weights | cmp - want"));
+  filter_refuses("1 2\\n", "digits_filter: input, line 1: a line has 8 numbers or 64\n");
+  filter_refuses("1 2 3 4 5 6 7 8\\n\\n8 7 6 five\\n",
+                 "digits_filter: input, line 3: there is something that is no number\n");
+  filter_refuses("1 2 3 4 5 6 7 17\\n", "digits_filter: input, line 1: a number is not from 0 to 16\n");
+  filter_refuses("nan 2 3 4 5 6 7 8\\n", "digits_filter: input, line 1: a number is not from 0 to 16\n");
+  filter_refuses("1 2 3 4 5 6 7 8\\n1 2 3 4 5 6 7 8",
+                 "digits_filter: input, line 2: it ends within a digit: 8 lines of 8 numbers make one\n");
+  assert_int_equal(shell("{ echo 1 1 1 1 1 1 1 1; yes 1 | head -n 64 | paste -s -d ' ' -; } | ./digits_filter weights"),
+                   1);
+  assert_string_equal(err, "digits_filter: input, line 2: there are more numbers than the 64 of a digit\n");
+  assert_int_equal(shell("./digits_filter weights </"), 1);
+  assert_string_equal(err, "digits_filter: input: it cannot be read\n");
+  assert_int_equal(shell("od -An -v -t f4 -w256 -j128 x.npy | ./digits_filter weights >/dev/full"), 1);
+  assert_string_equal(err, "digits_filter: output: it cannot be written\n");
+  assert_int_equal(shell("./digits_filter none </dev/null"), 1);
+  assert_string_equal(err, "digits_filter: weights: cannot open none: there is no such file or folder\n");
+  must(shell("./digits_filter weights </dev/null"));
+  assert_int_equal(shell("./digits_filter"), 2);
+}
+
 /* ---- what they hold ---- */
 
 static const char *const LIBC[] = {"__errno_location", "close",        "fsync",  "getenv",  "getpid", "getrlimit",
@@ -218,9 +259,16 @@ static void refusals(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(c_programs), cmocka_unit_test(cxx_programs),        cmocka_unit_test(static_program),
-      cmocka_unit_test(objects),    cmocka_unit_test(in_a_shared_library), cmocka_unit_test(library_format),
-      cmocka_unit_test(long_names), cmocka_unit_test(names_of_headers),    cmocka_unit_test(aarch64),
+      cmocka_unit_test(c_programs),
+      cmocka_unit_test(cxx_programs),
+      cmocka_unit_test(static_program),
+      cmocka_unit_test(objects),
+      cmocka_unit_test(in_a_shared_library),
+      cmocka_unit_test(library_format),
+      cmocka_unit_test(long_names),
+      cmocka_unit_test(names_of_headers),
+      cmocka_unit_test(aarch64),
+      cmocka_unit_test(digits_filter),
       cmocka_unit_test(refusals),
   };
   return cmocka_run_group_tests(tests, make, clean);
