@@ -19,10 +19,12 @@ typedef struct CompileOptions {
   bool check;           /* evaluate before and after every pass, and interpret the kernels */
   bool no_explain;      /* leave out of the library what `sinter explain` reads there */
   const char *linker;   /* NULL: ld.lld-19 */
+  bool size;            /* of binaries: what its bytes are, to result->text */
+  uint64_t max_size;    /* of binaries: a larger one is refused; 0: none is */
 } CompileOptions;
 
 typedef struct CompileResult { /* released by the caller: buf_free */
-  Buf text;                    /* of EMIT_GRAPH, EMIT_LOOP and EMIT_LLVM without an output */
+  Buf text;                    /* of EMIT_GRAPH, EMIT_LOOP and EMIT_LLVM without an output; of `size` */
   Buf notes;                   /* for people: times, sizes */
 } CompileResult;
 

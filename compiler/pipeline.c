@@ -204,6 +204,7 @@ static bool link_all(Compilation *c, const SinterEmitter *e, const HostLayout *l
   HostForwards forwards = {0};
   EmitResult host;
   ObjectPaths objects = {0}, exports = {0};
+  SizeMap sizes;
   EmitKind kind = c->options->emit;
   const char *why, *source = base_name(c->options->source),
                    *query = kind == EMIT_SO ? "sinter_query_v1" : arena_printf(x->arena, "%s_query_v1", layout->prefix);
@@ -239,7 +240,9 @@ static bool link_all(Compilation *c, const SinterEmitter *e, const HostLayout *l
                       .nexports = (int)exports.n,
                       .linker = c->options->linker,
                       .output = c->options->output,
-                      .member = arena_printf(x->arena, "%s.o", layout->prefix)};
+                      .member = arena_printf(x->arena, "%s.o", layout->prefix),
+                      .sizes = c->options->size || c->options->max_size ? &sizes : NULL,
+                      .max_size = c->options->max_size};
   if (!link_artefact(x, &link)) return false;
   Buf header = {0};
   host_header(layout, source, base_name(c->options->output), &header);
@@ -249,6 +252,7 @@ static bool link_all(Compilation *c, const SinterEmitter *e, const HostLayout *l
     unlink(c->options->output);
     return diag_error(x->diag, "output-file", 0, "%s", why);
   }
+  if (c->options->size) size_map_print(&sizes, base_name(c->options->output), &c->result->text);
   compile_timed(c, "link");
   return true;
 }

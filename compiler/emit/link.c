@@ -142,6 +142,7 @@ static bool put(Ctx *c, const LinkFolder *f, const char *name, const void *p, si
   return diag_error(c->diag, "temporary-file", 0, "%s", why);
 }
 
+static const char *map_path(Arena *a, const LinkRequest *q) { return arena_printf(a, "%s/map", q->folder->path); }
 static const char *linker(const LinkRequest *q) { return q->linker ? q->linker : LINKER; }
 
 static bool run_linker(Ctx *c, const LinkFolder *f, const char *const *argv, const char *output) {
@@ -177,6 +178,15 @@ static char *with_tail(Arena *a, const char *p, size_t *n) {
   return all;
 }
 
+static bool take_sizes(Ctx *c, const LinkRequest *q, size_t bytes) {
+  const char *why = NULL, *slash = strrchr(q->output, '/');
+  size_t n;
+  const char *map = file_read(c->arena, map_path(c->arena, q), &n, &why);
+  if (!map) return diag_error(c->diag, "link", 0, "%s", why);
+  size_map_read(c->arena, map, bytes, q->sizes);
+  return !q->max_size || size_map_within(c, q->sizes, slash ? slash + 1 : q->output, q->max_size);
+}
+
 static bool finish(Ctx *c, const LinkRequest *q, const char *linked) {
   const char *why = NULL;
   size_t n;
@@ -188,6 +198,7 @@ static bool finish(Ctx *c, const LinkRequest *q, const char *linked) {
     return diag_error(c->diag, "link-object", 0, "cannot use the object that the linker %s made: %s", linker(q), why);
   if (q->kind == LINK_LIBRARY)
     p = (char *)archive_write(c->arena, q->member, (uint8_t *)p, n, q->exports, q->nexports, &n);
+  if (q->sizes && !take_sizes(c, q, n)) return false;
   return link_write(c->arena, q->output, p, n, &why) || diag_error(c->diag, "output-file", 0, "%s", why);
 }
 
@@ -222,6 +233,7 @@ bool link_artefact(Ctx *c, const LinkRequest *q) {
     vec_push(a, &argv, "--version-script");
     vec_push(a, &argv, arena_printf(a, "%s/exports", q->folder->path));
   }
+  if (q->sizes) vec_push(a, &argv, arena_printf(a, "-Map=%s", map_path(a, q)));
   vec_push(a, &argv, "-o");
   vec_push(a, &argv, out);
   for (int i = 0; i < q->nobjects; i++) vec_push(a, &argv, q->objects[i]);

@@ -5,7 +5,7 @@
  */
 #ifndef SINTER_EMIT_LINK_H
 #define SINTER_EMIT_LINK_H
-#include "graph.h"
+#include "size_map.h"
 #include <signal.h>
 
 typedef struct LinkArch {
@@ -43,6 +43,8 @@ typedef struct LinkRequest {
   const char *linker; /* NULL: ld.lld-19 */
   const char *output;
   const char *member; /* LINK_LIBRARY: the object's name in it */
+  SizeMap *sizes;     /* of the output; NULL: not asked for */
+  uint64_t max_size;  /* a larger output is refused; 0: none is; wants sizes */
 } LinkRequest;
 
 bool link_folder_make(Ctx *, LinkFolder *);       /* false after diag_error */

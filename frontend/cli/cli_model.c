@@ -47,6 +47,16 @@ static int set_jobs(CompileOptions *o, const char *text) {
   return CLI_DONE;
 }
 
+static int set_max_size(CompileOptions *o, const char *text) {
+  size_t n = strspn(text, "0123456789");
+  int shift = !text[n] ? 0 : !strcmp(text + n, "K") ? 10 : !strcmp(text + n, "M") ? 20 : -1;
+  uint64_t bytes = strtoull(text, NULL, 10);
+  if (!n || n > 12 || shift < 0 || !bytes)
+    return cli_usage("--max-size wants a number of bytes, also as 300K or 2M, not \"%s\"", text);
+  o->max_size = bytes << shift;
+  return CLI_DONE;
+}
+
 static int set_text(CompileOptions *o, const char *option, const char *value) {
   if (!strcmp(option, "-o"))
     o->output = value;
@@ -81,6 +91,7 @@ static int read_words(CliModel *m, int argc, char **argv, SirOptions *sir, SirDe
     bool *flag = !strcmp(option, "--time")         ? &o->time
                  : !strcmp(option, "--check")      ? &o->check
                  : !strcmp(option, "--no-explain") ? &o->no_explain
+                 : !strcmp(option, "--size")       ? &o->size
                                                    : NULL;
     if (flag) {
       if (equals) return cli_usage("%s takes no value", option);
@@ -89,10 +100,11 @@ static int read_words(CliModel *m, int argc, char **argv, SirOptions *sir, SirDe
     }
     const char *value = joined ? a + 2 : equals ? equals + 1 : i + 1 < argc ? argv[++i] : NULL;
     if (!value) return cli_usage("%s wants a value after it", option);
-    int code = !strcmp(option, "-D")       ? set_define(m, sir, defines, value)
-               : !strcmp(option, "-j")     ? set_jobs(o, value)
-               : !strcmp(option, "--emit") ? set_emit(o, value)
-                                           : set_text(o, option, value);
+    int code = !strcmp(option, "-D")           ? set_define(m, sir, defines, value)
+               : !strcmp(option, "-j")         ? set_jobs(o, value)
+               : !strcmp(option, "--max-size") ? set_max_size(o, value)
+               : !strcmp(option, "--emit")     ? set_emit(o, value)
+                                               : set_text(o, option, value);
     if (code) return code;
   }
   return m->file ? CLI_DONE : cli_usage("which model? Name its file");

@@ -17,6 +17,8 @@ static const char HELP[] =
     "  --time              print the time of every pass\n"
     "  --check             evaluate the model before and after every pass and compare; a note says what is too large\n"
     "  --no-explain        leave out what `sinter explain` reads in the library (it is never loaded)\n"
+    "  --size              print what the bytes of the library are, by part, level and kernel\n"
+    "  --max-size BYTES    refuse to write a larger library; also as 300K or 2M (1024 and 1048576 bytes)\n"
     "  --linker PROGRAM    another ld.lld than ld.lld-19\n"
     "\n"
     "Exit status: 0 done; 1 the model or the system does not allow it; 2 the command line is wrong. A failure leaves "
@@ -24,13 +26,18 @@ static const char HELP[] =
 
 int cmd_compile(int argc, char **argv) {
   CliModel m = {.help = HELP,
-                .allowed = "-o --emit --cpu -D --prefix -j --dump-dir --time --check --no-explain --linker"};
+                .allowed = "-o --emit --cpu -D --prefix -j --dump-dir --time --check --no-explain --linker --size "
+                           "--max-size"};
   int code;
   if (!cli_model_begin(&m, argc, argv, &code)) return cli_model_end(&m, code);
   const CompileOptions *o = &m.options;
   CompileResult r = {0};
   if (!o->output && o->emit < EMIT_GRAPH) {
     cli_usage("where to? Name the output by -o FILE");
+    return cli_model_end(&m, CLI_USAGE);
+  }
+  if (o->emit >= EMIT_GRAPH && (o->size || o->max_size)) {
+    cli_usage("--size and --max-size go with --emit so, lib or obj, not with %s", emit_kind_name(o->emit));
     return cli_model_end(&m, CLI_USAGE);
   }
   code = compile_program(&m.program, o, &r) ? CLI_DONE : CLI_FAILED;

@@ -235,6 +235,53 @@ static void aarch64(void **state) {
   check_symbols(file, file_bytes, "digits_", 14);
 }
 
+/* ---- sizes ---- */
+
+/* The number before a word at the end of a line. */
+static long number_of(const char *what) {
+  const char *at = strstr(out, what);
+  if (!at) fail_msg("no line `%s` in\n%s", what, out);
+  while (at > out && at[-1] != '\n') at--;
+  return strtol(at, NULL, 10);
+}
+
+static void sizes(void **state) {
+  (void)state;
+  static const char *const kinds[] = {"so", "lib", "obj"};
+  for (int i = 0; i < 3; i++) {
+    char command[256];
+    snprintf(command, sizeof command, "compile $ROOT/models/digits.sir --emit %s --size -o m_%s", kinds[i], kinds[i]);
+    must(sinter(command));
+    snprintf(command, sizeof command, "m_%s", kinds[i]);
+    read_file(command);
+    assert_int_equal(number_of(" bytes\n"), 0); /* the name of the file comes first */
+    assert_int_equal(strtol(strstr(out, ": ") + 2, NULL, 10), file_bytes);
+    long kernels = number_of("  kernels for v2\n") + number_of("  kernels for v3\n") + number_of("  kernels for v4\n");
+    long rest = number_of("  headers, symbols, relocations, alignment\n"), runtime = number_of("  runtime\n");
+    if (i == 0) rest += number_of("  text of sinter explain, not loaded\n");
+    assert_int_equal(kernels + number_of("  constants of the kernels\n") + number_of("  tables\n") + runtime + rest,
+                     file_bytes);
+    assert_true(runtime > 10 * 1024 && runtime < 100 * 1024);
+    assert_true(rest > 0 && (i > 0 || rest < 64 * 1024));
+    long each = 0;
+    for (const char *line = strstr(out, "  kernel\n"); (line = strchr(line, '\n')) && line[1];) {
+      char *p = (char *)++line;
+      for (int level = 0; level < 3; level++) each += strtol(p, &p, 10);
+    }
+    assert_int_equal(each, kernels);
+  }
+}
+
+static void size_limit(void **state) {
+  (void)state;
+  must(sinter("compile $ROOT/models/add.sir --cpu v2 --max-size 100K -o small.so && ls small.so small.h"));
+  assert_int_equal(sinter("compile $ROOT/models/add.sir --max-size 20000 -o large.so"), 1);
+  assert_non_null(strstr(err, "error: large.so would have "));
+  assert_non_null(strstr(err, " bytes, above --max-size 20000; its largest parts: runtime "));
+  assert_non_null(strstr(err, "; fewer levels (--cpu) make it smaller [max-size]\n"));
+  assert_int_not_equal(shell("ls large.so large.h"), 0);
+}
+
 /* ---- refusals ---- */
 
 static void says(const char *arguments, int status, const char *sentence) {
@@ -249,6 +296,17 @@ static void refusals(void **state) {
        "sinter: --emit wants so, obj, lib, graph, loop or llvm, not \"a\"\n");
   says("compile $ROOT/models/add.sir --emit lib --cpu v2,a64 -o m2.a", 1,
        "error: one object cannot hold code for x86-64 and AArch64: give --cpu a64 alone [cpu-level]\n");
+  static const char *const numbers[] = {"x", "0", "-1", "10k", "1G", "9999999999999", "K"};
+  for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) {
+    char arguments[128], sentence[128];
+    snprintf(arguments, sizeof arguments, "compile $ROOT/models/add.sir -o m2.a --max-size=%s", numbers[i]);
+    snprintf(sentence, sizeof sentence, "sinter: --max-size wants a number of bytes, also as 300K or 2M, not \"%s\"\n",
+             numbers[i]);
+    says(arguments, 2, sentence);
+  }
+  says("compile $ROOT/models/add.sir --emit loop --size", 2,
+       "sinter: --size and --max-size go with --emit so, lib or obj, not with loop\n");
+  says("compile $ROOT/models/add.sir --emit lib --cpu v2 --size=2 -o m2.a", 2, "sinter: --size takes no value\n");
   must(shell("printf '#!/bin/sh\\nwhile [ \"$1\" != -o ]; do shift; done; echo no object >\"$2\"\\n' >odd_lld && "
              "chmod +x odd_lld"));
   says("compile $ROOT/models/add.sir --emit lib --cpu v2 --linker ./odd_lld -o m2.a", 1,
@@ -269,6 +327,8 @@ int main(void) {
       cmocka_unit_test(names_of_headers),
       cmocka_unit_test(aarch64),
       cmocka_unit_test(digits_filter),
+      cmocka_unit_test(sizes),
+      cmocka_unit_test(size_limit),
       cmocka_unit_test(refusals),
   };
   return cmocka_run_group_tests(tests, make, clean);
