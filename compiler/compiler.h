@@ -8,12 +8,12 @@ typedef enum { EMIT_SO, EMIT_OBJ, EMIT_LIB, EMIT_GRAPH, EMIT_LOOP, EMIT_LLVM } E
 
 typedef struct CompileOptions {
   EmitKind emit;
-  const char *output; /* the file; NULL for graph, loop, llvm: the text comes back in the result */
-  const char *source; /* path of the model, named in the header and the artefact without its folder */
-  const char *prefix; /* of the C functions; NULL: the program's name */
-  const char
-      *cpu; /* "v2,v3,v4", "native", "a64" (obj, loop and llvm only); NULL: v2 to v4 for binaries, v3 for texts */
-  int jobs; /* processes that generate code at once; 0: one a processor */
+  const char *output;   /* the file; NULL for graph, loop, llvm: the text comes back in the result */
+  const char *source;   /* path of the model, named in the header and the artefact without its folder */
+  const char *prefix;   /* of the C functions; NULL: the program's name */
+  const char *target;   /* "x86_64", "aarch64"; NULL: the machine that the compiler runs on */
+  const char *cpu;      /* levels of the target, "v2,v3,v4", or "native"; NULL: all for binaries, one for texts */
+  int jobs;             /* processes that generate code at once; 0: one a processor */
   const char *dump_dir; /* numbered files of every form in between; NULL: none */
   bool time;            /* the time of every pass goes to result->notes */
   bool check;           /* evaluate before and after every pass, and interpret the kernels */

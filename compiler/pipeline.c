@@ -134,29 +134,31 @@ static const char *native_level(void) {
 
 bool compile_levels(Compilation *c) {
   Ctx *x = c->program->ctx;
-  EmitKind kind = c->options->emit;
-  const char *s = c->options->cpu ? c->options->cpu : is_binary(kind) ? "v2,v3,v4" : "v3";
-  bool want[LEVEL_COUNT] = {0}, arm = false, intel = false;
-  for (;;) {
+  const CompileOptions *o = c->options;
+  const char *arch = o->target ? o->target : target_find(native_level())->arch;
+  bool binary = is_binary(o->emit), known = false, want[LEVEL_COUNT] = {0};
+  for (int i = 0; i < LEVEL_COUNT; i++) {
+    bool ours = !strcmp(TARGETS[i].arch, arch);
+    known |= ours;
+    want[i] = ours && !o->cpu && (binary || TARGETS[i].shown);
+  }
+  if (!known) return diag_error(x->diag, "target", 0, "'%s' is no target: give --target x86_64 or aarch64", arch);
+  for (const char *s = o->cpu; s;) {
     size_t n = strcspn(s, ",");
     const char *word = arena_strndup(x->arena, s, n);
     const Target *t = target_find(strcmp(word, "native") ? word : native_level());
     if (!t)
       return diag_error(x->diag, "cpu-level", 0,
-                        "'%s' is no CPU level: give --cpu v2, v3, v4, several of them with commas between, or native",
+                        "'%s' is no CPU level: give --cpu v2, v3, v4, several of them with commas between, a64 for "
+                        "--target aarch64, or native",
                         word);
-    if (t->level == LEVEL_A64 && kind == EMIT_SO)
+    if (strcmp(t->arch, arch))
       return diag_error(x->diag, "cpu-level", 0,
-                        "shared libraries for AArch64 are not made yet: --cpu a64 goes with --emit obj, loop or llvm");
+                        "'%s' is a CPU level of %s, but the target is %s: give --target %s, or another --cpu", word,
+                        t->arch, arch, t->arch);
     want[t->level] = true;
-    arm |= t->level == LEVEL_A64;
-    intel |= t->level != LEVEL_A64;
-    s += n;
-    if (!*s++) break;
+    s = s[n] ? s + n + 1 : NULL;
   }
-  if (arm && intel && is_binary(kind))
-    return diag_error(x->diag, "cpu-level", 0,
-                      "one object cannot hold code for x86-64 and AArch64: give --cpu a64 alone");
   for (int i = 0; i < LEVEL_COUNT; i++)
     if (want[i]) c->level[c->nlevels++].target = &TARGETS[i];
   return true;
@@ -241,6 +243,8 @@ static bool link_all(Compilation *c, const SinterEmitter *e, const HostLayout *l
                       .linker = c->options->linker,
                       .output = c->options->output,
                       .member = arena_printf(x->arena, "%s.o", layout->prefix),
+                      .model = blob.model,
+                      .model_bytes = blob.model_bytes,
                       .sizes = c->options->size || c->options->max_size ? &sizes : NULL,
                       .max_size = c->options->max_size};
   if (!link_artefact(x, &link)) return false;

@@ -271,20 +271,26 @@ static inline uint64_t sinter_ticks(void) { /* the processor's own clock: no cal
  */
 #define SINTER_EXPLAIN_SECTION ".sinter.explain"
 
-/* The last 32 bytes of a shared library, read before it is loaded. Objects and static libraries have none. */
+/* The machine an artefact is for: the numbers of ELF. */
+enum { SINTER_MACHINE_X86_64 = 62, SINTER_MACHINE_AARCH64 = 183 };
+
+/* The last bytes of a shared library, read before it is loaded; from `abi` on they stand at the same place in every
+ * version. Objects and static libraries have none. */
 typedef struct SinterTail {
-  char magic[8];      /* "SINTER\r\n" */
-  uint32_t abi, size; /* size of this struct */
-  uint64_t length;    /* of the file without this */
-  uint64_t crc64;     /* CRC-64/XZ of the file without this */
+  uint64_t length;       /* of the file without this */
+  uint64_t model;        /* where in the file the description stands, as it is in memory */
+  uint32_t machine, pad; /* SINTER_MACHINE_* */
+  uint32_t abi, size;    /* size of this struct */
+  char magic[8];         /* "SINTER\r\n" */
+  uint64_t crc64;        /* CRC-64/XZ of all before it */
 } SinterTail;
 
 #ifdef __cplusplus
-static_assert(sizeof(SinterTail) == 32, "");
+static_assert(sizeof(SinterTail) == 48, "");
 #else
 _Static_assert(sizeof(SinterFail) == 64, "a cache line");
 _Static_assert(sizeof(SinterCell) == 96 && sizeof(SinterPort) == 88 && sizeof(SinterStep) == 56 &&
-                   sizeof(SinterTail) == 32,
+                   sizeof(SinterTail) == 48,
                "layout is part of the format");
 #endif
 #endif

@@ -18,14 +18,19 @@ typedef struct SinterArtefact {
   const SinterApi *api;     /* its functions: see below */
   const SinterModel *model; /* its description */
   void *handle;             /* of dlopen, for dlsym */
+  void *copy;               /* of the description, after sinter_artefact_read */
   uint64_t bytes;           /* of the file */
+  uint32_t machine;         /* SINTER_MACHINE_* */
 } SinterArtefact;
 
-bool sinter_artefact_open(SinterArtefact *, const char *path, char *why);
+bool sinter_artefact_open(SinterArtefact *, const char *path, char *why); /* refused: one for another machine */
+/* The description alone, of an artefact for any machine: none of its code is loaded, api is NULL. */
+bool sinter_artefact_read(SinterArtefact *, const char *path, char *why);
 void sinter_artefact_close(SinterArtefact *); /* after all its weights and contexts are closed */
 
-/* Checks a file's tail only: magic, version, length, checksum; nothing of it is loaded. *bytes may be NULL. */
-bool sinter_artefact_verify(const char *path, uint64_t *bytes, char *why);
+/* Checks a file's tail only: magic, version, length, checksum; nothing of it is loaded. Gives the bytes of the file and
+ * the machine it is for; either may be NULL. */
+bool sinter_artefact_verify(const char *path, uint64_t *bytes, uint32_t *machine, char *why);
 /* What `sinter explain` prints, left in the file by the compiler; nothing of it is loaded. *text: released by free().
  */
 bool sinter_artefact_explain(const char *path, char **text, char *why);
@@ -59,6 +64,8 @@ const char *sinter_status_text(int status);                /* "a wrong shape" */
 const char *sinter_dtype_text(uint32_t dtype);             /* "f32"; "?" if there is no such type */
 uint32_t sinter_dtype_size(uint32_t dtype);                /* bytes; 0 if there is no such type */
 const char *sinter_level_text(uint32_t level);             /* "v3" */
+const char *sinter_machine_text(uint32_t machine);         /* "aarch64"; "?" if it is not known */
+uint32_t sinter_machine(void);                             /* that this runs on; 0: one that has no artefacts */
 uint64_t sinter_crc64(const void *, size_t, uint64_t crc); /* CRC-64/XZ; begin with 0 */
 
 /* ---- arrays ---- */

@@ -3,6 +3,7 @@
 #include "archive.h"
 #include "elf_local.h"
 #include <dirent.h>
+#include <elf.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -167,10 +168,17 @@ static bool run_linker(Ctx *c, const LinkFolder *f, const char *const *argv, con
                     (int)(end ? (size_t)(end - said) : strlen(said)), said);
 }
 
-static char *with_tail(Arena *a, const char *p, size_t *n) {
-  SinterTail t = {
-      .magic = "SINTER\r", .abi = SINTER_ABI_VERSION, .size = sizeof t, .length = *n, .crc64 = crc64(p, *n, 0)};
+static char *with_tail(Arena *a, const LinkRequest *q, const char *p, size_t *n) {
+  const char *model = memmem(p, *n, q->model, q->model_bytes);
+  if (!model) BUG("the linked file does not hold the description");
+  SinterTail t = {.length = *n,
+                  .model = (uint64_t)(model - p),
+                  .machine = ((const Elf64_Ehdr *)(const void *)p)->e_machine,
+                  .abi = SINTER_ABI_VERSION,
+                  .size = sizeof t,
+                  .magic = "SINTER\r"};
   t.magic[7] = '\n';
+  t.crc64 = crc64(&t, offsetof(SinterTail, crc64), crc64(p, *n, 0));
   char *all = arena_alloc(a, *n + sizeof t);
   memcpy(all, p, *n);
   memcpy(all + *n, &t, sizeof t);
@@ -193,7 +201,7 @@ static bool finish(Ctx *c, const LinkRequest *q, const char *linked) {
   char *p = file_read(c->arena, linked, &n, &why);
   if (!p) return diag_error(c->diag, "link", 0, "%s", why);
   if (q->kind == LINK_SHARED)
-    p = with_tail(c->arena, p, &n);
+    p = with_tail(c->arena, q, p, &n);
   else if (!elf_make_local(c->arena, (uint8_t *)p, n, q->exports, q->nexports, &why))
     return diag_error(c->diag, "link-object", 0, "cannot use the object that the linker %s made: %s", linker(q), why);
   if (q->kind == LINK_LIBRARY)

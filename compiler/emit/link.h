@@ -45,6 +45,8 @@ typedef struct LinkRequest {
   const char *member; /* LINK_LIBRARY: the object's name in it */
   SizeMap *sizes;     /* of the output; NULL: not asked for */
   uint64_t max_size;  /* a larger output is refused; 0: none is; wants sizes */
+  const void *model;  /* LINK_SHARED: the description, which an object holds: the tail tells where it came to stand */
+  size_t model_bytes;
 } LinkRequest;
 
 bool link_folder_make(Ctx *, LinkFolder *);       /* false after diag_error */

@@ -44,6 +44,7 @@ typedef struct Target {
   int vector_bytes;                          /* of the one legal vector width */
   int vector_regs;                           /* MR*NV + NV + 1 of a register tile must not exceed it */
   bool has_fma;                              /* else `fma` is multiply, then add */
+  bool shown;                                /* the level of its arch that texts show when none is named */
 } Target;
 
 extern const Target TARGETS[LEVEL_COUNT];

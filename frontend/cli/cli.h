@@ -55,6 +55,7 @@ typedef struct Artefact {
 
 /* Each returns CLI_DONE, or CLI_FAILED after a sentence. */
 int artefact_open(Artefact *, const char *path);
+int artefact_look(Artefact *, const char *path); /* one for another machine has a description only: api is NULL */
 int artefact_weights(Artefact *, const char *file, uint64_t seed);              /* file may be NULL; prints notes */
 int artefact_context(Artefact *, const int64_t *max_dims, const char *threads); /* threads: text of --threads or NULL */
 void artefact_close(Artefact *);                                                /* also after a failure */

@@ -13,6 +13,17 @@ int artefact_open(Artefact *s, const char *path) {
   return CLI_DONE;
 }
 
+int artefact_look(Artefact *s, const char *path) {
+  char why[SINTER_WHY];
+  uint32_t machine;
+  *s = (Artefact){.path = path};
+  if (!sinter_artefact_verify(path, NULL, &machine, why)) return cli_fail("%s", why);
+  if (machine == sinter_machine()) return artefact_open(s, path);
+  if (!sinter_artefact_read(&s->art, path, why)) return cli_fail("%s", why);
+  s->m = s->art.model;
+  return CLI_DONE;
+}
+
 int artefact_weights(Artefact *s, const char *file, uint64_t seed) {
   int status = s->api->open(&s->w, file, seed);
   const char *message = s->api->open_message(s->w);

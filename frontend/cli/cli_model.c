@@ -62,6 +62,8 @@ static int set_text(CompileOptions *o, const char *option, const char *value) {
     o->output = value;
   else if (!strcmp(option, "--prefix"))
     o->prefix = value;
+  else if (!strcmp(option, "--target"))
+    o->target = value;
   else if (!strcmp(option, "--cpu"))
     o->cpu = value;
   else if (!strcmp(option, "--dump-dir"))

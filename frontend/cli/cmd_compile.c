@@ -8,8 +8,10 @@ static const char HELP[] =
     "\n"
     "  -o FILE             the output; with --emit graph, loop or llvm the text goes to the terminal without it\n"
     "  --emit KIND         so (default), lib (a static library, -o libNAME.a), obj (one object), graph, loop, llvm\n"
-    "  --cpu LEVELS        v2,v3,v4 (default: all three in one library, the best is chosen when it is opened), or "
-    "native\n"
+    "  --target MACHINE    x86_64 or aarch64 (default: this one); nothing of the other machine need be installed\n"
+    "  --cpu LEVELS        of x86_64: v2,v3,v4 (default: all three in one library, the best is chosen when it is "
+    "opened);\n"
+    "                      of aarch64: a64; or native\n"
     "  -D NAME=VALUE       another value for a const of the file\n"
     "  --prefix NAME       of the C functions (default: the file's name)\n"
     "  -j N                processes that generate code at once (default: one a processor)\n"
@@ -26,8 +28,9 @@ static const char HELP[] =
 
 int cmd_compile(int argc, char **argv) {
   CliModel m = {.help = HELP,
-                .allowed = "-o --emit --cpu -D --prefix -j --dump-dir --time --check --no-explain --linker --size "
-                           "--max-size"};
+                .allowed =
+                    "-o --emit --target --cpu -D --prefix -j --dump-dir --time --check --no-explain --linker --size "
+                    "--max-size"};
   int code;
   if (!cli_model_begin(&m, argc, argv, &code)) return cli_model_end(&m, code);
   const CompileOptions *o = &m.options;

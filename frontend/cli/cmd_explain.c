@@ -4,12 +4,13 @@
 #include <string.h>
 
 static const char HELP[] =
-    "sinter explain FILE.sir [--cpu LEVELS] [-D NAME=VALUE]\n"
+    "sinter explain FILE.sir [--target MACHINE] [--cpu LEVELS] [-D NAME=VALUE]\n"
     "sinter explain ARTEFACT\n"
     "\n"
     "Prints, for every entry: the kernels with the operations each computes, why its neighbours were or were not\n"
     "fused with it, its operations and bytes, its schedule, and the memory of the plan against the least possible.\n"
-    "A model's file is planned for level v3 unless --cpu says other ones; an artefact holds the text of all its "
+    "A model's file is planned for level v3 (--target aarch64: a64) unless --cpu says other ones; an artefact holds "
+    "the text of all its "
     "levels.\n"
     "\n"
     "Work is given as formulas, then at the bounds of the dimensions (64 where a bound is above 65536). `bound` is "
@@ -40,7 +41,7 @@ static int explain_artefact(int argc, const char *path) {
 }
 
 int cmd_explain(int argc, char **argv) {
-  CliModel m = {.help = HELP, .allowed = "--cpu -D"};
+  CliModel m = {.help = HELP, .allowed = "--target --cpu -D"};
   int code;
   for (int i = 1; i < argc; i++)
     if (is_elf(argv[i])) return explain_artefact(argc, argv[i]);

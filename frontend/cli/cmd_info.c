@@ -61,17 +61,17 @@ static void print_workspace(const Artefact *s) {
 
 static void print_info(const Artefact *s, bool kernels) {
   const SinterModel *m = s->m;
-  int level = s->api->level();
+  int level = s->api ? s->api->level() : -1;
   printf("%s: model %s, made by %s from %s, %" PRIu64 " bytes\n", s->path, sinter_text(m, m->name),
          m->compiler ? sinter_text(m, m->compiler) : "?", m->source ? sinter_text(m, m->source) : "?", s->art.bytes);
-  printf("levels:");
+  printf("machine: %s\nlevels:", sinter_machine_text(s->art.machine));
   for (uint32_t i = 0; i < SINTER_LEVELS; i++)
     if (m->levels >> i & 1) printf(" %s", sinter_level_text(i));
   if (level >= 0)
     printf(" (here: %s)\n", sinter_level_text((uint32_t)level));
   else
     printf(" (here: none)\n");
-  print_workspace(s);
+  if (s->api) print_workspace(s); /* its own code knows */
   printf("\nentries:\n");
   for (uint32_t i = 0; i < m->entries.n; i++) {
     const SinterEntry *e = &model_entries(m)[i];
@@ -103,7 +103,7 @@ static int info(int argc, char **argv) {
   if (!status && rest.n != 1) status = cli_usage("info wants one artefact");
   if (!status) {
     Artefact s;
-    status = artefact_open(&s, rest.at[0]);
+    status = artefact_look(&s, rest.at[0]);
     if (!status) print_info(&s, kernels);
     artefact_close(&s);
   }
@@ -117,7 +117,7 @@ static int verify(int argc, char **argv) {
   Words rest = {mem_alloc(sizeof(char *) * (size_t)argc), 0};
   int status = cli_options(argc, argv, NULL, 0, &rest);
   if (!status && rest.n != 1) status = cli_usage("verify wants one artefact");
-  if (!status && !sinter_artefact_verify(rest.at[0], &bytes, why)) status = cli_fail("%s", why);
+  if (!status && !sinter_artefact_verify(rest.at[0], &bytes, NULL, why)) status = cli_fail("%s", why);
   if (!status) printf("%s: %" PRIu64 " bytes, the checksum agrees\n", rest.at[0], bytes);
   free(rest.at);
   return status;

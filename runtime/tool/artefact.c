@@ -32,51 +32,95 @@ static bool say(char *why, const char *path, const char *what) {
   return false;
 }
 
-static bool check_tail(int file, uint64_t bytes, const char *path, char *why) {
-  SinterTail tail;
-  if (bytes < sizeof tail || sys_read_file(file, &tail, sizeof tail, bytes - sizeof tail) ||
-      memcmp(tail.magic, "SINTER\r\n", 8) != 0)
+static bool check_tail(int file, uint64_t bytes, SinterTail *tail, const char *path, char *why) {
+  if (bytes < sizeof *tail || sys_read_file(file, tail, sizeof *tail, bytes - sizeof *tail) ||
+      memcmp(tail->magic, "SINTER\r\n", 8) != 0)
     return say(why, path, " is not an artefact, or was stripped or damaged: its last bytes are missing");
-  if (tail.abi != SINTER_ABI_VERSION || tail.size != sizeof tail) {
+  if (tail->abi != SINTER_ABI_VERSION || tail->size != sizeof *tail) {
     snprintf(why, SINTER_WHY,
              "%s was made by another version of sinter (interface %u, this one has %d): compile the model again", path,
-             tail.abi, SINTER_ABI_VERSION);
+             tail->abi, SINTER_ABI_VERSION);
     return false;
   }
-  if (tail.length != bytes - sizeof tail)
+  if (tail->length != bytes - sizeof *tail)
     return say(why, path, " is damaged: its length is not the one it was written with");
   enum { STEP = 1 << 20 };
   unsigned char *buffer = malloc(STEP);
   if (!buffer) return say(why, path, " cannot be read: no memory");
   uint64_t crc = 0;
   bool read = true;
-  for (uint64_t at = 0; at < tail.length && read; at += STEP) {
-    size_t n = tail.length - at < STEP ? (size_t)(tail.length - at) : STEP;
+  for (uint64_t at = 0; at < tail->length && read; at += STEP) {
+    size_t n = tail->length - at < STEP ? (size_t)(tail->length - at) : STEP;
     read = !sys_read_file(file, buffer, n, at);
     crc = read ? sinter_crc64(buffer, n, crc) : 0;
   }
   free(buffer);
   if (!read) return say(why, path, " cannot be read");
-  return crc == tail.crc64 || say(why, path, " is damaged: its checksum does not agree");
+  crc = sinter_crc64(tail, offsetof(SinterTail, crc64), crc);
+  return crc == tail->crc64 || say(why, path, " is damaged: its checksum does not agree");
 }
 
-bool sinter_artefact_verify(const char *path, uint64_t *bytes, char *why) {
-  int file;
-  uint64_t n = 0;
-  int e = sys_open_file(path, &file, &n);
+/* Opens the file and checks its tail; the caller closes the file. */
+static bool open_checked(const char *path, int *file, uint64_t *bytes, SinterTail *tail, char *why) {
+  int e = sys_open_file(path, file, bytes);
   if (e) {
     snprintf(why, SINTER_WHY, "cannot open %s: %s", path, rt_error(e));
     return false;
   }
-  bool good = check_tail(file, n, path, why);
+  if (check_tail(*file, *bytes, tail, path, why)) return true;
+  sys_close_file(*file);
+  return false;
+}
+
+bool sinter_artefact_verify(const char *path, uint64_t *bytes, uint32_t *machine, char *why) {
+  int file;
+  uint64_t n;
+  SinterTail tail;
+  if (!open_checked(path, &file, &n, &tail, why)) return false;
   sys_close_file(file);
   if (bytes) *bytes = n;
-  return good;
+  if (machine) *machine = tail.machine;
+  return true;
+}
+
+static bool check_model(const SinterArtefact *a, uint64_t bytes, const char *path, char *why) {
+  char inner[SINTER_WHY];
+  if (sinter_model_check(a->model, bytes, inner)) return true;
+  snprintf(why, SINTER_WHY, "%s is damaged: %.900s", path, inner);
+  return false;
+}
+
+bool sinter_artefact_read(SinterArtefact *a, const char *path, char *why) {
+  int file;
+  SinterTail tail;
+  SinterModel head;
+  *a = (SinterArtefact){0};
+  if (!open_checked(path, &file, &a->bytes, &tail, why)) return false;
+  a->machine = tail.machine;
+  bool read = tail.model < tail.length && sizeof head <= tail.length - tail.model &&
+              !sys_read_file(file, &head, sizeof head, tail.model) && head.bytes >= sizeof head &&
+              head.bytes <= tail.length - tail.model && (a->copy = malloc(head.bytes)) &&
+              !sys_read_file(file, a->copy, head.bytes, tail.model);
+  sys_close_file(file);
+  a->model = a->copy;
+  if (!read) say(why, path, " is damaged: its description is not where its last bytes say");
+  if (read && check_model(a, head.bytes, path, why)) return true;
+  sinter_artefact_close(a);
+  return false;
 }
 
 bool sinter_artefact_open(SinterArtefact *a, const char *path, char *why) {
+  int file;
+  SinterTail tail;
   *a = (SinterArtefact){0};
-  if (!sinter_artefact_verify(path, &a->bytes, why)) return false;
+  if (!open_checked(path, &file, &a->bytes, &tail, why)) return false;
+  sys_close_file(file);
+  a->machine = tail.machine;
+  if (a->machine != sinter_machine()) {
+    snprintf(why, SINTER_WHY, "%s is for %s and cannot run on this machine: compile the model with --target %s", path,
+             sinter_machine_text(a->machine), sinter_machine_text(sinter_machine()));
+    return false;
+  }
   char *full = malloc(strlen(path) + 3);
   if (!full) return say(why, path, " cannot be loaded: no memory");
   sprintf(full, "%s%s", strchr(path, '/') ? "" : "./",
@@ -90,22 +134,32 @@ bool sinter_artefact_open(SinterArtefact *a, const char *path, char *why) {
   SinterQuery *query;
   *(void **)(void *)&query = dlsym(a->handle, "sinter_query_v1");
   a->api = query ? query() : NULL;
-  char inner[SINTER_WHY];
-  if (!a->api || a->api->size < sizeof(SinterApi) || a->api->abi != SINTER_ABI_VERSION || !a->api->model) {
-    say(why, path, " is not an artefact of this version: it has no sinter_query_v1 that fits");
-  } else if (!sinter_model_check(a->api->model, a->bytes, inner)) {
-    snprintf(why, SINTER_WHY, "%s is damaged: %.900s", path, inner);
-  } else {
-    a->model = a->api->model;
-    return true;
-  }
+  bool good = a->api && a->api->size >= sizeof(SinterApi) && a->api->abi == SINTER_ABI_VERSION && a->api->model;
+  if (!good) say(why, path, " is not an artefact of this version: it has no sinter_query_v1 that fits");
+  if (good) a->model = a->api->model;
+  if (good && check_model(a, a->bytes, path, why)) return true;
   sinter_artefact_close(a);
   return false;
 }
 
 void sinter_artefact_close(SinterArtefact *a) {
   if (a->handle) dlclose(a->handle);
+  free(a->copy);
   *a = (SinterArtefact){0};
+}
+
+uint32_t sinter_machine(void) {
+#if defined __x86_64__
+  return SINTER_MACHINE_X86_64;
+#elif defined __aarch64__
+  return SINTER_MACHINE_AARCH64;
+#else
+  return 0;
+#endif
+}
+
+const char *sinter_machine_text(uint32_t machine) {
+  return machine == SINTER_MACHINE_X86_64 ? "x86_64" : machine == SINTER_MACHINE_AARCH64 ? "aarch64" : "?";
 }
 
 bool sinter_sym(const SinterModel *m, SinterSym s, const int64_t *dims, int64_t *out) {

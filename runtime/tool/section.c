@@ -48,7 +48,7 @@ bool sinter_artefact_explain(const char *path, char **text, char *why) {
   uint64_t bytes;
   bool broken;
   *text = NULL;
-  if (!sinter_artefact_verify(path, &bytes, why)) return false;
+  if (!sinter_artefact_verify(path, &bytes, NULL, why)) return false;
   int e = sys_open_file(path, &file, &bytes);
   if (e) {
     snprintf(why, SINTER_WHY, "cannot open %s: %s", path, rt_error(e));

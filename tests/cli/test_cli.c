@@ -231,8 +231,39 @@ static void informs(void **state) {
   }
 }
 
+/* An artefact that says it is for another machine: refused before any of it is loaded. */
+static void other_machine(void **state) {
+  (void)state;
+  char path[128];
+  SinterTail tail;
+  snprintf(path, sizeof path, "%s/fake.so", folder);
+  FILE *f = fopen(path, "rb");
+  unsigned char *bytes = malloc(1 << 20);
+  size_t n = fread(bytes, 1, 1 << 20, f) - sizeof tail;
+  fclose(f);
+  memcpy(&tail, bytes + n, sizeof tail);
+  tail.machine ^= SINTER_MACHINE_X86_64 ^ SINTER_MACHINE_AARCH64;
+  tail.crc64 = sinter_crc64(&tail, offsetof(SinterTail, crc64), sinter_crc64(bytes, n, 0));
+  memcpy(bytes + n, &tail, sizeof tail);
+  snprintf(path, sizeof path, "%s/other.so", folder);
+  f = fopen(path, "wb");
+  assert_int_equal(fwrite(bytes, 1, n + sizeof tail, f), n + sizeof tail);
+  fclose(f);
+  free(bytes);
+  char sentence[256];
+  snprintf(sentence, sizeof sentence,
+           "sinter: other.so is for %s and cannot run on this machine: compile the model with --target %s\n",
+           sinter_machine_text(tail.machine), sinter_machine_text(sinter_machine()));
+  says("run other.so predict x=one.npy --init 1", 1, sentence);
+  says("train other.so --data x=x.npy y=y.npy --save d.st --lr 1", 1, sentence);
+  says("bench other.so", 1, sentence);
+  assert_int_equal(sinter("verify other.so"), 0);
+  says("info other.so", 1, "sinter: other.so is damaged: its description is not where its last bytes say\n");
+}
+
 int main(void) {
-  const struct CMUnitTest tests[] = {cmocka_unit_test(runs), cmocka_unit_test(run_refuses), cmocka_unit_test(trains),
-                                     cmocka_unit_test(train_refuses), cmocka_unit_test(informs)};
+  const struct CMUnitTest tests[] = {cmocka_unit_test(runs),    cmocka_unit_test(run_refuses),
+                                     cmocka_unit_test(trains),  cmocka_unit_test(train_refuses),
+                                     cmocka_unit_test(informs), cmocka_unit_test(other_machine)};
   return cmocka_run_group_tests(tests, make, clean);
 }

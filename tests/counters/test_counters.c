@@ -104,17 +104,18 @@ static void count_function(const ScanFunction *f, void *ctx) {
 }
 
 static void count_program(Count *k) {
-  static const CompileOptions options = {.emit = EMIT_LLVM, .cpu = "v2,v3,v4,a64"};
+  static const CompileOptions options = {.emit = EMIT_LLVM};
   CompileResult result = {0};
   Program p;
   ObjectPaths objects = {0};
   if (!sir_trace(&k->c, k->path, NULL, &p)) fail_msg("%s: %s", k->path, diag_first(k->c.diag, NULL));
   Compilation c = {.program = &p, .options = &options, .result = &result};
+  for (int l = 0; l < LEVEL_COUNT; l++) c.level[c.nlevels++].target = &TARGETS[l];
   const SinterEmitter *emitter = emitter_open(&k->c);
   LinkFolder folder = {0};
   const char *why = NULL;
-  bool ok = emitter && link_folder_make(&k->c, &folder) && compile_levels(&c) && compile_graphs(&c) &&
-            compile_loops(&c) && emit_objects(&c, emitter, &folder, &objects);
+  bool ok = emitter && link_folder_make(&k->c, &folder) && compile_graphs(&c) && compile_loops(&c) &&
+            emit_objects(&c, emitter, &folder, &objects);
   for (uint32_t i = 0; ok && i < objects.n; i++) {
     size_t n;
     const char *object = file_read(k->c.arena, objects.at[i], &n, &why);

@@ -21,12 +21,13 @@ static inline bool fake_artefact(const char *path) {
   unsigned char *bytes = malloc((size_t)n);
   rewind(f);
   bool good = fread(bytes, 1, (size_t)n, f) == (size_t)n;
-  SinterTail tail = {.magic = "SINTER\r",
+  SinterTail tail = {.length = (uint64_t)n,
+                     .machine = sinter_machine(),
                      .abi = SINTER_ABI_VERSION,
                      .size = sizeof tail,
-                     .length = (uint64_t)n,
-                     .crc64 = sinter_crc64(bytes, (size_t)n, 0)};
+                     .magic = "SINTER\r"};
   tail.magic[7] = '\n';
+  tail.crc64 = sinter_crc64(&tail, offsetof(SinterTail, crc64), sinter_crc64(bytes, (size_t)n, 0));
   free(bytes);
   good = good && !fseek(f, 0, SEEK_END) && fwrite(&tail, sizeof tail, 1, f) == 1;
   return !fclose(f) && good;

@@ -88,8 +88,9 @@ static void mutated(void **state) {
   (void)state;
   SinterArtefact a;
   uint64_t seed = 3;
-  for (int i = 0; i < 200; i++) { /* anywhere; the last 32 byte by byte */
-    size_t at = i < 32 ? file_bytes - 32 + (size_t)i : next_random(&seed) % file_bytes;
+  const int tail = sizeof(SinterTail);
+  for (int i = 0; i < 200; i++) { /* anywhere; the tail byte by byte */
+    size_t at = i < tail ? file_bytes - sizeof(SinterTail) + (size_t)i : next_random(&seed) % file_bytes;
     unsigned char was = file[at];
     file[at] ^= (unsigned char)(1u << next_random(&seed) % 8);
     write_file(file, file_bytes);
@@ -147,7 +148,7 @@ static void descriptions(void **state) {
 static void write_with_tail(void) { /* file, its checksum made to agree */
   SinterTail tail;
   memcpy(&tail, file + file_bytes - sizeof tail, sizeof tail);
-  tail.crc64 = sinter_crc64(file, file_bytes - sizeof tail, 0);
+  tail.crc64 = sinter_crc64(file, file_bytes - sizeof tail.crc64, 0);
   memcpy(file + file_bytes - sizeof tail, &tail, sizeof tail);
   write_file(file, file_bytes);
 }

@@ -229,7 +229,7 @@ static void names_of_headers(void **state) {
 
 static void aarch64(void **state) {
   (void)state;
-  must(sinter("compile $ROOT/models/digits.sir --emit lib --cpu a64 -o libarm.a"));
+  must(sinter("compile $ROOT/models/digits.sir --emit lib --target aarch64 -o libarm.a"));
   must(shell("ar p libarm.a >arm.o && ar t libarm.a"));
   read_file("arm.o");
   check_symbols(file, file_bytes, "digits_", 14);
@@ -316,8 +316,9 @@ static void refusals(void **state) {
   says("compile $ROOT/models/add.sir --emit lib", 2, "sinter: where to? Name the output by -o FILE\n");
   says("compile $ROOT/models/add.sir --emit a -o m.a", 2,
        "sinter: --emit wants so, obj, lib, graph, loop or llvm, not \"a\"\n");
-  says("compile $ROOT/models/add.sir --emit lib --cpu v2,a64 -o m2.a", 1,
-       "error: one object cannot hold code for x86-64 and AArch64: give --cpu a64 alone [cpu-level]\n");
+  says("compile $ROOT/models/add.sir --emit lib --target x86_64 --cpu v2,a64 -o m2.a", 1,
+       "error: 'a64' is a CPU level of aarch64, but the target is x86_64: give --target aarch64, or another --cpu "
+       "[cpu-level]\n");
   static const char *const numbers[] = {"x", "0", "-1", "10k", "1G", "9999999999999", "K"};
   for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) {
     char arguments[128], sentence[128];

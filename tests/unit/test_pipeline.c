@@ -186,7 +186,12 @@ static void tail(void **state) {
   assert_int_equal(t.abi, SINTER_ABI_VERSION);
   assert_int_equal(t.size, sizeof t);
   assert_int_equal(t.length, n - sizeof t);
-  assert_true(t.crc64 == crc64(p, n - sizeof t, 0));
+  assert_int_equal(t.machine, SINTER_MACHINE_X86_64);
+  assert_true(t.crc64 == crc64(p, n - sizeof t.crc64, 0));
+  SinterModel m;
+  assert_true(t.model < n - sizeof t - sizeof m);
+  memcpy(&m, p + t.model, sizeof m);
+  assert_true(m.size == sizeof m && m.abi == SINTER_ABI_VERSION && m.levels == 1 << SINTER_LEVEL_V3);
   free(p);
 }
 
@@ -195,11 +200,11 @@ static const char *const ALLOWED[] = {"__errno_location", "close",        "fsync
                                       "pthread_create",   "pthread_join", "rename", "syscall", "unlink", "write"};
 
 /* The loader's view: what the file wants, of which version, and what it gives. */
-static void depends_on_little(void **state) {
-  must_compile("add", (CompileOptions){.output = at(*state, "add.so")}, NULL);
+static void check_loading(const char *path, int machine, const char *version) {
   size_t n;
-  char *p = contents(at(*state, "add.so"), &n);
+  char *p = contents(path, &n);
   const Elf64_Ehdr *e = (const void *)p;
+  assert_int_equal(e->e_machine, machine);
   const Elf64_Shdr *s = (const void *)(p + e->e_shoff);
   int exported = 0, needed = 0;
   for (int i = 0; i < e->e_shnum; i++) {
@@ -227,7 +232,7 @@ static void depends_on_little(void **state) {
       assert_int_equal(v->vn_next, 0);
       assert_int_equal(v->vn_cnt, 1);
       assert_string_equal(strings + ((const Elf64_Vernaux *)(const void *)((const char *)v + v->vn_aux))->vna_name,
-                          "GLIBC_2.2.5");
+                          version);
     }
     assert_int_not_equal(s[i].sh_type, SHT_SYMTAB); /* stripped */
     assert_true((s[i].sh_flags & (SHF_WRITE | SHF_EXECINSTR)) != (SHF_WRITE | SHF_EXECINSTR));
@@ -240,6 +245,43 @@ static void depends_on_little(void **state) {
     if (h[i].p_type == PT_GNU_STACK) stack = !(h[i].p_flags & PF_X);
   assert_true(stack);
   free(p);
+}
+
+static void depends_on_little(void **state) {
+  must_compile("add", (CompileOptions){.output = at(*state, "add.so"), .target = "x86_64"}, NULL);
+  check_loading(at(*state, "add.so"), EM_X86_64, "GLIBC_2.2.5");
+  must_compile("add", (CompileOptions){.output = at(*state, "add.so"), .target = "aarch64"}, NULL);
+  check_loading(at(*state, "add.so"), EM_AARCH64, "GLIBC_2.17");
+}
+
+/* An artefact for the other machine has the same header; it can be looked at here, and is refused before it is loaded.
+ */
+static void other_machine(void **state) {
+  Folders *p = *state;
+  bool arm = sinter_machine() == SINTER_MACHINE_AARCH64;
+  const char *here = arm ? "aarch64" : "x86_64", *other = arm ? "x86_64" : "aarch64";
+  char why[SINTER_WHY], want[512];
+  SinterArtefact a;
+  assert_int_equal(mkdir(at(p, "a"), 0777) | mkdir(at(p, "b"), 0777), 0);
+  must_compile("digits", (CompileOptions){.output = at(p, "a/digits.so")}, NULL);
+  must_compile("digits", (CompileOptions){.output = at(p, "b/digits.so"), .target = other}, NULL);
+  same_bytes(at(p, "a/digits.h"), at(p, "b/digits.h"));
+  const char *path = at(p, "b/digits.so");
+  assert_false(sinter_artefact_open(&a, path, why));
+  snprintf(want, sizeof want, "%s is for %s and cannot run on this machine: compile the model with --target %s", path,
+           other, here);
+  assert_string_equal(why, want);
+  uint32_t levels[2];
+  for (int i = 0; i < 2; i++) {
+    if (!sinter_artefact_read(&a, i ? path : at(p, "a/digits.so"), why)) fail_msg("%s", why);
+    assert_null(a.api);
+    assert_string_equal(sinter_machine_text(a.machine), i ? other : here);
+    assert_string_equal(sinter_text(a.model, a.model->name), "digits");
+    levels[i] = a.model->levels;
+    sinter_artefact_close(&a);
+  }
+  assert_int_equal(levels[arm], 1 << SINTER_LEVEL_V2 | 1 << SINTER_LEVEL_V3 | 1 << SINTER_LEVEL_V4);
+  assert_int_equal(levels[!arm], 1 << SINTER_LEVEL_A64);
 }
 
 static void object(void **state) {
@@ -285,7 +327,10 @@ static void loop_text(void **state) {
   static const char *const level[] = {"v2", "v3", "v4", "a64"};
   for (int i = 0; i < 4; i++) {
     CompileResult r;
-    must_compile("digits", (CompileOptions){.emit = EMIT_LOOP, .cpu = level[i], .check = i < 3}, &r);
+    must_compile(
+        "digits",
+        (CompileOptions){.emit = EMIT_LOOP, .target = i < 3 ? "x86_64" : "aarch64", .cpu = level[i], .check = true},
+        &r);
     Ctx c = ctx_new();
     LoopModule *m;
     if (!loop_parse(&c, "digits.loop", r.text.at, r.text.n, &m) || !loop_verify(m, level[i]))
@@ -417,11 +462,14 @@ static void linker_refused(void **state) {
 static void options_refused(void **state) {
   Folders *p = *state;
   must_refuse(p, (CompileOptions){.output = at(p, "add.so"), .cpu = "v5"}, "cpu-level",
-              "'v5' is no CPU level: give --cpu v2, v3, v4, several of them with commas between, or native");
-  must_refuse(p, (CompileOptions){.output = at(p, "add.so"), .cpu = "a64"}, "cpu-level",
-              "shared libraries for AArch64 are not made yet: --cpu a64 goes with --emit obj, loop or llvm");
-  must_refuse(p, (CompileOptions){.output = at(p, "add.o"), .emit = EMIT_OBJ, .cpu = "v2,a64"}, "cpu-level",
-              "one object cannot hold code for x86-64 and AArch64: give --cpu a64 alone");
+              "'v5' is no CPU level: give --cpu v2, v3, v4, several of them with commas between, a64 for --target "
+              "aarch64, or native");
+  must_refuse(p, (CompileOptions){.output = at(p, "add.so"), .target = "arm"}, "target",
+              "'arm' is no target: give --target x86_64 or aarch64");
+  must_refuse(p, (CompileOptions){.output = at(p, "add.so"), .target = "x86_64", .cpu = "v2,a64"}, "cpu-level",
+              "'a64' is a CPU level of aarch64, but the target is x86_64: give --target aarch64, or another --cpu");
+  must_refuse(p, (CompileOptions){.output = at(p, "add.so"), .target = "aarch64", .cpu = "v3"}, "cpu-level",
+              "'v3' is a CPU level of x86_64, but the target is aarch64: give --target x86_64, or another --cpu");
   must_refuse(p, (CompileOptions){.output = at(p, "add.so"), .dump_dir = "/nowhere/dumps"}, "dump-dir",
               "cannot make the folder /nowhere/dumps for dumps: No such file or directory");
 }
@@ -563,27 +611,12 @@ int main(void) {
   if (getenv("SINTER_LLVM")) emitter_given = strdup(getenv("SINTER_LLVM"));
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
   const struct CMUnitTest tests[] = {
-      T(add_from_c),
-      T(digits_from_c),
-      T(equal_bytes),
-      T(tail),
-      T(depends_on_little),
-      T(object),
-      T(own_prefix),
-      T(graph_text),
-      T(loop_text),
-      T(llvm_text),
-      T(dumps_and_times),
-      T(explanation),
-      T(explanation_inside),
-      T(output_refused),
-      T(linker_refused),
-      T(options_refused),
-      T(emitter_missing),
-      T(emitter_fails),
-      T(temporary_folder_missing),
-      T(file_size_limit),
-      T(interrupted),
+      T(add_from_c),        T(digits_from_c),      T(equal_bytes),    T(tail),
+      T(depends_on_little), T(other_machine),      T(object),         T(own_prefix),
+      T(graph_text),        T(loop_text),          T(llvm_text),      T(dumps_and_times),
+      T(explanation),       T(explanation_inside), T(output_refused), T(linker_refused),
+      T(options_refused),   T(emitter_missing),    T(emitter_fails),  T(temporary_folder_missing),
+      T(file_size_limit),   T(interrupted),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
