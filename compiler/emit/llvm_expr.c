@@ -87,14 +87,31 @@ static LLVMValueRef all_of(Gen *g, LLVMValueRef m) {
 static bool is_int_type(DType d) { return dtype_is_int(d) || d == DT_BOOL; }
 
 /* ---- arithmetic ---- */
-/* Whether v is a literal other than 0 (and NaN) in all lanes. */
-static bool nonzero_literal(LLVMValueRef v) {
+/* Whether v is a float literal, not NaN, in all lanes. */
+static bool float_literal(LLVMValueRef v, double *x) {
   LLVMBool lost;
   if (!LLVMIsConstant(v)) return false;
   if (lanes_in(v) > 1) v = LLVMGetAggregateElement(v, 0); /* only splats of literals come here */
   if (!v || !LLVMIsAConstantFP(v)) return false;
-  double x = LLVMConstRealGetDouble(v, &lost);
-  return x < 0 || x > 0;
+  *x = LLVMConstRealGetDouble(v, &lost);
+  return !isnan(*x);
+}
+
+static bool on_arm(const Gen *g) { return !strcmp(g->target->arch, "aarch64"); }
+
+/* For AArch64 LLVM takes a select that reads as the minimum or maximum of floats, one of them never NaN, for fminnm or
+ * fmaxnm, which order the zeros: `a < 0 ? a : 0` would be -0 for -0. A freeze hides that a value is that of the
+ * compare.
+ */
+static LLVMValueRef choose(Gen *g, LLVMValueRef cond, LLVMValueRef yes, LLVMValueRef no) {
+  LLVMTypeRef t = lanes_in(yes) > 1 ? LLVMGetElementType(LLVMTypeOf(yes)) : LLVMTypeOf(yes);
+  if (on_arm(g) && (t == g->t_f32 || t == g->t_f64)) {
+    if (!LLVMIsConstant(yes))
+      yes = LLVMBuildFreeze(g->b, yes, "");
+    else if (!LLVMIsConstant(no))
+      no = LLVMBuildFreeze(g->b, no, "");
+  }
+  return LLVMBuildSelect(g->b, cond, yes, no, "");
 }
 
 /* a > b or a is NaN ? a : b (max); one instruction where a literal decides about NaN and the order of zeros. */
@@ -104,10 +121,15 @@ static LLVMValueRef extreme(Gen *g, bool max, LLVMValueRef a, LLVMValueRef b, DT
     return LLVMBuildSelect(g->b, LLVMBuildICmp(g->b, p, a, b, ""), a, b, "");
   }
   LLVMRealPredicate p = max ? LLVMRealOGT : LLVMRealOLT;
-  if (nonzero_literal(b)) return LLVMBuildSelect(g->b, LLVMBuildFCmp(g->b, p, b, a, ""), b, a, "");
-  LLVMValueRef m = LLVMBuildSelect(g->b, LLVMBuildFCmp(g->b, p, a, b, ""), a, b, "");
-  if (nonzero_literal(a)) return m;
-  return LLVMBuildSelect(g->b, LLVMBuildFCmp(g->b, LLVMRealUNO, a, a, ""), a, m, "");
+  double x = 0, y = 0;
+  bool from_a = float_literal(a, &x) && x != 0, given = float_literal(b, &y), from_b = given && y != 0;
+  if (on_arm(g) && (from_a || from_b || (given && !signbit(y) == max)))
+    return call1(g, max ? "llvm.maximum" : "llvm.minimum", (LLVMValueRef[]){a, b},
+                 2); /* fmax: NaN wins, 0 is above -0 */
+  if (from_b) return choose(g, LLVMBuildFCmp(g->b, p, b, a, ""), b, a);
+  LLVMValueRef m = choose(g, LLVMBuildFCmp(g->b, p, a, b, ""), a, b);
+  if (from_a) return m;
+  return choose(g, LLVMBuildFCmp(g->b, LLVMRealUNO, a, a, ""), a, m);
 }
 
 static LLVMValueRef divide(Gen *g, Op op, LLVMValueRef a, LLVMValueRef b, DType d) {
@@ -646,7 +668,7 @@ static LLVMValueRef operate(Gen *g, Ex id) {
   case OP_LESS_EQUAL:
   case OP_GREATER:
   case OP_GREATER_EQUAL: return compare(g, op, v[0], v[1], from);
-  case OP_SELECT: return LLVMBuildSelect(b, v[0], v[1], v[2], "");
+  case OP_SELECT: return choose(g, v[0], v[1], v[2]);
   case OP_FMA:
     if (!g->target->has_fma) return LLVMBuildFAdd(b, LLVMBuildFMul(b, v[0], v[1], ""), v[2], "");
     return call1(g, "llvm.fma", v, 3);
