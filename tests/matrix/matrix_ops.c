@@ -88,6 +88,23 @@ static void select_(Matrix *m, DType d) {
   m_end(m);
 }
 
+/* What reads as a minimum or maximum but says which of two zeros comes out. */
+static void select_zeros(Matrix *m, DType d) {
+  m_begin(m, OP_SELECT, d, "zeros", "M");
+  Id x = m_in(m, d, "M", FILL_WILD), whole = g_convert(m->g, d, m_in(m, DT_I32, "M", FILL_WILD));
+  for (int k = 0; k < 2; k++) {
+    Id zero = g_const(m->g, d, k ? -0.0 : 0.0);
+    m_out(m, g_select(m->g, g_binary(m->g, OP_LESS, x, zero), x, zero), SAME);
+    m_out(m, g_select(m->g, g_binary(m->g, OP_GREATER, x, zero), x, zero), SAME);
+    m_out(m, g_select(m->g, g_binary(m->g, OP_GREATER, x, zero), zero, x), SAME);
+    m_out(m, g_select(m->g, g_binary(m->g, OP_LESS_EQUAL, x, zero), x, zero), SAME);
+  }
+  m_out(m, g_select(m->g, g_binary(m->g, OP_LESS, x, whole), x, whole), SAME);
+  m_out(m, g_binary(m->g, OP_MAXIMUM, x, whole), SAME);
+  m_out(m, g_binary(m->g, OP_MINIMUM, whole, x), SAME);
+  m_end(m);
+}
+
 static void convert(Matrix *m, DType d) {
   m_begin(m, OP_CONVERT, d, "line", "N");
   Id x = m_in(m, d, "N", FILL_WILD);
@@ -110,7 +127,10 @@ void matrix_elementwise(Matrix *m, DType d) {
     if (!op_elementwise(op) || !op_takes(op, d)) continue;
     switch (OP_INFO[op].cls) {
     case CLASS_UNARY: unary(m, op, d); break;
-    case CLASS_SELECT: select_(m, d); break;
+    case CLASS_SELECT:
+      select_(m, d);
+      if (dtype_is_float(d)) select_zeros(m, d);
+      break;
     case CLASS_CONVERT: convert(m, d); break;
     default: binary(m, op, d);
     }

@@ -3,23 +3,20 @@
 #include "compiler.h"
 #include "reference.h"
 #include <math.h>
+#include <setjmp.h>
 #include <signal.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
+// cmocka wants the headers above it
+#include <cmocka.h>
 
 enum { SEED = 0x5eed, SLOTS = 128, SLOT = 8 << 20, PAGE = 4096, PATTERN = 0xA5 };
-const char *const NATIVE_LEVEL[NATIVE_LEVELS] = {"v2", "v3", "v4"};
-static const int THREADS[] = {1, 2, 3, 7};
-
-bool native_has(int level) {
-  __builtin_cpu_init();
-  return level == 0   ? __builtin_cpu_supports("x86-64-v2")
-         : level == 1 ? __builtin_cpu_supports("x86-64-v3")
-                      : __builtin_cpu_supports("x86-64-v4");
-}
 
 /* ---- a crash says where ---------------------------------------------------------------------------------------------
  */
@@ -72,29 +69,14 @@ static bool open_level(Native *n, int level, int64_t cap) {
   }
   for (int i = 0; i < 64; i++)
     if (most[i] > cap) most[i] = cap;
-  setenv("SINTER_CPU", NATIVE_LEVEL[level], 1);
+  setenv("SINTER_CPU", native_machine.level[level], 1);
   int status = api->open(&n->weights[level], NULL, SEED);
   if (!status) status = api->create(&n->context[level], n->weights[level], most, NULL, 0);
-  bool right = api->level() == level;
+  bool right = !strcmp(sinter_level_text((uint32_t)api->level()), native_machine.level[level]);
   unsetenv("SINTER_CPU");
   if (!status && right) return true;
-  fprintf(stderr, "%s cannot be opened: %s\n", NATIVE_LEVEL[level], api->open_message(n->weights[level]));
+  fprintf(stderr, "%s cannot be opened: %s\n", native_machine.level[level], api->open_message(n->weights[level]));
   return false;
-}
-
-/* Small stages run on one thread: here every stage is said to take a millisecond, so that all of them are shared out.
- */
-static void share_out(const SinterModel *m) {
-  enum { NANOSECONDS = 1000000 };
-  uintptr_t from = (uintptr_t)m & ~(uintptr_t)(PAGE - 1);
-  if (mprotect((void *)from, (uintptr_t)m + m->bytes - from, PROT_READ | PROT_WRITE))
-    BUG("the description cannot be changed");
-  const SinterPlan *plan = SINTER_LIST(SinterPlan, m, m->plans);
-  for (uint32_t i = 0; i < m->plans.n; i++) {
-    SinterStep *step = (SinterStep *)(uintptr_t)SINTER_LIST(SinterStep, m, plan[i].steps);
-    for (uint32_t k = 0; k < plan[i].steps.n; k++)
-      if (step[k].kind == SINTER_STEP_LAUNCH) step[k].work = (SinterSym){NANOSECONDS, 0};
-  }
 }
 
 bool native_open(Native *n, Program *p, const char *name, int64_t cap) {
@@ -107,12 +89,15 @@ bool native_open(Native *n, Program *p, const char *name, int64_t cap) {
   signal(SIGFPE, crashed);
   if (!mkdtemp(folder)) return false;
   snprintf(path, sizeof path, "%s/%s.so", folder, name);
-  bool ok = compile_program(
-                p, &(CompileOptions){.emit = EMIT_SO, .output = path, .source = "matrix.sir", .cpu = "v2,v3,v4"}, &r) ||
-            complain(p->ctx, name);
+  bool ok =
+      compile_program(
+          p,
+          &(CompileOptions){.emit = EMIT_SO, .output = path, .source = "matrix.sir", .target = native_machine.target},
+          &r) ||
+      complain(p->ctx, name);
   buf_free(&r.text);
   buf_free(&r.notes);
-  if (ok && !sinter_artefact_open(&n->artefact, path, why)) {
+  if (ok && !native_machine.open(&n->artefact, path, why)) {
     fprintf(stderr, "%s: %s\n", name, why);
     ok = false;
   }
@@ -120,8 +105,7 @@ bool native_open(Native *n, Program *p, const char *name, int64_t cap) {
   snprintf(path, sizeof path, "%s/%s.h", folder, name);
   unlink(path);
   rmdir(folder);
-  if (ok) share_out(n->artefact.model);
-  for (int i = 0; ok && i < NATIVE_LEVELS; i++) ok = !native_has(i) || open_level(n, i, cap);
+  for (int i = 0; ok && i < native_machine.nlevels; i++) ok = !native_machine.has(i) || open_level(n, i, cap);
   return ok;
 }
 
@@ -130,7 +114,7 @@ void native_close(Native *n) {
     if (n->context[i]) n->artefact.api->free(n->context[i]);
     if (n->weights[i]) n->artefact.api->close(n->weights[i]);
   }
-  if (n->artefact.handle) sinter_artefact_close(&n->artefact);
+  if (n->artefact.api) native_machine.close(&n->artefact);
 }
 
 /* ---- comparing ---- */
@@ -305,10 +289,11 @@ static bool check_level(Native *n, const NativeCall *c, int level, Reference *re
   bool ok = true;
   Made first = {0}, made;
   Arena *kept = NULL;
-  for (size_t t = 0; ok && t < sizeof THREADS / sizeof *THREADS; t++) {
+  const int *threads = native_machine.threads;
+  for (int t = 0; ok && threads[t]; t++) {
     Arena *a = arena_new();
-    snprintf(now, sizeof now, "%s on %s with %d threads", what, NATIVE_LEVEL[level], THREADS[t]);
-    n->artefact.api->threads(n->context[level], THREADS[t]);
+    snprintf(now, sizeof now, "%s on %s with %d threads", what, native_machine.level[level], threads[t]);
+    n->artefact.api->threads(n->context[level], threads[t]);
     ok = call(n, c, level, ref, t % 2 == 0, t ? count : 0, a, &made) && check_values(n, c, level, ref, &made, a);
     for (uint32_t i = 0; ok && t && ref->ok && i < e->outputs.n; i++)
       if (memcmp(made.outputs[i].data, first.outputs[i].data, bytes_of(&made.outputs[i]))) {
@@ -340,9 +325,20 @@ unsigned native_compare(Native *n, const NativeCall *c) {
     complain(n->before.ctx, what.at);
     good = 0;
   }
-  for (int level = 0; good && level < NATIVE_LEVELS; level++)
+  for (int level = 0; good && level < native_machine.nlevels; level++)
     if (n->context[level] && !check_level(n, c, level, &ref, what.at)) good &= ~(1u << level);
   buf_free(&what);
   arena_free(a);
   return good;
+}
+
+static void left_out(void **state) {
+  (void)state;
+  print_message("skipped: %s\n", native_machine.missing());
+  skip(); /* not every system has the other machine's emulator */
+}
+
+int native_left_out(void) {
+  const struct CMUnitTest tests[] = {cmocka_unit_test(left_out)};
+  return cmocka_run_group_tests(tests, NULL, NULL);
 }

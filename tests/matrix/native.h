@@ -1,20 +1,34 @@
-/* Compiled code against the reference evaluator. A program is compiled into one artefact for v2, v3 and v4; its entries
- * are called through the artefact's own runtime on every level that this processor has, with 1, 2, 3 and 7 threads, and
- * compared with entry_eval; all stages are shared out among the threads, small ones too. What a call may read and write
- * lies beside pages that nobody may touch. */
+/* Compiled code against the reference evaluator. A program is compiled into one artefact; its entries are called
+ * through the artefact's own runtime on every level that the machine has, with several numbers of threads, and compared
+ * with entry_eval; all stages are shared out among the threads, small ones too. What a call may read and write lies
+ * beside pages that nobody may touch. */
 #ifndef SINTER_TESTS_MATRIX_NATIVE_H
 #define SINTER_TESTS_MATRIX_NATIVE_H
 #include "eval.h"
 #include "sinter.h"
 
 enum { NATIVE_LEVELS = 3, NATIVE_ALL = (1 << NATIVE_LEVELS) - 1 };
-extern const char *const NATIVE_LEVEL[NATIVE_LEVELS];
+
+/* The machine that runs the code: this one (machine_here.c), or another kind under an emulator (../a64). A test program
+ * is linked with one of them. */
+typedef struct NativeMachine {
+  const char *target; /* of the compilation */
+  int nlevels;
+  const char *level[NATIVE_LEVELS];
+  int threads[5];               /* ends with 0 */
+  bool slow;                    /* one size of each entry, no large ones */
+  const char *(*missing)(void); /* why it cannot be had, or NULL */
+  bool (*has)(int level);
+  bool (*open)(SinterArtefact *, const char *path, char *why);
+  void (*close)(SinterArtefact *);
+} NativeMachine;
+extern const NativeMachine native_machine;
 
 typedef struct Native {
   Program before; /* as it was before the compiler's passes */
   SinterArtefact artefact;
   SinterWeights *weights[NATIVE_LEVELS];
-  SinterContext *context[NATIVE_LEVELS]; /* NULL: this processor does not have the level */
+  SinterContext *context[NATIVE_LEVELS]; /* NULL: the machine does not have the level */
 } Native;
 
 /* How far a float may be from the reference: `ulps` units in the last place (0: the same bits, all NaNs being one), or
@@ -39,7 +53,8 @@ typedef struct NativeCall {
  * above `cap`. */
 bool native_open(Native *, Program *, const char *name, int64_t cap);
 void native_close(Native *);
-/* The levels (bit k: NATIVE_LEVEL[k]) that agree with the reference, those that this processor lacks included. */
+/* The levels (bit k: native_machine.level[k]) that agree with the reference, those that the machine lacks included. */
 unsigned native_compare(Native *, const NativeCall *);
-bool native_has(int level);
+/* What a test program does where its machine is missing: one test, skipped with the reason. Returns as main does. */
+int native_left_out(void);
 #endif

@@ -98,7 +98,8 @@ static void one_program(void **state) {
   Native n;
   if (!native_open(&n, &p, "program", CAP)) bad++;
   for (uint32_t k = 0; !bad && k < n.before.entries.n; k++)
-    for (int i = 0; i < 3; i++) bad += !entry_holds(&n, (int)k, SIZES[i]);
+    for (int i = 0; i < 3; i++)
+      if (i == 1 || !native_machine.slow) bad += !entry_holds(&n, (int)k, SIZES[i]);
   native_close(&n);
   ctx_free(&c);
   assert_int_equal(bad, 0);
@@ -114,5 +115,6 @@ int main(int argc, char **argv) {
                                          "tests/sir/programs/optimizers.sir",
                                          "tests/sir/programs/v*.sir",
                                          NULL};
+  if (native_machine.missing()) return native_left_out();
   return each_file("programs", argc, argv, patterns, one_program);
 }

@@ -1,0 +1,21 @@
+/* AArch64 code on another machine, under qemu-user: a shared library is opened by a driver (driver.c) that runs in the
+ * emulator with the C library of Debian's libc6-arm64-cross, and what is asked of it goes through pipes (wire.h). One
+ * library at a time. A driver that dies ends the test program with a sentence. */
+#ifndef SINTER_TESTS_A64_QEMU_H
+#define SINTER_TESTS_A64_QEMU_H
+#include "sinter.h"
+
+/* Why AArch64 code cannot be run here, or NULL. Builds the driver at the first call, from the repository's root. */
+const char *qemu_missing(void);
+
+/* An artefact with the functions of SinterApi that tests use, as if it were loaded here; WIRE_DIMS dimensions at most.
+ */
+bool qemu_artefact_open(SinterArtefact *, const char *path, char *why);
+void qemu_artefact_close(SinterArtefact *);
+
+/* Kernels: a shared library with the table `stages` (jit.h). `bytes` of each buffer of the call are sent and come back.
+ */
+void qemu_kernels_open(const char *path);
+void qemu_kernel(int stage, const SinterCall *, int ndims, int nbufs, const int64_t *bytes, int64_t lo, int64_t hi);
+void qemu_kernels_close(void);
+#endif
