@@ -137,23 +137,31 @@ static void call(bool at_end) {
 
 static void kernel(SinterKernel *const *stages, bool at_end) {
   int64_t dims[WIRE_DIMS], bytes[BUFFERS];
-  void *data[BUFFERS];
-  int64_t stage = get_word(), lo = get_word(), hi = get_word(), ndims = get_word();
+  void *block[BUFFERS], *bufs[BUFFERS];
+  SinterFail said[WIRE_THREADS_MOST] = {{0}};
+  int64_t stage = get_word(), lo = get_word(), hi = get_word(), tid = get_word(), threads = get_word();
+  if (tid >= WIRE_THREADS_MOST) fail("too many threads");
+  get(&said[tid], sizeof *said);
+  int64_t ndims = get_word();
   if (ndims > WIRE_DIMS) fail("too many dimensions");
   get(dims, (size_t)ndims * sizeof *dims);
-  int64_t n = get_word();
-  if (n > BUFFERS) fail("too many buffers");
-  for (int64_t i = 0; i < n; i++) {
+  int64_t nblocks = get_word();
+  if (nblocks > BUFFERS) fail("too many blocks");
+  for (int64_t i = 0; i < nblocks; i++) {
     bytes[i] = get_word();
-    data[i] = buffer((int)i, bytes[i], at_end);
-    get(data[i], (size_t)bytes[i]);
+    block[i] = buffer((int)i, bytes[i], at_end);
+    get(block[i], (size_t)bytes[i]);
   }
-  SinterFail said[1] = {{0}};
-  SinterCall c = {sizeof c, 1, dims, data, said};
-  stages[stage](&c, lo, hi, 0);
-  put_word(said->code);
-  put_word(said->task);
-  for (int64_t i = 0; i < n; i++) put(data[i], (size_t)bytes[i]);
+  int64_t nbufs = get_word();
+  if (nbufs > BUFFERS) fail("too many buffers");
+  for (int64_t i = 0; i < nbufs; i++) {
+    int64_t in = get_word(), at = get_word();
+    bufs[i] = in < 0 ? NULL : (char *)block[in] + at;
+  }
+  SinterCall c = {sizeof c, (uint32_t)threads, dims, bufs, said};
+  stages[stage](&c, lo, hi, (int32_t)tid);
+  put(&said[tid], sizeof *said);
+  for (int64_t i = 0; i < nblocks; i++) put(block[i], (size_t)bytes[i]);
 }
 
 int main(int argc, char **argv) {

@@ -258,21 +258,35 @@ void qemu_artefact_close(SinterArtefact *a) {
 /* ---- kernels ---- */
 
 void qemu_kernels_open(const char *path) { start(path); }
-void qemu_kernels_close(void) { stop(); }
 
-void qemu_kernel(int stage, const SinterCall *c, int ndims, int nbufs, const int64_t *bytes, int64_t lo, int64_t hi) {
+void qemu_kernel(int stage, const SinterCall *c, int ndims, int nbufs, const QemuBlock *blocks, int nblocks, int64_t lo,
+                 int64_t hi, int32_t tid) {
   put_word(WIRE_KERNEL);
   put_word(stage);
   put_word(lo);
   put_word(hi);
+  put_word(tid);
+  put_word(c->threads);
+  put(&c->fail[tid], sizeof *c->fail);
   put_word(ndims);
   if (ndims) put(c->dims, (size_t)ndims * sizeof *c->dims);
+  put_word(nblocks);
+  for (int i = 0; i < nblocks; i++) {
+    put_word((int64_t)blocks[i].bytes);
+    put(blocks[i].at, blocks[i].bytes);
+  }
   put_word(nbufs);
   for (int i = 0; i < nbufs; i++) {
-    put_word(bytes[i]);
-    put(c->bufs[i], (size_t)bytes[i]);
+    const char *at = c->bufs[i];
+    int in = -1;
+    for (int k = 0; at && k < nblocks; k++) { /* an empty buffer may begin where its block ends */
+      const char *begin = blocks[k].at, *end = begin + blocks[k].bytes;
+      if (at >= begin && (at < end || (at == end && in < 0))) in = k;
+    }
+    if (at && in < 0) abort();
+    put_word(in);
+    put_word(at ? at - (char *)blocks[in].at : 0);
   }
-  c->fail->code = get_word();
-  c->fail->task = get_word();
-  for (int i = 0; i < nbufs; i++) get(c->bufs[i], (size_t)bytes[i]);
+  get(&c->fail[tid], sizeof *c->fail);
+  for (int i = 0; i < nblocks; i++) get(blocks[i].at, blocks[i].bytes);
 }

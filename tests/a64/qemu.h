@@ -13,9 +13,14 @@ const char *qemu_missing(void);
 bool qemu_artefact_open(SinterArtefact *, const char *path, char *why);
 void qemu_artefact_close(SinterArtefact *);
 
-/* Kernels: a shared library with the table `stages` (jit.h). `bytes` of each buffer of the call are sent and come back.
- */
+/* Stages of a shared library with the table `stages` (jit.h), until another is opened. The call's buffers lie in the
+ * blocks, which are sent and come back. */
+enum { QEMU_BLOCKS = 128 };
+typedef struct QemuBlock {
+  void *at;
+  size_t bytes;
+} QemuBlock;
 void qemu_kernels_open(const char *path);
-void qemu_kernel(int stage, const SinterCall *, int ndims, int nbufs, const int64_t *bytes, int64_t lo, int64_t hi);
-void qemu_kernels_close(void);
+void qemu_kernel(int stage, const SinterCall *, int ndims, int nbufs, const QemuBlock *, int nblocks, int64_t lo,
+                 int64_t hi, int32_t tid);
 #endif

@@ -7,7 +7,7 @@
 #include <stddef.h>
 #include <unistd.h>
 
-enum { WIRE_DIMS = 64, WIRE_NAME = 256 };
+enum { WIRE_DIMS = 64, WIRE_THREADS_MOST = 8, WIRE_NAME = 256 };
 enum {               /* words and bytes after it -> answer */
        WIRE_OPEN,    /* seed -> status, weights, text */
        WIRE_CREATE,  /* weights, each dimension of the model -> status, context, text */
@@ -20,8 +20,9 @@ enum {               /* words and bytes after it -> answer */
        WIRE_LEVEL,   /* -> level */
        WIRE_CALL, /* context, entry, its dimensions, bytes of each output, bytes and data of each input -> status, text,
                      the outputs, the inputs */
-       WIRE_KERNEL, /* stage, lo, hi, number of dimensions, they, number of buffers, bytes and data of each -> code and
-                       task of a failure, the buffers */
+       WIRE_KERNEL, /* stage, lo, hi, thread, threads, its SinterFail, number of dimensions, they, number of blocks,
+                  bytes and data of each, number of buffers, block (or -1) and offset of each -> its SinterFail, the
+                  blocks */
 };
 
 static inline bool wire_read(int fd, void *to, size_t n) {

@@ -1,5 +1,6 @@
 /* For tests: a module of Loop IR becomes object code, is linked with ld.lld into a shared object in a fresh folder
- * under /tmp and opened; a stage is then a function. Everything asserts; the folder is removed at once. */
+ * under /tmp and opened; a stage is then a function. Everything asserts; the folder is removed at once. Stages of code
+ * for a machine that may be another one are called through JitMachine. */
 #ifndef SINTER_TESTS_JIT_H
 #define SINTER_TESTS_JIT_H
 #include "abi.h"
@@ -17,7 +18,7 @@ static inline Ctx jit_ctx(void) {
   return (Ctx){a, names, sym_tab_new(a, names), diag_new(a)};
 }
 
-/* Whether this machine runs code of a level (AArch64 code is scanned, never run here). */
+/* Whether this machine runs code of a level. */
 static inline bool jit_runs(const Target *t) {
 #if defined(__x86_64__)
   __builtin_cpu_init();
@@ -35,9 +36,11 @@ static inline void jit_write(const char *path, const void *data, size_t n) {
   assert(f && fwrite(data, 1, n, f) == n && !fclose(f));
 }
 
-/* The hidden functions are reached through a table, `stages`, in the order of kernels and stages. */
-static inline SinterKernel *const *jit_open(const LoopModule *m, const Target *t, const EmitResult *object) {
-  char dir[] = "/tmp/sinter-jit-XXXXXX", path[64], cmd[512];
+/* Links k.so in a fresh folder, whose name it puts into `dir`. The hidden functions are reached through a table,
+ * `stages`, in the order of kernels and stages. */
+static inline void jit_link(const LoopModule *m, const Target *t, const EmitResult *object, char dir[32]) {
+  char path[64], cmd[512];
+  strcpy(dir, "/tmp/sinter-jit-XXXXXX");
   assert(mkdtemp(dir));
   snprintf(path, sizeof path, "%s/k.o", dir);
   jit_write(path, object->object, object->size);
@@ -56,14 +59,25 @@ static inline SinterKernel *const *jit_open(const LoopModule *m, const Target *t
   fprintf(f, "0};\n");
   fclose(f);
   arena_free(a);
-  snprintf(cmd, sizeof cmd, "cd %s && clang-19 -w -fPIC -c t.c -o t.o && ld.lld-19 -shared -o k.so k.o t.o", dir);
+  snprintf(cmd, sizeof cmd, "cd %s && clang-19 --target=%s -w -fPIC -c t.c -o t.o && ld.lld-19 -shared -o k.so k.o t.o",
+           dir, t->triple);
   assert(system(cmd) == 0);
+}
+
+static inline void jit_unlink(const char *dir) {
+  char cmd[64];
+  snprintf(cmd, sizeof cmd, "rm -r %s", dir);
+  assert(system(cmd) == 0);
+}
+
+static inline SinterKernel *const *jit_open(const LoopModule *m, const Target *t, const EmitResult *object) {
+  char dir[32], path[64];
+  jit_link(m, t, object, dir);
   snprintf(path, sizeof path, "%s/k.so", dir);
   void *h = dlopen(path, RTLD_NOW | RTLD_LOCAL);
   if (!h) fprintf(stderr, "%s\n", dlerror());
   assert(h);
-  snprintf(cmd, sizeof cmd, "rm -r %s", dir);
-  assert(system(cmd) == 0);
+  jit_unlink(dir);
   void *p = dlsym(h, "stages");
   assert(p);
   return p;
@@ -77,4 +91,20 @@ static inline SinterKernel *const *jit(const LoopModule *m, const Target *t) {
   assert(ok);
   return jit_open(m, t, &r);
 }
+/* The machine that runs stages: this one (jit_here.c), or AArch64 under an emulator (../a64/jit_qemu.c). A test program
+ * is linked with one. */
+typedef struct JitBlock {
+  void *at;
+  size_t bytes;
+} JitBlock; /* memory that a stage may touch; its buffers lie in such */
+
+typedef struct JitMachine {
+  const char *arch;                                                      /* its levels */
+  const char *(*missing)(void);                                          /* why it cannot be had, or NULL */
+  bool (*runs)(const Target *);                                          /* code of other levels is made, not run */
+  void *(*open)(const LoopModule *, const Target *, const EmitResult *); /* until the next open */
+  void (*call)(void *, int stage, const SinterCall *, int ndims, int nbufs, const JitBlock *, int nblocks, int64_t lo,
+               int64_t hi, int32_t tid);
+} JitMachine;
+extern const JitMachine jit_machine;
 #endif

@@ -1,7 +1,7 @@
-/* The vector maths through emitted code on v2, v3 and v4: bounds in ulp against libm in the next wider type, and corner
- * cases bit by bit. 2^20 arguments (f64: 2^18) a function and level: random bit patterns, and a range where the
- * function has shape. `test_vecmath --exhaustive [FUNCTION]` walks all 2^32 arguments of the f32 functions (minutes
- * each) and prints the worst. */
+/* The vector maths through emitted code on every level of a machine: bounds in ulp against libm in the next wider type,
+ * and corner cases bit by bit. 2^20 arguments (f64: 2^18) a function and level: random bit
+ * patterns, and a range where the function has shape. `test_vecmath --exhaustive [FUNCTION]` walks all 2^32 arguments
+ * of the f32 functions (minutes each) and prints the worst. */
 #include "expand_math.h"
 #include "jit.h"
 #include <math.h>
@@ -32,12 +32,8 @@ static const struct Function {
 };
 enum { FUNCTION_COUNT = sizeof FUNCTIONS / sizeof *FUNCTIONS, N = 1 << 14, POW = FUNCTION_COUNT };
 
-typedef struct Machine {
-  const Target *t;
-  SinterKernel *const *stage; /* f32 functions, pow f32, then f64 */
-} Machine;
-
-static Machine build(const Target *t) {
+/* Code with a stage each: f32 functions, pow f32, then f64. */
+static void *build(const Target *t) {
   Ctx c = jit_ctx();
   LoopModule *m = loop_module_new(&c);
   for (int wide = 0; wide < 2; wide++)
@@ -57,16 +53,20 @@ static Machine build(const Target *t) {
       loop_end(k);
     }
   expand_math_module(m);
-  Machine r = {t, jit(m, t)};
+  EmitResult r;
+  if (!emit_object(&(EmitRequest){.module = m, .target = t, .arena = c.arena}, &r)) fail_msg("%s", r.error);
+  void *code = jit_machine.open(m, t, &r);
   arena_free(c.arena);
-  return r;
+  return code;
 }
 
-static void run(const Machine *m, int f, bool wide, const void *x, const void *y, void *z) {
-  void *bufs[] = {(void *)(uintptr_t)x, (void *)(uintptr_t)y, z};
+static void run(void *code, int f, bool wide, void *x, void *y, void *z) {
+  void *bufs[] = {x, y, z};
   SinterFail fail[1] = {0};
   SinterCall call = {sizeof call, 1, NULL, bufs, fail};
-  m->stage[f + wide * (FUNCTION_COUNT + 1)](&call, 0, 1, 0);
+  size_t bytes = N * (wide ? sizeof(double) : sizeof(float));
+  JitBlock blocks[] = {{x, bytes}, {y, bytes}, {z, bytes}};
+  jit_machine.call(code, f + wide * (FUNCTION_COUNT + 1), &call, 0, 3, blocks, 3, 0, 1, 0);
 }
 
 static uint64_t next(uint64_t *s) { /* splitmix64 */
@@ -148,14 +148,14 @@ static const double SPECIAL[] = {0.0,
                                  4};
 enum { SPECIALS = sizeof SPECIAL / sizeof *SPECIAL };
 
-static int check_function(const Machine *m, int f, bool wide, const char *level, double *worst_out) {
+static int check_function(void *code, int f, bool wide, const char *level, double *worst_out) {
   static double x64[N], y64[N], z64[N];
   static float x32[N], y32[N], z32[N];
   const struct Function *fn = f == POW ? NULL : &FUNCTIONS[f];
   double bound = f == POW ? (wide ? 4 : 2) : wide ? fn->bound64 : fn->bound32, worst = 0;
   uint64_t seed = 42;
-  int wrong = 0;
-  for (int round = 0; round < (wide ? 1 << 18 : 1 << 20) / N; round++) {
+  int wrong = 0, rounds = (wide ? 1 << 18 : 1 << 20) / N;
+  for (int round = 0; round < rounds; round++) {
     for (int i = 0; i < N; i++) {
       uint64_t r = next(&seed), q = next(&seed);
       double u = (double)(r >> 11) * 0x1p-53, v = (double)(q >> 11) * 0x1p-53, x, y = 0;
@@ -176,9 +176,9 @@ static int check_function(const Machine *m, int f, bool wide, const char *level,
       x64[i] = x, y64[i] = y, x32[i] = (float)x, y32[i] = (float)y;
     }
     if (wide)
-      run(m, f, true, x64, y64, z64);
+      run(code, f, true, x64, y64, z64);
     else
-      run(m, f, false, x32, y32, z32);
+      run(code, f, false, x32, y32, z32);
     for (int i = 0; i < N; i++) {
       double x = wide ? x64[i] : (double)x32[i], y = wide ? y64[i] : (double)y32[i];
       long double got = wide ? z64[i] : (long double)z32[i];
@@ -198,16 +198,20 @@ static int check_function(const Machine *m, int f, bool wide, const char *level,
 
 static void test_level(void **state) {
   const Target *t = *state;
-  if (!jit_runs(t)) {
+  if (jit_machine.missing()) {
+    printf("skipped: %s\n", jit_machine.missing());
+    skip(); /* not every system has the other machine's emulator */
+  }
+  if (!jit_machine.runs(t)) {
     printf("skipped: this machine does not run %s\n", t->says);
     skip(); /* v4 runs only where the processor has it */
   }
-  Machine m = build(t);
+  void *code = build(t);
   int wrong = 0;
   for (int wide = 0; wide < 2; wide++)
     for (int f = 0; f <= FUNCTION_COUNT; f++) {
       double worst;
-      wrong += check_function(&m, f, wide, t->name, &worst);
+      wrong += check_function(code, f, wide, t->name, &worst);
       if (getenv("SINTER_ULPS"))
         printf("%s %s %-8s worst %.3f ulp\n", t->name, wide ? "f64" : "f32", f == POW ? "pow" : FUNCTIONS[f].name,
                worst);
@@ -233,7 +237,7 @@ static int exhaustive(const char *only) {
   for (int level = LEVEL_V2; level <= LEVEL_V4; level++) {
     if (!jit_runs(&TARGETS[level]) || (level == LEVEL_V3 && jit_runs(&TARGETS[LEVEL_V4])))
       continue; /* v3 and v4 compute the same */
-    Machine m = build(&TARGETS[level]);
+    void *code = build(&TARGETS[level]);
     for (int f = 0; f < FUNCTION_COUNT; f++) {
       const struct Function *fn = &FUNCTIONS[f];
       if (only && strcmp(only, fn->name)) continue;
@@ -241,7 +245,7 @@ static int exhaustive(const char *only) {
       float at = 0;
       for (uint64_t base = 0; base < 1ull << 32; base += N) {
         for (uint32_t i = 0; i < N; i++) memcpy(&x[i], &(uint32_t){(uint32_t)base + i}, 4);
-        run(&m, f, false, x, x, z);
+        run(code, f, false, x, x, z);
         for (int i = 0; i < N; i++) {
           double e = fn->ref ? ulps32(z[i], fn->ref(x[i])) : ulps(z[i], fn->wide(x[i]), false);
           if (e > worst) worst = e, at = x[i];
@@ -257,10 +261,10 @@ static int exhaustive(const char *only) {
 
 int main(int argc, char **argv) {
   if (argc > 1 && !strcmp(argv[1], "--exhaustive")) return exhaustive(argc > 2 ? argv[2] : NULL);
-  const struct CMUnitTest tests[] = {
-      cmocka_unit_test_prestate(test_level, (void *)(uintptr_t)&TARGETS[LEVEL_V2]),
-      cmocka_unit_test_prestate(test_level, (void *)(uintptr_t)&TARGETS[LEVEL_V3]),
-      cmocka_unit_test_prestate(test_level, (void *)(uintptr_t)&TARGETS[LEVEL_V4]),
-  };
-  return cmocka_run_group_tests(tests, NULL, NULL);
+  struct CMUnitTest tests[LEVEL_COUNT];
+  size_t n = 0;
+  for (int i = 0; i < LEVEL_COUNT; i++)
+    if (!strcmp(TARGETS[i].arch, jit_machine.arch))
+      tests[n++] = (struct CMUnitTest){TARGETS[i].name, test_level, NULL, NULL, (void *)(uintptr_t)&TARGETS[i]};
+  return _cmocka_run_group_tests("vecmath", tests, n, NULL, NULL);
 }
