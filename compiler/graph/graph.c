@@ -23,6 +23,9 @@ Graph *graph_new(Ctx *ctx, Graph *parent) {
   g->mask = 63;
   g->slot = ARENA_ARRAY(ctx->arena, uint32_t, g->mask + 1);
   vec_push(ctx->arena, &g->node, (Node){0});
+  vec_reserve(ctx->arena, &g->edge, 1); /* so that a place in them is one also while they are empty */
+  vec_reserve(ctx->arena, &g->dim, 1);
+  vec_reserve(ctx->arena, &g->word, 1);
   return g;
 }
 
