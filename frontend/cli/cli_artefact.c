@@ -3,11 +3,17 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 int artefact_open(Artefact *s, const char *path) {
   char why[SINTER_WHY];
   *s = (Artefact){.path = path};
-  if (!sinter_artefact_open(&s->art, path, why)) return cli_fail("%s", why);
+  if (!sinter_artefact_open(&s->art, path, why)) {
+    const char *dot = strrchr(path, '.');
+    if (dot && !strcmp(dot, ".sir") && access(path, R_OK) == 0)
+      return cli_fail("%s is a model: `sinter compile %s -o FILE.so` makes an artefact of it", path, path);
+    return cli_fail("%s", why);
+  }
   s->m = s->art.model;
   s->api = s->art.api;
   return CLI_DONE;
@@ -96,6 +102,22 @@ void array_type(Buf *b, const NpyArray *a, const int64_t *dim) {
   buf_put(b, "]");
 }
 
+/* Whether a check only says what the range of a dimension says: "B <= 256". */
+static bool is_bound(const SinterModel *m, const SinterEntry *e, const char *text) {
+  const SinterDim *dim = SINTER_LIST(SinterDim, m, e->dims);
+  for (uint32_t i = 0; i < e->dims.n; i++) {
+    const char *name = sinter_text(m, SINTER_LIST(SinterText, m, m->dims)[dim[i].index]);
+    size_t n = strlen(name);
+    char rest[32];
+    if (strncmp(text, name, n) != 0) continue;
+    snprintf(rest, sizeof rest, " <= %" PRId64, dim[i].hi);
+    if (strcmp(text + n, rest) == 0) return true;
+    snprintf(rest, sizeof rest, " >= %" PRId64, dim[i].lo);
+    if (strcmp(text + n, rest) == 0) return true;
+  }
+  return false;
+}
+
 void entry_signature(Buf *b, const SinterModel *m, const SinterEntry *e) {
   const SinterPort *in = SINTER_LIST(SinterPort, m, e->inputs), *out = SINTER_LIST(SinterPort, m, e->outputs);
   const SinterDim *dim = SINTER_LIST(SinterDim, m, e->dims);
@@ -116,8 +138,9 @@ void entry_signature(Buf *b, const SinterModel *m, const SinterEntry *e) {
     buf_printf(b, "%s%s %" PRId64 " to %" PRId64, i ? ", " : "  # ",
                sinter_text(m, SINTER_LIST(SinterText, m, m->dims)[dim[i].index]), dim[i].lo, dim[i].hi);
   const SinterCheck *check = SINTER_LIST(SinterCheck, m, e->checks);
-  for (uint32_t i = 0; i < e->checks.n; i++)
-    buf_printf(b, "%s%s", i || e->dims.n ? ", " : "  # ", sinter_text(m, check[i].text));
+  for (uint32_t i = 0, n = e->dims.n; i < e->checks.n; i++)
+    if (!is_bound(m, e, sinter_text(m, check[i].text)))
+      buf_printf(b, "%s%s", n++ ? ", " : "  # ", sinter_text(m, check[i].text));
 }
 
 int port_find(const SinterModel *m, const SinterEntry *e, const char *name) {

@@ -54,7 +54,7 @@ int main(int argc, char **argv) {
   char *only_help[] = {argv[help ? 2 : 1], (char[]){"--help"}, NULL};
   if (help) return c->run(2, only_help);
   int status = c->run(argc - 1, argv + 1);
-  if (c->help && status == CLI_USAGE) fprintf(stderr, "`sinter %s --help` says how it is used.\n", c->name);
+  if (status == CLI_USAGE) fprintf(stderr, "`sinter %s --help` says how it is used.\n", c->name);
   if (fflush(stdout) || ferror(stdout)) return cli_fail("cannot write to the standard output");
   return status;
 }

@@ -366,6 +366,6 @@ bool sir_trace(Ctx *c, const char *path, const SirOptions *options, Program *out
   size_t n;
   const char *why;
   char *text = file_read(c->arena, path, &n, &why);
-  if (!text) return diag_error(c->diag, "sir-no-file", 0, "%s: %s", path, why);
+  if (!text) return diag_error(c->diag, "sir-no-file", 0, "%s", why);
   return sir_trace_text(c, path, text, n, options, out);
 }

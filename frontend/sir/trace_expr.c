@@ -173,6 +173,14 @@ static bool is_bool(Value x) {
   return x.kind == VAL_TENSOR && graph_dtype(x.x.graph, x.u.id) == DT_BOOL && graph_rank(x.x.graph, x.u.id) == 0;
 }
 
+/* A static operand of `not`, `and` or `or`; `own` is the operator that tensors have instead. */
+static bool operand_truth(Tracer *t, Value x, const char *sign, const char *own, bool *out) {
+  if (value_is_node(x) && !is_bool(x))
+    return trace_fault(t, "sir-tensor-logic", "%s takes single bools, this is %s; element by element it is %s", sign,
+                       value_describe(t, x), own);
+  return trace_truth(t, x, sign, out);
+}
+
 static bool unary(Tracer *t, const Ast *n, Frame *fr, Value *out) {
   Value x;
   bool b;
@@ -180,7 +188,7 @@ static bool unary(Tracer *t, const Ast *n, Frame *fr, Value *out) {
   trace_at(t, n, fr);
   if (n->op == SIR_NOT) {
     if (is_bool(x)) return trace_ew(t, OP_NOT, &x, 1, "`not`", out);
-    if (!trace_truth(t, x, "`not`", &b)) return false;
+    if (!operand_truth(t, x, "`not`", "`~a`", &b)) return false;
     *out = value_bool(!b);
     return true;
   }
@@ -201,18 +209,18 @@ static bool unary(Tracer *t, const Ast *n, Frame *fr, Value *out) {
 static bool logic(Tracer *t, const Ast *n, Value a, Frame *fr, Value *out) {
   Value b;
   bool and = n->op == SIR_AND, x, y;
-  const char *what = and ? "`and`" : "`or`";
+  const char *what = and ? "`and`" : "`or`", *own = and ? "`(a) & (b)`" : "`(a) | (b)`";
   if (!is_bool(a)) {
-    if (!trace_truth(t, a, what, &x)) return false;
+    if (!operand_truth(t, a, what, own, &x)) return false;
     if (x == !and) return *out = a, true;
     if (!trace_ev(t, n->kids[1], fr, &b)) return false;
     *out = b;
-    return is_bool(b) || trace_truth(t, b, what, &y);
+    return is_bool(b) || operand_truth(t, b, what, own, &y);
   }
   if (!trace_ev(t, n->kids[1], fr, &b)) return false;
   trace_at(t, n, fr);
   if (is_bool(b)) return trace_ew(t, and? OP_AND : OP_OR, (Value[]){a, b}, 2, what, out);
-  if (!trace_truth(t, b, what, &y)) return false;
+  if (!operand_truth(t, b, what, own, &y)) return false;
   *out = and ? (y ? a : value_bool(false)) : y ? value_bool(true) : a;
   return true;
 }

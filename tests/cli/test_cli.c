@@ -48,6 +48,7 @@ static int make(void **state) {
   npy("one.npy", SINTER_F32, 2, (int64_t[]){1, 4}, (float[]){1, 2, 3, 4});
   npy("five.npy", SINTER_F32, 2, (int64_t[]){1, 5}, (float[]){1, 2, 3, 4, 5});
   npy("row.npy", SINTER_F32, 1, (int64_t[]){3}, (float[]){1, 2, 3});
+  npy("model.sir", SINTER_F32, 1, (int64_t[]){1}, (float[]){1}); /* by its name */
   npy("index.npy", SINTER_I32, 1, (int64_t[]){2}, (int32_t[]){2, 3});
   return 0;
 }
@@ -134,6 +135,8 @@ static void run_refuses(void **state) {
   says("run fake.so predict x=one.npy --init 1 --threads 0", 1,
        "sinter: --threads is \"0\": a number from 1 to 256 is expected\n");
   says("run none.so", 1, "sinter: cannot open none.so: there is no such file or folder\n");
+  says("run model.sir", 1,
+       "sinter: model.sir is a model: `sinter compile model.sir -o FILE.so` makes an artefact of it\n");
   says("run one.npy", 1,
        "sinter: one.npy is not an artefact, or was stripped or damaged: its last bytes are missing\n");
   assert_int_equal(sinter("run fake.so predict x=one.npy --init 1 >/dev/full; exit $?"),
@@ -217,6 +220,8 @@ static void informs(void **state) {
   says("explain fake.so --cpu v3", 2,
        "sinter: fake.so is an artefact, explained as it was compiled: it is the only word that goes with it\n");
   says("info", 2, "sinter: info wants one artefact\n`sinter info --help` says how it is used.\n");
+  says("compile", 2, "sinter: which model? Name its file\n`sinter compile --help` says how it is used.\n");
+  says("check none.sir", 1, "error: cannot open none.sir: No such file or directory [sir-no-file]\n");
   says("trian", 2, "sinter: there is no command \"trian\"; did you mean train?\n");
   assert_int_equal(sinter("--version"), 0);
   assert_true(strncmp(out, "sinter ", 7) == 0);
