@@ -4,11 +4,11 @@
 #define SINTER_COMPILER_H
 #include "graph.h"
 
-typedef enum { EMIT_SO, EMIT_OBJ, EMIT_LIB, EMIT_GRAPH, EMIT_LOOP, EMIT_LLVM } EmitKind;
+typedef enum { EMIT_SO, EMIT_OBJ, EMIT_LIB, EMIT_GRAPH, EMIT_LOOP, EMIT_LLVM, EMIT_ASM } EmitKind;
 
 typedef struct CompileOptions {
   EmitKind emit;
-  const char *output;   /* the file; NULL for graph, loop, llvm: the text comes back in the result */
+  const char *output;   /* the file; NULL from EMIT_GRAPH on: the text comes back in the result */
   const char *source;   /* path of the model, named in the header and the artefact without its folder */
   const char *prefix;   /* of the C functions; NULL: the program's name */
   const char *target;   /* "x86_64", "aarch64"; NULL: the machine that the compiler runs on */
@@ -24,7 +24,7 @@ typedef struct CompileOptions {
 } CompileOptions;
 
 typedef struct CompileResult { /* released by the caller: buf_free */
-  Buf text;                    /* of EMIT_GRAPH, EMIT_LOOP and EMIT_LLVM without an output; of `size` */
+  Buf text;                    /* from EMIT_GRAPH on, without an output; of `size` */
   Buf notes;                   /* for people: times, sizes */
 } CompileResult;
 

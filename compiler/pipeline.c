@@ -116,8 +116,9 @@ bool compile_loops(Compilation *c) {
 /* ---- options ---- */
 
 const char *emit_kind_name(EmitKind k) {
-  static const char *const name[] = {[EMIT_SO] = "so",       [EMIT_OBJ] = "obj",   [EMIT_LIB] = "lib",
-                                     [EMIT_GRAPH] = "graph", [EMIT_LOOP] = "loop", [EMIT_LLVM] = "llvm"};
+  static const char *const name[] = {
+      [EMIT_SO] = "so",     [EMIT_OBJ] = "obj",   [EMIT_LIB] = "lib", [EMIT_GRAPH] = "graph",
+      [EMIT_LOOP] = "loop", [EMIT_LLVM] = "llvm", [EMIT_ASM] = "asm"};
   return name[k];
 }
 
@@ -290,15 +291,17 @@ static bool make_text(Compilation *c) {
     program_print(c->program, true, b);
   else if (!compile_loops(c))
     return false;
-  const SinterEmitter *e = o->emit == EMIT_LLVM ? emitter_open(x) : NULL;
-  if (o->emit == EMIT_LLVM && !e) return false;
+  bool generated = o->emit == EMIT_LLVM || o->emit == EMIT_ASM;
+  const SinterEmitter *e = generated ? emitter_open(x) : NULL;
+  if (generated && !e) return false;
   for (int i = 0; o->emit != EMIT_GRAPH && i < c->nlevels; i++) {
     const LevelUnit *l = &c->level[i];
+    EmitRequest q = {.module = l->module, .target = l->target, .text = true, .arena = x->arena};
     EmitResult r = {0};
-    if (c->nlevels > 1) buf_printf(b, "%s level %s\n", o->emit == EMIT_LOOP ? "#" : ";", l->target->name);
+    if (c->nlevels > 1) buf_printf(b, "%s level %s\n", o->emit == EMIT_LLVM ? ";" : "#", l->target->name);
     if (o->emit == EMIT_LOOP)
       loop_print(l->module, b);
-    else if (e->print_ir(&(EmitRequest){.module = l->module, .target = l->target, .text = true, .arena = x->arena}, &r))
+    else if ((o->emit == EMIT_LLVM ? e->print_ir : e->print_asm)(&q, &r))
       buf_put(b, r.text);
     else
       return diag_error(x->diag, "emit", 0, "cannot generate code for %s: %s", l->target->name, r.error);

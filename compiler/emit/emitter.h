@@ -17,7 +17,7 @@ typedef struct EmitRequest {
 typedef struct EmitResult {
   const uint8_t *object; /* a relocatable ELF object: one hidden function a stage, emit_symbol() its name */
   size_t size;
-  const char *text;  /* LLVM IR if it was asked for */
+  const char *text;  /* LLVM IR or assembly, if it was asked for */
   const char *error; /* one sentence if emit_object gave false: what is not supported, and where */
 } EmitResult;
 
@@ -28,6 +28,7 @@ typedef struct SinterEmitter {
   bool (*emit_object)(const EmitRequest *, EmitResult *);
   bool (*print_ir)(const EmitRequest *, EmitResult *);         /* the text only, without making code */
   bool (*emit_host)(const struct HostRequest *, EmitResult *); /* the object with description, tables and forwards */
+  bool (*print_asm)(const EmitRequest *, EmitResult *);        /* the text only: the object's code as assembly */
 } SinterEmitter;
 typedef const SinterEmitter *SinterEmitterQuery(void);
 __attribute__((visibility("default"))) const SinterEmitter *sinter_emitter(void);

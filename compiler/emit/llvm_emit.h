@@ -6,4 +6,5 @@
 
 bool emit_object(const EmitRequest *, EmitResult *out);
 bool emit_text(const EmitRequest *, EmitResult *out);
+bool emit_asm(const EmitRequest *, EmitResult *out);
 #endif

@@ -54,7 +54,16 @@ static void set_attributes(Gen *g) {
   }
 }
 
-static bool generate(const EmitRequest *q, EmitResult *out, bool code) {
+static char *arena_copy(Arena *a, LLVMMemoryBufferRef b, size_t *n) { /* ends with a NUL; releases the buffer */
+  *n = LLVMGetBufferSize(b);
+  char *p = arena_strndup(a, LLVMGetBufferStart(b), *n);
+  LLVMDisposeMemoryBuffer(b);
+  return p;
+}
+
+typedef enum Form { FORM_OBJECT, FORM_ASM, FORM_IR } Form;
+
+static bool generate(const EmitRequest *q, EmitResult *out, Form form) {
   *out = (EmitResult){0};
   const Target *t = q->target;
   LLVMInitializeX86TargetInfo();
@@ -124,19 +133,19 @@ static bool generate(const EmitRequest *q, EmitResult *out, bool code) {
       BUG("LLVM refuses the module: %s", why);
     }
     LLVMDisposeMessage(why);
-    if (q->text || !code) {
+    if (q->text || form == FORM_IR) {
       char *text = LLVMPrintModuleToString(g->mod);
       out->text = arena_strndup(q->arena, text, strlen(text));
       LLVMDisposeMessage(text);
     }
-    LLVMMemoryBufferRef obj;
-    if (code && LLVMTargetMachineEmitToMemoryBuffer(tm, g->mod, LLVMObjectFile, &why, &obj))
+    LLVMMemoryBufferRef made;
+    size_t n;
+    if (form == FORM_ASM) LLVMSetTargetMachineAsmVerbosity(tm, 1); /* says where loops begin */
+    if (form != FORM_IR && LLVMTargetMachineEmitToMemoryBuffer(
+                               tm, g->mod, form == FORM_ASM ? LLVMAssemblyFile : LLVMObjectFile, &why, &made))
       BUG("LLVM makes no code: %s", why);
-    if (code) {
-      out->size = LLVMGetBufferSize(obj);
-      out->object = memcpy(arena_alloc(q->arena, out->size), LLVMGetBufferStart(obj), out->size);
-      LLVMDisposeMemoryBuffer(obj);
-    }
+    if (form == FORM_ASM) out->text = arena_copy(q->arena, made, &n);
+    if (form == FORM_OBJECT) out->object = (const uint8_t *)arena_copy(q->arena, made, &out->size);
   }
   if (g->error) out->error = arena_strndup(q->arena, g->error, strlen(g->error));
   LLVMDisposeTargetData(layout);
@@ -148,10 +157,11 @@ static bool generate(const EmitRequest *q, EmitResult *out, bool code) {
   return !out->error;
 }
 
-bool emit_object(const EmitRequest *q, EmitResult *out) { return generate(q, out, true); }
-bool emit_text(const EmitRequest *q, EmitResult *out) { return generate(q, out, false); }
+bool emit_object(const EmitRequest *q, EmitResult *out) { return generate(q, out, FORM_OBJECT); }
+bool emit_text(const EmitRequest *q, EmitResult *out) { return generate(q, out, FORM_IR); }
+bool emit_asm(const EmitRequest *q, EmitResult *out) { return generate(q, out, FORM_ASM); }
 
 const SinterEmitter *sinter_emitter(void) {
-  static const SinterEmitter e = {sizeof e, "LLVM 19", emit_object, emit_text, emit_host};
+  static const SinterEmitter e = {sizeof e, "LLVM 19", emit_object, emit_text, emit_host, emit_asm};
   return &e;
 }

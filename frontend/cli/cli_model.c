@@ -25,12 +25,12 @@ static int unknown(const CliModel *m, const char *option) {
 }
 
 static int set_emit(CompileOptions *o, const char *word) {
-  for (int k = EMIT_SO; k <= EMIT_LLVM; k++)
+  for (int k = EMIT_SO; k <= EMIT_ASM; k++)
     if (!strcmp(emit_kind_name((EmitKind)k), word)) {
       o->emit = (EmitKind)k;
       return CLI_DONE;
     }
-  return cli_usage("--emit wants so, obj, lib, graph, loop or llvm, not \"%s\"", word);
+  return cli_usage("--emit wants so, obj, lib, graph, loop, llvm or asm, not \"%s\"", word);
 }
 
 static int set_define(CliModel *m, SirOptions *sir, SirDefine *defines, const char *text) {
