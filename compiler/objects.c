@@ -12,8 +12,7 @@
 enum { KERNELS_A_CHILD = 4, MAX_JOBS = 64 };
 
 const SinterEmitter *emitter_open(Ctx *c) {
-  /* Installed; in the build folder, also for the tests in it. */
-  static const char *const beside[] = {"libsinter_llvm.so", "../lib/libsinter_llvm.so",
+  static const char *const beside[] = {"libsinter_llvm.so", SINTER_MODULE_FOLDER "/libsinter_llvm.so" /* installed */,
                                        "../../libsinter_llvm.so" /* test programs: build/tests/SUITE */};
   char self[4096];
   ssize_t n = readlink("/proc/self/exe", self, sizeof self - 1);
@@ -23,7 +22,7 @@ const SinterEmitter *emitter_open(Ctx *c) {
   const char *given = getenv("SINTER_LLVM"), *why = "it is not there";
   void *lib = given && *given ? dlopen(given, RTLD_NOW | RTLD_LOCAL) : NULL;
   for (size_t i = 0; !lib && !(given && *given) && i < sizeof beside / sizeof *beside; i++) {
-    const char *path = arena_printf(c->arena, "%s/%s", self, beside[i]);
+    const char *path = *beside[i] == '/' ? beside[i] : arena_printf(c->arena, "%s/%s", self, beside[i]);
     if (access(path, R_OK) == 0) {
       lib = dlopen(path, RTLD_NOW | RTLD_LOCAL);
       if (!lib) why = arena_printf(c->arena, "%s", dlerror());
