@@ -1,5 +1,5 @@
 /* Plans: fuse, lower group by group, give every stored value its buffer, write the steps with commits last; then give
- * the buffers of the arena their slots, and put barriers where steps meet in memory. */
+ * the buffers of the arena their places, and put barriers where steps meet in memory. */
 #include "planner.h"
 #include <string.h>
 
@@ -11,7 +11,7 @@ static int add_buffer(Planner *p, const char *name, BufKind kind, DType d, const
   if (rank) memcpy(b.dim, shape, (size_t)rank * sizeof *shape);
   vec_push(p->arena, &p->plan->bufs, b);
   vec_push(p->arena, &p->out->binds, (PlanBind){bind, index});
-  vec_push(p->arena, &p->life, (Life){.slot = -1});
+  vec_push(p->arena, &p->life, (Life){.part = -1});
   return (int)p->plan->bufs.n - 1;
 }
 
@@ -31,7 +31,7 @@ static void copy_layout(LoopBuf *to, const LoopBuf *from) {
 
 static int arena_buffer(Planner *p, const char *name, DType d, const Sym *shape, int rank, int from, int to) {
   int b = add_buffer(p, name, BUF_INOUT, d, shape, rank, BIND_ARENA, -1);
-  p->life.at[b] = (Life){.from = from, .to = to, .slot = -1};
+  p->life.at[b] = (Life){.from = from, .to = to, .part = -1};
   return b;
 }
 
@@ -180,6 +180,7 @@ static Step *add_step(Planner *p, StepKind kind) {
   s->kind = kind;
   *p->tail = s;
   p->tail = &s->next;
+  vec_push(p->arena, &p->positions, p->position);
   return s;
 }
 
@@ -252,6 +253,7 @@ static int derived(Planner *p, const Lowered *low, uint32_t arg) {
   EntryPlan made = {.plan = plan, .arena = sym_int(p->syms, 0), .lower_bound = sym_int(p->syms, 0)};
   q.out = &made;
   memset(&q.life, 0, sizeof q.life);
+  memset(&q.positions, 0, sizeof q.positions);
   int *bufs = ARENA_ARRAY(p->arena, int, k->nparams);
   for (int i = 0; i < k->nparams; i++) {
     bufs[i] = -1;
@@ -407,6 +409,7 @@ static void plan_group(Planner *p, int k, const Stores *stores) {
   bool *read = ARENA_ARRAY(p->arena, bool, kernel->bufs.n), *write = ARENA_ARRAY(p->arena, bool, kernel->bufs.n);
   bool *used = ARENA_ARRAY(p->arena, bool, n + 1), *skipped = ARENA_ARRAY(p->arena, bool, low->stages.n + 1),
        commit = false;
+  p->position = k;
   for (uint32_t i = 0; i < n; i++) {
     const LowArg *a = &low->args.at[i];
     if (a->kind == ARG_NODE && a->out && p->home[a->node] < 0)
@@ -434,6 +437,7 @@ static void plan_group(Planner *p, int k, const Stores *stores) {
 /* Outputs and updates that no kernel stores where they belong are copied at the end, updates last. */
 static void plan_copies(Planner *p, const Stores *stores) {
   const Graph *g = p->g;
+  p->position = (int)p->out->groups->at.n;
   for (uint32_t i = 0; i < p->e->outputs.n; i++) {
     Id v = p->e->outputs.at[i].node;
     int from = group_leaf(g, v) ? leaf_buffer(p, v) : p->home[v];
@@ -444,14 +448,13 @@ static void plan_copies(Planner *p, const Stores *stores) {
                         graph_rank(g, v), BIND_OUTPUT, (int)i),
              from, false);
   }
-  int end = (int)p->out->groups->at.n;
   int *from = ARENA_ARRAY(p->arena, int, stores->n + 1);
   for (uint32_t i = 0; i < stores->n; i++) { /* a value that another commit would overwrite waits in the arena */
     Id v = stores->at[i].value;
     from[i] = group_leaf(g, v) ? leaf_buffer(p, v) : p->home[v];
     if (v == stores->at[i].old || !p->updated[v]) continue;
     int wait = arena_buffer(p, arena_printf(p->arena, "w%u", v), graph_dtype(g, v), graph_shape(g, v), graph_rank(g, v),
-                            end, end);
+                            p->position, p->position);
     add_copy(p, wait, from[i], false);
     from[i] = wait;
   }

@@ -24,12 +24,12 @@ typedef struct Touch { /* of a buffer of the plan by a step */
   int view;
 } Touch;
 
-/* Whether two buffers may share memory: places of one slot that are not known to be apart, or one binding. */
-static bool same_memory(const Planner *p, int a, int b) {
+/* Whether two buffers may share memory: places of one part that are not known to be apart, or one binding. `places`:
+ * they have places. */
+static bool same_memory(const Planner *p, int a, int b, bool places) {
   PlanBind x = p->out->binds.at[a], y = p->out->binds.at[b];
   if (x.kind != y.kind || x.kind != BIND_ARENA) return x.kind == y.kind && x.index == y.index;
-  const Life *s = &p->life.at[a], *t = &p->life.at[b];
-  return s->slot == t->slot && !planner_at_most(p, s->end, t->at) && !planner_at_most(p, t->end, s->at);
+  return places ? !planner_apart(p, &p->life.at[a], &p->life.at[b]) : a == b;
 }
 
 typedef struct Own { /* whether all accesses to buffer `buf` are at the task's own leading index */
@@ -121,38 +121,57 @@ static void spread_commits(Planner *p) {
   }
 }
 
-/* A barrier before each step that meets an earlier one in memory, one of them storing, in another task; and before a
- * commit after a launch that can fail, so that all threads know of the failure. */
-static void put_barriers(Planner *p) {
-  Vec(Touch) since = {0}; /* the last barrier */
-  bool pending = false;   /* a launch since the last barrier can fail */
-  for (Step **at = &p->plan->steps; *at; at = &(*at)->next) {
-    Step *s = *at;
-    bool clash = s->commit && pending;
-    uint32_t before = since.n;
-    bool *read, *write;
-    step_uses(p, s, &read, &write);
-    for (int i = 0; i < s->nviews; i++)
-      if (s->views[i].buf >= 0) vec_push(p->arena, &since, (Touch){s->views[i].buf, write[i], s, i});
-    for (uint32_t i = before; i < since.n; i++)
-      for (uint32_t j = 0; j < before; j++) {
-        const Touch *x = &since.at[i], *y = &since.at[j];
-        clash |= (x->stored || y->stored) && same_memory(p, x->buf, y->buf) && !same_tasks(p, x, y);
-      }
-    bool fails = s->kind == STEP_LAUNCH && loop_fails(p->level->module->kernels.at[s->kernel]->stages.at[s->stage]);
-    pending = (pending && !clash) || fails;
-    if (!clash) continue;
-    Step *b = ARENA_NEW(p->arena, Step);
-    b->kind = STEP_BARRIER;
-    b->next = s;
-    *at = b;
-    at = &b->next;
-    memmove(since.at, since.at + before, (since.n - before) * sizeof *since.at);
-    since.n -= before;
+typedef struct Phase { /* the steps since the last barrier */
+  Vec(Touch) since;
+  bool fails; /* a launch of them can fail */
+} Phase;
+
+/* Whether a barrier stands before step s, which then begins a phase: it meets an earlier one in memory, one of them
+ * storing, in another task; or it is a commit after a launch that can fail, and all threads must know of the failure.
+ */
+static bool next_step(const Planner *p, Phase *f, const Step *s, bool places) {
+  bool clash = s->commit && f->fails;
+  uint32_t before = f->since.n;
+  bool *read, *write;
+  step_uses(p, s, &read, &write);
+  for (int i = 0; i < s->nviews; i++)
+    if (s->views[i].buf >= 0) vec_push(p->arena, &f->since, (Touch){s->views[i].buf, write[i], s, i});
+  for (uint32_t i = before; i < f->since.n; i++)
+    for (uint32_t j = 0; j < before; j++) {
+      const Touch *x = &f->since.at[i], *y = &f->since.at[j];
+      clash |= (x->stored || y->stored) && same_memory(p, x->buf, y->buf, places) && !same_tasks(p, x, y);
+    }
+  f->fails = (f->fails && !clash) ||
+             (s->kind == STEP_LAUNCH && loop_fails(p->level->module->kernels.at[s->kernel]->stages.at[s->stage]));
+  if (clash) {
+    memmove(f->since.at, f->since.at + before, (f->since.n - before) * sizeof *f->since.at);
+    f->since.n -= before;
   }
+  return clash;
+}
+
+void plan_phases(Planner *p, int *first, int *last) {
+  Phase f = {0};
+  int phase = 0, at = 0;
+  uint32_t i = 0;
+  spread_commits(p);
+  for (const Step *s = p->plan->steps; s; s = s->next, i++) {
+    phase += next_step(p, &f, s, false);
+    for (; at <= p->positions.at[i]; at++) first[at] = last[at] = phase; /* a position without steps: the next one's */
+    last[p->positions.at[i]] = phase;
+  }
+  for (; at <= (int)p->out->groups->at.n; at++) first[at] = last[at] = phase;
 }
 
 void plan_barriers(Planner *p) {
+  Phase f = {0};
   spread_commits(p);
-  put_barriers(p);
+  for (Step **at = &p->plan->steps; *at; at = &(*at)->next) {
+    if (!next_step(p, &f, *at, true)) continue;
+    Step *b = ARENA_NEW(p->arena, Step);
+    b->kind = STEP_BARRIER;
+    b->next = *at;
+    *at = b;
+    at = &b->next;
+  }
 }

@@ -4,10 +4,22 @@
 #define SINTER_PLAN_PLANNER_H
 #include "plan.h"
 
+enum { SAMPLES = 3, OFFSET_SUMS = 4 };
+typedef struct Sum { /* of bytes, and its values at sample dimensions: what is not at most there is not at most */
+  Sym sum;
+  int64_t sample[SAMPLES];
+} Sum;
+
+typedef struct Offset { /* in a part of the arena: the largest of these, none known to be at most another */
+  int n;
+  Sum at[OFFSET_SUMS];
+} Offset;
+
 typedef struct Life { /* of a buffer of the arena */
   int from, to;       /* positions of the launch that makes it and of its last reader */
-  int slot;           /* -1: not in the arena */
-  Sym at, end;        /* where in its slot */
+  int part;           /* of the arena; -1: not in it */
+  Offset at, end;     /* there: at and next are multiples of 64 bytes */
+  Offset next;        /* where another may begin */
 } Life;
 
 typedef struct Planner {
@@ -21,11 +33,13 @@ typedef struct Planner {
   const SymFacts *facts;
   Plan *plan;
   Step **tail;
-  int *home;        /* node -> the buffer of the plan that holds it, -1: none yet */
-  int *last_use;    /* node -> last launch position that reads it */
-  uint8_t *updated; /* node -> a CELL (or the input of an inout) that this entry writes */
-  Vec(Life) life;   /* of each buffer of the plan */
-  bool failed;      /* after a diag_error */
+  int position;       /* of the launches being written: their group's number; of copies: behind all groups */
+  Vec(int) positions; /* of each step */
+  int *home;          /* node -> the buffer of the plan that holds it, -1: none yet */
+  int *last_use;      /* node -> last launch position that reads it */
+  uint8_t *updated;   /* node -> a CELL (or the input of an inout) that this entry writes */
+  Vec(Life) life;     /* of each buffer of the plan */
+  bool failed;        /* after a diag_error */
 } Planner;
 
 bool planner_at_most(const Planner *, Sym a, Sym b); /* a <= b at all dimensions; false: not known */
@@ -34,8 +48,12 @@ static inline bool planner_is_one(SymTab *t, Sym s) {
   return sym_is_int(t, s, &k) && k == 1;
 }
 
+bool planner_apart(const Planner *, const Life *, const Life *); /* known to share no byte of the arena */
 /* Places of the arena's buffers, its size and the lower bound. All lives are known. */
 void plan_memory(Planner *);
+/* Numbers the phases, as far as barriers stand whatever the places will be: those of the first and of the last step at
+ * each position. Arrays of groups + 1. */
+void plan_phases(Planner *, int *first, int *last);
 /* Marks the steps that a failure must skip, then puts barriers where steps meet in memory. Places are known. */
 void plan_barriers(Planner *);
 /* Kernels of the level from number first_kernel on that are the same as an earlier one are dropped; the plans from

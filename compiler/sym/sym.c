@@ -648,12 +648,60 @@ static bool nonneg_above(const SymFacts *f, Sym s) {
   return true;
 }
 
-bool sym_nonneg(const SymFacts *f, Sym s) {
+static bool nonneg_plain(const SymFacts *f, Sym s) {
   int64_t lo, hi;
-  s = clear_quotients(f, s);
   sym_range(f, s, &lo, &hi);
   for (uint32_t i = 0; lo < 0 && i < f->ge.n; i++) sym_range(f, sym_sub(f->tab, s, f->ge.at[i]), &lo, &hi);
   return lo >= 0 || nonneg_above(f, s);
+}
+
+/* If the term is k * (a // m) with a constant m > 0: a // m as a Sym, *a and *m; else 0. */
+static Sym quotient(SymTab *t, const Term *x, Sym *a, int64_t *m) {
+  AtomRec r = x->n == 1 ? t->atom.at[*x->atom] : (AtomRec){.name = ""};
+  int64_t k;
+  if (r.name || r.op != SYM_FLOORDIV || !sym_is_int(t, r.b, &k) || k <= 0) return 0;
+  *a = r.a;
+  *m = k;
+  return poly_intern(t, &(Term){1, 1, x->atom}, 1);
+}
+
+/* A multiple of s, or less, without quotients by constants: a // m - c // m is no less than 0 where a >= c, and
+ * a - (m - 1) <= m * (a // m) <= a. */
+static Sym without_quotients(const SymFacts *f, Sym s) {
+  SymTab *t = f->tab;
+  enum { TURNS = 8 };
+  for (int turn = 0; turn < TURNS; turn++) {
+    Poly p = t->poly.at[s];
+    Sym q = 0, a = 0, other = 0;
+    int64_t k = 0, m = 0;
+    for (uint32_t i = 0; i < p.n && !other; i++) {
+      Sym x = quotient(t, &p.term[i], &a, &m);
+      if (!x) continue;
+      q = x;
+      k = p.term[i].k;
+      for (uint32_t j = 0; j < p.n && !other && k > 0; j++) {
+        Sym c = 0, y;
+        int64_t n = 0;
+        if (p.term[j].k >= 0 || !(y = quotient(t, &p.term[j], &c, &n))) continue;
+        if (n != m || !nonneg_plain(f, sym_sub(t, a, c))) continue;
+        other = y;
+        if (-p.term[j].k < k) k = -p.term[j].k;
+      }
+    }
+    if (!q) return s;
+    if (other) {
+      s = sym_add(t, s, sym_mul(t, sym_int(t, k), sym_sub(t, other, q)));
+      continue;
+    }
+    Sym rest = sym_sub(t, s, sym_mul(t, sym_int(t, k), q)), bound = k > 0 ? sym_sub(t, a, sym_int(t, m - 1)) : a;
+    s = sym_add(t, sym_mul(t, rest, sym_int(t, m)), sym_mul(t, sym_int(t, k), bound));
+  }
+  return s;
+}
+
+bool sym_nonneg(const SymFacts *f, Sym s) {
+  s = clear_quotients(f, s);
+  return nonneg_plain(f, s) || nonneg_plain(f, without_quotients(f, s));
 }
 
 bool sym_same(const SymFacts *f, Sym a, Sym b) {

@@ -336,9 +336,9 @@ static void one_file(const char *path, const int64_t *sizes, int n, bool print, 
 static void test_models(void **state) {
   (void)state;
   static const int64_t sizes[] = {64, 128, 256};
-  one_file("models/digits.sir", sizes, 3, true, 1.35);
-  one_file("models/digits_cnn.sir", sizes, 3, true, 1.35);
-  one_file("models/add.sir", sizes, 3, true, 1.35);
+  one_file("models/digits.sir", sizes, 3, true, 1.1);
+  one_file("models/digits_cnn.sir", sizes, 3, true, 1.1);
+  one_file("models/add.sir", sizes, 3, true, 1.1);
 }
 
 static void test_files(void **state) {

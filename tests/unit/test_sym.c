@@ -226,6 +226,14 @@ static void test_facts(void **state) {
   assert_true(sym_same(copy, ADD(f.n, f.b), ADD(f.b, MUL(K(2), f.c))));
   assert_false(sym_same(facts, f.n, MUL(K(2), f.c)));
   assert_ptr_equal(sym_facts_tab(copy), f.tab);
+  /* quotients */
+  Sym up20 = sym_round_up(f.tab, MUL(K(20), f.c), K(64)), up36 = sym_round_up(f.tab, MUL(K(36), f.c), K(64));
+  assert_int_equal(sym_decide(facts, SYM_LE, up20, up36), 1);
+  assert_int_equal(sym_decide(facts, SYM_LE, MUL(K(2), up20), ADD(up36, up20)), 1);
+  assert_int_equal(sym_decide(facts, SYM_LE, MUL(K(20), f.c), up20), 1);
+  assert_int_equal(sym_decide(facts, SYM_LE, up20, MUL(K(83), f.c)), 1);
+  assert_int_equal(sym_decide(facts, SYM_LE, up36, up20), -1);
+  assert_int_equal(sym_decide(facts, SYM_LT, up20, up36), -1);
   /* a bound of 0 that is said replaces the default of 1 */
   SymFacts *zero = sym_facts_new(f.arena, f.tab);
   sym_fact(zero, SYM_LE, K(0), f.b);

@@ -11,7 +11,7 @@ plan f(B in 1..=64; in x0: f32[B, 20], in x1: i64[B], out o0: f32[], inout c0: f
   buf t5: f32[B, 10] at 0
   buf s0_0: f32[20, 16] panel(1, 16) align 64 at 64 * ((40 * B + 63) // 64)
   buf t32: f32[B, 10] at 64 * ((40 * B + 63) // 64)
-  buf t16: f32[B, 1] at 64 * ((40 * B + 63) // 64) + 64 * ((max(40 * B, 1280) + 63) // 64)
+  buf t16: f32[B, 1] at 128 * ((40 * B + 63) // 64)
   launch f_0_gemm.pack(B; panels = s0_0, p4 = c0)
   barrier
   launch f_0_gemm.main(B; panels = s0_0, x1 = x0, y5 = t5)
