@@ -69,7 +69,7 @@ static bool step_plan(Compilation *c, LevelUnit *l) { return plan_level(&c->unit
 
 static bool step_expand_math(Compilation *c, LevelUnit *l) {
   (void)c;
-  expand_math_module(l->module);
+  expand_math_module(l->module, l->target);
   return true;
 }
 

@@ -365,6 +365,29 @@ static LLVMValueRef dot4(Gen *g, LLVMValueRef acc, LLVMValueRef a, LLVMValueRef 
   return acc;
 }
 
+/* x * 2^n: an instruction of AVX-512 on whole registers. */
+static LLVMValueRef scale(Gen *g, LLVMValueRef x, LLVMValueRef n, DType d) {
+  int w = lanes_in(x), size = (int)dtype_size(d), bits = 8 * size * w, full = 16 / size;
+  if (!g->target->has_scale) BUG("%s: scale on level %s: expand_math comes first", g->k->name, g->target->name);
+  if (w == 1) return lane(g, scale(g, gen_splat(g, x, full), gen_splat(g, n, full), d), 0);
+  int64_t at[256];
+  LLVMValueRef none = LLVMGetPoison(LLVMTypeOf(x));
+  if (w < full || bits > 512) { /* the lanes once more, or in two halves */
+    int part = w < full ? full : w / 2, times = w < full ? 1 : 2;
+    LLVMValueRef y[2] = {0};
+    for (int k = 0; k < times; k++) {
+      for (int i = 0; i < part; i++) at[i] = (k * part + i) % w;
+      y[k] = scale(g, shuffle(g, x, none, at, part), shuffle(g, n, none, at, part), d);
+    }
+    for (int i = 0; i < w; i++) at[i] = i;
+    return shuffle(g, y[0], times > 1 ? y[1] : LLVMGetPoison(LLVMTypeOf(y[0])), at, w);
+  }
+  LLVMValueRef args[] = {x, n, x, LLVMConstAllOnes(LLVMIntTypeInContext(g->cx, w > 8 ? 16 : 8)),
+                         LLVMConstInt(g->t_i32, 4, 0)}; /* 4: the current rounding */
+  const char *name = arena_printf(g->arena, "llvm.x86.avx512.mask.scalef.p%c.%d", d == DT_F32 ? 's' : 'd', bits);
+  return gen_call(g, name, NULL, 0, args, bits == 512 ? 5 : 4);
+}
+
 /* ---- memory ---- */
 static void access_flags(Gen *g, LLVMValueRef v, uint32_t buf, bool load) {
   LLVMSetAlignment(v, (unsigned)dtype_size(g->k->bufs.at[buf].dtype));
@@ -672,6 +695,7 @@ static LLVMValueRef operate(Gen *g, Ex id) {
   case OP_FMA:
     if (!g->target->has_fma) return LLVMBuildFAdd(b, LLVMBuildFMul(b, v[0], v[1], ""), v[2], "");
     return call1(g, "llvm.fma", v, 3);
+  case OP_SCALE: return scale(g, v[0], v[1], d);
   case OP_MULHI: {
     LLVMTypeRef wide = vector_of(g->t_i64, w);
     LLVMValueRef p = LLVMBuildMul(b, LLVMBuildZExt(b, v[0], wide, ""), LLVMBuildZExt(b, v[1], wide, ""), "");

@@ -262,6 +262,7 @@ static bool map_float(Op op, DType d, int64_t n, const Scalar *const *in, const 
   case OP_FMA:
     if (d == DT_F32) EACH(f, (double)fmaf((float)A.f, (float)B.f, (float)C.f));
     EACH(f, fma(A.f, B.f, C.f));
+  case OP_SCALE: FLOAT_EACH(isnan(B.f) ? B.f : ldexp(A.f, (int)fmax(-4096, fmin(4096, B.f))));
   default: return false;
   }
 }

@@ -14,8 +14,8 @@ typedef union Scalar {
 
 /* Applies op to n elements. `d` is the type of the operands (SELECT: of the second and third); comparisons and
  * predicates give bool. in[k] moves by step[k] from element to element: 0 for a scalar that meets all. `out` may be an
- * operand whose step is 1. Also FMA, FLOOR_DIV, FLOOR_MOD (by 0: 0) and MULHI of the LOOP rows. False if op is no such
- * op of the type: nothing is done then (CONVERT: scalar_convert, BITS: scalar_bits). */
+ * operand whose step is 1. Also FMA, SCALE, FLOOR_DIV, FLOOR_MOD (by 0: 0) and MULHI of the LOOP rows. False if op is
+ * no such op of the type: nothing is done then (CONVERT: scalar_convert, BITS: scalar_bits). */
 bool scalar_map(Op, DType d, int64_t n, const Scalar *const *in, const int *step, Scalar *out);
 bool eval_scalar(Op, DType d, const Scalar *in, Scalar *out); /* one element */
 

@@ -249,7 +249,7 @@ Ex ex_int(Kernel *, DType, int64_t); /* DT_IDX for indices */
 Ex ex_float(Kernel *, DType, double);
 static inline Ex ex_idx(Kernel *k, int64_t i) { return ex_int(k, DT_IDX, i); }
 Ex ex_op1(Kernel *, Op, Ex);         /* element-wise, HADD, HMAX, HMIN, ANY, ALL */
-Ex ex_op2(Kernel *, Op, Ex, Ex);     /* element-wise, FLOOR_DIV, FLOOR_MOD, MULHI, PERM, EXTRACT */
+Ex ex_op2(Kernel *, Op, Ex, Ex);     /* element-wise, FLOOR_DIV, FLOOR_MOD, MULHI, SCALE, PERM, EXTRACT */
 Ex ex_op3(Kernel *, Op, Ex, Ex, Ex); /* SELECT, FMA, DOT4, PERM2 */
 Ex ex_convert(Kernel *, DType, Ex);
 Ex ex_bits(Kernel *, DType, Ex);

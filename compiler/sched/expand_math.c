@@ -63,6 +63,7 @@ static const int32_t TWO_OVER_PI_26[] = {42722829, 48555073, 21659401, 56087029,
 typedef struct Math {
   Kernel *k;
   DType d, i; /* the float type, the integer type of its size */
+  bool scale; /* the level has SCALE */
 } Math;
 
 static Ex num(Math m, double v) { return ex_float(m.k, m.d, v); }
@@ -93,46 +94,51 @@ static Ex horner(Math m, Ex x, const double *c, int n) {
   for (int i = n - 2; i >= 0; i--) r = fma_(m, r, x, num(m, c[i]));
   return r;
 }
-static Ex power_of_two(Math m, Ex i, int plus) {
-  return from_bits(m, shl(m, add(m, i, whole(m, bias(m) + plus)), mantissa(m)));
-} /* 2^(i + plus), normal */
 static Ex copysign_(Math m, Ex mag, Ex x) { /* mag >= 0 */
   Ex sign = ex_op2(m.k, OP_AND, to_bits(m, x), whole(m, wide(m) ? INT64_MIN : INT32_MIN));
   return from_bits(m, ex_op2(m.k, OP_OR, to_bits(m, mag), sign));
 }
 
 /* ---- exp ---- */
-/* x = n ln 2 + r; n as a float is rounded by adding and taking off a number whose unit is 1. */
-static void reduce_exp(Math m, Ex x, Ex *n, Ex *r) {
-  double magic = wide(m) ? 0x1.8p52 : 0x1.8p23;
-  Ex t = fma_(m, x, num(m, wide(m) ? 0x1.71547652b82fep+0 : 0x1.715476p+0), num(m, magic)),
-     f = sub(m, t, num(m, magic));
-  *n = sub(m, to_bits(m, t), to_bits(m, num(m, magic)));
-  *r = fma_(m, f, num(m, wide(m) ? -0x1.62e42fefp-1 : -0x1.62e4p-1), x);
-  *r = fma_(m, f, num(m, wide(m) ? -0x1.473de6af278edp-34 : -0x1.7f7d1cp-20), *r);
+static double rounder(Math m) { return wide(m) ? 0x1.8p52 : 0x1.8p23; } /* its unit is 1 */
+
+/* x = n ln 2 + r; n is rounded by adding and taking off a number whose unit is 1. Returns that sum, the lowest bits of
+ * which are those of the integer n + plus: an exponent, where plus is the bias. */
+static Ex reduce_exp(Math m, Ex x, int plus, Ex *n, Ex *r) {
+  double magic = rounder(m) + plus;
+  Ex t = fma_(m, x, num(m, wide(m) ? 0x1.71547652b82fep+0 : 0x1.715476p+0), num(m, magic));
+  *n = sub(m, t, num(m, magic));
+  *r = fma_(m, *n, num(m, wide(m) ? -0x1.62e42fefp-1 : -0x1.62e4p-1), x);
+  *r = fma_(m, *n, num(m, wide(m) ? -0x1.473de6af278edp-34 : -0x1.7f7d1cp-20), *r);
+  return t;
 }
+static Ex power_of_two(Math m, Ex t) { return from_bits(m, shl(m, to_bits(m, t), mantissa(m))); }
 /* e^r - 1 for small r. */
 static Ex expm1_poly(Math m, Ex r) {
   Ex p = wide(m) ? horner(m, r, EXP64, COUNT(EXP64)) : horner(m, r, EXP32, COUNT(EXP32));
   return fma_(m, mul(m, p, r), r, r);
 }
 static Ex exp_normal(Math m, Ex x) { /* x where e^x is a normal number */
-  Ex n, r;
-  reduce_exp(m, x, &n, &r);
-  return mul(m, add(m, expm1_poly(m, r), num(m, 1)), power_of_two(m, n, 0));
+  Ex n, r, t = reduce_exp(m, x, bias(m), &n, &r);
+  return mul(m, add(m, expm1_poly(m, r), num(m, 1)), power_of_two(m, t));
 }
-static Ex exp_(Math m, Ex x) { /* two factors: the result may be denormal, or overflow */
+/* p * 2^n by two factors, of which only the second rounds; the lowest bits of t are those of n + twice the bias. */
+static Ex scaled(Math m, Ex p, Ex t) {
+  Math u = {m.k, m.d, wide(m) ? DT_U64 : DT_U32, false};
+  Ex i = to_bits(u, t), a = shl(u, shr(u, i, 1), mantissa(m)), b = sub(u, shl(u, i, mantissa(m)), a);
+  return mul(m, mul(m, p, from_bits(m, a)), from_bits(m, b));
+}
+static Ex exp_(Math m, Ex x) { /* the result may be denormal, or overflow */
   Ex n, r;
   x = wide(m) ? at_most(m, 710, at_least(m, -746, x)) : at_most(m, 89, at_least(m, -104, x));
-  reduce_exp(m, x, &n, &r);
-  Ex a = shr(m, n, 1), b = sub(m, n, a);
-  return mul(m, mul(m, add(m, expm1_poly(m, r), num(m, 1)), power_of_two(m, a, 0)), power_of_two(m, b, 0));
+  Ex t = reduce_exp(m, x, 2 * bias(m), &n, &r), p = add(m, expm1_poly(m, r), num(m, 1));
+  return m.scale ? ex_op2(m.k, OP_SCALE, p, n) : scaled(m, p, t);
 }
 /* 2 (2^(n-1) (e^r - 1) + 2^(n-1) - 1/2) */
 static Ex expm1_(Math m, Ex x) {
   Ex n, r, c = wide(m) ? at_most(m, 710, at_least(m, -40, x)) : at_most(m, 89, at_least(m, -18, x));
-  reduce_exp(m, c, &n, &r);
-  Ex h = power_of_two(m, n, -1), y = mul(m, fma_(m, h, expm1_poly(m, r), sub(m, h, num(m, 0.5))), num(m, 2));
+  Ex h = power_of_two(m, reduce_exp(m, c, bias(m) - 1, &n, &r)),
+     y = mul(m, fma_(m, h, expm1_poly(m, r), sub(m, h, num(m, 0.5))), num(m, 2));
   return choose(m, less(m, abs_(m, x), num(m, 0x1p-60)), x, y); /* keeps -0 and denormals */
 }
 
@@ -216,7 +222,7 @@ static Ex erf_(Math m, Ex x) {
  * turns (multiples of 4) are taken off it exactly; the rests are added up with their rounding errors. So every finite x
  * is reduced to its quadrant and a rest right to far below an ulp. */
 static Ex sin_cos(Kernel *k, Ex x, DType d, bool cosine) {
-  Math m = {k, DT_F64, DT_I64};
+  Math m = {k, DT_F64, DT_I64, false};
   Ex v = ex_convert(k, DT_F64, x), part[2] = {v, 0}, sum = 0, low = num(m, 0);
   bool big = d == DT_F64;
   int pieces = big ? COUNT(TWO_OVER_PI_26) : COUNT(TWO_OVER_PI_28), bits = big ? 26 : 28;
@@ -254,7 +260,7 @@ static Ex sin_cos(Kernel *k, Ex x, DType d, bool cosine) {
   y = from_bits(m, ex_op2(k, OP_XOR, to_bits(m, y), shl(m, ex_op2(k, OP_AND, q, whole(m, 2)), 62)));
   y = ex_convert(k, d, y);
   if (cosine) return y;
-  Math f = {k, d, d == DT_F64 ? DT_I64 : DT_I32};
+  Math f = {k, d, d == DT_F64 ? DT_I64 : DT_I32, false};
   return choose(f, less(f, abs_(f, x), num(f, big ? 0x1p-27 : 0x1p-12)), x, y);
 }
 
@@ -299,8 +305,8 @@ static Two log_two(Math m, Ex x) {
   return two_sum(m, top.hi, low);
 }
 
-static Ex pow_float(Kernel *k, Ex x0, Ex y0, DType d) {
-  Math m = {k, DT_F64, DT_I64};
+static Ex pow_float(Kernel *k, Ex x0, Ex y0, DType d, bool scale) {
+  Math m = {k, DT_F64, DT_I64, scale};
   Ex x = ex_convert(k, DT_F64, x0), y = ex_convert(k, DT_F64, y0), a = abs_(m, x), r;
   Ex inf = num(m, INFINITY), zero = num(m, 0), one = num(m, 1);
   if (d == DT_F64) {
@@ -340,16 +346,17 @@ static Ex pow_int(Kernel *k, Ex x, Ex y, DType d) {
 
 /* ---- the rewrite ---- */
 static Ex expand(void *ctx, Kernel *k, Ex e) {
-  (void)ctx;
+  const Target *t = ctx;
   Expr x = *ex_at(k, e);
   Op op = (Op)x.op;
-  if (OP_INFO[op].cls != CLASS_UNARY && op != OP_POW) return 0;
+  if (OP_INFO[op].cls != CLASS_UNARY && op != OP_POW && op != OP_SCALE) return 0;
   Ex a = k->arg.at[x.in];
   DType d = (DType)ex_at(k, a)->dtype;
-  Math m = {k, d, d == DT_F64 ? DT_I64 : DT_I32};
+  Math m = {k, d, d == DT_F64 ? DT_I64 : DT_I32, t && t->has_scale};
+  if (op == OP_SCALE) return m.scale ? 0 : scaled(m, a, add(m, k->arg.at[x.in + 1], num(m, rounder(m) + 2 * bias(m))));
   if (op == OP_POW) {
     Ex b = k->arg.at[x.in + 1];
-    return dtype_is_float(d) ? pow_float(k, a, b, d) : pow_int(k, a, b, d);
+    return dtype_is_float(d) ? pow_float(k, a, b, d, m.scale) : pow_int(k, a, b, d);
   }
   if (op == OP_SIGN) {
     bool fl = dtype_is_float(d);
@@ -377,25 +384,27 @@ static Ex expand(void *ctx, Kernel *k, Ex e) {
   }
 }
 
-Ex expand_math(Kernel *k, Ex e) { return e ? ex_rewrite(k, e, expand, NULL) : 0; }
+Ex expand_math(Kernel *k, Ex e, const Target *t) {
+  return e ? ex_rewrite(k, e, expand, (void *)(uintptr_t)t) : 0; /* which only reads it */
+}
 
-static void expand_block(Kernel *k, Stmt *s) {
+static void expand_block(Kernel *k, Stmt *s, const Target *t) {
   for (; s; s = s->next) {
-    for (int i = 0; i < s->nindex; i++) s->index[i] = expand_math(k, s->index[i]);
-    s->value = expand_math(k, s->value);
-    s->mask = expand_math(k, s->mask);
-    s->lo = expand_math(k, s->lo);
-    s->hi = expand_math(k, s->hi);
+    for (int i = 0; i < s->nindex; i++) s->index[i] = expand_math(k, s->index[i], t);
+    s->value = expand_math(k, s->value, t);
+    s->mask = expand_math(k, s->mask, t);
+    s->lo = expand_math(k, s->lo, t);
+    s->hi = expand_math(k, s->hi, t);
     if (s->kind == STMT_LET) k->vars.at[s->ref].value = s->value;
-    expand_block(k, s->body);
-    expand_block(k, s->other);
+    expand_block(k, s->body, t);
+    expand_block(k, s->other, t);
   }
 }
 
-void expand_math_kernel(Kernel *k) {
-  for (uint32_t i = 0; i < k->stages.n; i++) expand_block(k, k->stages.at[i]->body);
+void expand_math_kernel(Kernel *k, const Target *t) {
+  for (uint32_t i = 0; i < k->stages.n; i++) expand_block(k, k->stages.at[i]->body, t);
 }
 
-void expand_math_module(const LoopModule *m) {
-  for (uint32_t i = 0; i < m->kernels.n; i++) expand_math_kernel(m->kernels.at[i]);
+void expand_math_module(const LoopModule *m, const Target *t) {
+  for (uint32_t i = 0; i < m->kernels.n; i++) expand_math_kernel(m->kernels.at[i], t);
 }

@@ -1,6 +1,7 @@
 /* The vector maths: exp, expm1, log, log1p, tanh, sigmoid, erf, sin, cos, pow, rsqrt, sign, is_inf and is_finite as
- * Loop IR, for any number of lanes and any level, without a branch, a table in memory or a call. Infinities, NaN,
- * denormals and the sign of zero come out as C's functions give them.
+ * Loop IR, for any number of lanes, without a branch, a table in memory or a call, for one level or, without a Target,
+ * for all of them; the bits are the same. Infinities, NaN, denormals and the sign of zero come out as C's functions
+ * give them. Scale becomes two products on levels that have no such instruction.
  *
  * Bounds in ulp, on levels with FMA and on v2: f32 exp, expm1, log, log1p, tanh, erf, sin, cos, pow 2; sigmoid 3.
  * f64: all 4. tests/unit/test_vecmath.c holds them to it; `test_vecmath --exhaustive` walks all f32 arguments. Found
@@ -10,8 +11,9 @@
 #ifndef SINTER_SCHED_EXPAND_MATH_H
 #define SINTER_SCHED_EXPAND_MATH_H
 #include "loop.h"
+#include "target.h"
 
-Ex expand_math(Kernel *, Ex);                /* one expression, with all it is made of */
-void expand_math_kernel(Kernel *);           /* all statements */
-void expand_math_module(const LoopModule *); /* all kernels; nothing is left to do if it was done before */
+Ex expand_math(Kernel *, Ex, const Target *);                /* one expression, with all it is made of */
+void expand_math_kernel(Kernel *, const Target *);           /* all statements */
+void expand_math_module(const LoopModule *, const Target *); /* all kernels; nothing is left if it was done before */
 #endif

@@ -9,13 +9,13 @@
  * and operands used twice are copied. Measured: tiles of more than 12 spill (scan_objects), and are no faster. */
 const Target TARGETS[LEVEL_COUNT] = {
     {LEVEL_V2, "v2", "x86_64", "x86_64-unknown-linux-gnu", "x86-64-v2", "", "", "x86-64-v2 (SSE4.2)", V2_NEEDS, 16, 12,
-     false, false},
+     false, false, false},
     {LEVEL_V3, "v3", "x86_64", "x86_64-unknown-linux-gnu", "x86-64-v3", "", "", "x86-64-v3 (AVX2, FMA)", V3_NEEDS, 32,
-     16, true, true},
+     16, true, true, false},
     {LEVEL_V4, "v4", "x86_64", "x86_64-unknown-linux-gnu", "x86-64-v4", "", "", "x86-64-v4 (AVX-512)", V4_NEEDS, 64, 32,
-     true, false},
+     true, false, true},
     {LEVEL_A64, "a64", "aarch64", "aarch64-unknown-linux-gnu", "generic", "+neon,+dotprod", "",
-     "AArch64 (NEON, dot product)", CPU_NEON | CPU_DOTPROD, 16, 32, true, true},
+     "AArch64 (NEON, dot product)", CPU_NEON | CPU_DOTPROD, 16, 32, true, true, false},
 };
 
 const Target *target_find(const char *name) {

@@ -45,6 +45,7 @@ typedef struct Target {
   int vector_regs;                           /* MR*NV + NV + 1 of a register tile must not exceed it */
   bool has_fma;                              /* else `fma` is multiply, then add */
   bool shown;                                /* the level of its arch that texts show when none is named */
+  bool has_scale;                            /* x * 2^n is an instruction */
 } Target;
 
 extern const Target TARGETS[LEVEL_COUNT];

@@ -86,7 +86,7 @@ static int scan_loops(const char *path, const char *text, size_t n, const char *
     printf("%s", b.at);
     return 1;
   }
-  expand_math_module(m);
+  expand_math_module(m, level ? target_find(level) : NULL);
   for (int l = 0; l < LEVEL_COUNT; l++) {
     const Target *t = &TARGETS[l];
     if (level && strcmp(level, t->name)) continue;

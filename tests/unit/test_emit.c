@@ -254,7 +254,7 @@ static bool compare(Runner *r, int plan, const Target *t, const int64_t *dims, u
   return true;
 }
 
-static LoopModule *read_module(Ctx *c, const char *path) {
+static LoopModule *read_module(Ctx *c, const char *path, const Target *t) {
   size_t size;
   const char *why = NULL;
   char *text = file_read(c->arena, path, &size, &why);
@@ -265,7 +265,7 @@ static LoopModule *read_module(Ctx *c, const char *path) {
     diag_print(c->diag, &b);
     fail_msg("%s", b.at);
   }
-  expand_math_module(m);
+  expand_math_module(m, t);
   return m;
 }
 
@@ -278,7 +278,7 @@ static bool uses(const Step *s, const bool *refused) {
 
 static void test_file(const char *path, const Target *t) {
   Ctx c = jit_ctx();
-  LoopModule *m = read_module(&c, path);
+  LoopModule *m = read_module(&c, path, t);
   bool refused[64] = {false};
   for (uint32_t i = 0; i < m->kernels.n;
        i++) { /* lists of tensors, and scratch too large for a stack, are refused with a sentence */
@@ -343,7 +343,7 @@ static void test_level(void **state) {
 static void test_text(void **state) {
   (void)state;
   Ctx c = jit_ctx();
-  LoopModule *m = read_module(&c, "tests/loop/rows.loop");
+  LoopModule *m = read_module(&c, "tests/loop/rows.loop", NULL);
   for (int level = 0; level < LEVEL_COUNT; level++) {
     EmitRequest q = {.module = m, .target = &TARGETS[level], .text = true, .arena = c.arena};
     EmitResult out, text;
@@ -413,7 +413,7 @@ static void test_defined(void **state) {
     loop_store(k, z, &j, 1, o ? ex_op2(k, OP_REM, a, ex_load(k, y, &j, 1, 0, 0)) : ex_convert(k, DT_I32, a), 0);
     loop_end(k);
   }
-  expand_math_module(m);
+  expand_math_module(m, NULL);
   int32_t X[N] = {7, -7, 7, -7, INT32_MIN, INT32_MIN, 5, 0, 1, -1, 1, -1, INT32_MAX, 100, -100, 3};
   int32_t Y[N] = {2, 2, -2, -2, -1, 0, 0, 0, 31, 31, 32, 40, -1, 3, 7, 33};
   float F[N] = {0,   -0.0f,         1.9f,           -1.9f,     3e9f, -3e9f, INFINITY, -INFINITY,

@@ -282,6 +282,10 @@ static void loop_scalars(void **state) {
       {OP_FLOOR_DIV, DT_I32, {I(I32_MIN), I(-1)}, I(I32_MIN)},
       {OP_FMA, DT_F32, {F(16777215.0), F(16777215.0), F(-281474943156224.0)}, F(1.0)},
       {OP_FMA, DT_F64, {F(1.0 + 0x1p-52), F(1.0 - 0x1p-52), F(-1.0)}, F(-0x1p-104)},
+      {OP_SCALE, DT_F32, {F(0x1.000002p0), F(-127)}, F(0x1p-127)},
+      {OP_SCALE, DT_F32, {F(1.5), F(128)}, F(INFINITY)},
+      {OP_SCALE, DT_F64, {F(1.5), F(-1074)}, F(0x1p-1073)},
+      {OP_SCALE, DT_F64, {F(1.5), F(NAN)}, F(NAN)},
   };
   for (size_t r = 0; r < sizeof rows / sizeof *rows; r++) {
     Scalar out;

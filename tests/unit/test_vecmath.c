@@ -52,7 +52,7 @@ static void *build(const Target *t) {
                  i == POW ? ex_op2(k, OP_POW, a, ex_load(k, y, &j, 1, 0, 0)) : ex_op1(k, FUNCTIONS[i].op, a), 0);
       loop_end(k);
     }
-  expand_math_module(m);
+  expand_math_module(m, t);
   EmitResult r;
   if (!emit_object(&(EmitRequest){.module = m, .target = t, .arena = c.arena}, &r)) fail_msg("%s", r.error);
   void *code = jit_machine.open(m, t, &r);
