@@ -111,12 +111,45 @@ static void plan_registers(Row *r, int levels) {
     }
 }
 
+/* Bytes of rows worth asking for: the processor foresees shorter ones by itself, longer ones would push the row under
+ * way out of the cache. */
+enum { AHEAD_LEAST = 256, AHEAD_MOST = 1 << 16 };
+
+/* The second pass has its row in the cache: it asks memory for the next one, which the first pass would wait for. */
+static void fetch_ahead(Row *r) {
+  Lower *l = r->l;
+  const Graph *g = l->g;
+  const Sym *space = l->grp->space;
+  bool *done = ARENA_ARRAY(l->all->ctx->arena, bool, g->node.n);
+  int64_t least, most;
+  if (r->nv || r->last < 1 || r->lanes == 1) return;
+  sym_range(l->all->facts, space[r->last], &least, &most);
+  for (uint32_t i = 0; i < l->grp->members.n; i++) {
+    Id v = l->grp->members.at[i];
+    if (r->level[v] > is_reduction(r, v)) continue; /* not of the first pass */
+    for (uint32_t k = 0; k < graph_at(g, v)->nin; k++) {
+      Id x = graph_in(g, v)[k];
+      int rank = r->last + 1;
+      int64_t size = (int64_t)dtype_size(graph_dtype(g, x));
+      if (done[x] || !lower_in_memory(l, x) || graph_rank(g, x) != rank || least > AHEAD_MOST / size ||
+          most < AHEAD_LEAST / size || memcmp(graph_shape(g, x), space, (size_t)rank * sizeof(Sym)))
+        continue;
+      Ex index[MAX_RANK];
+      memcpy(index, l->at, sizeof index);
+      index[r->last - 1] = ex_add(l->k, index[r->last - 1], ex_idx(l->k, 1));
+      loop_prefetch(l->k, lower_param(l, x, space, rank, false), index, rank);
+      done[x] = true;
+    }
+  }
+}
+
 /* Values of one level at the place `j` of the row: held ones, then outputs and reductions. */
 static void pass_body(Row *r, int level, Ex j, Ex slot, const uint32_t *acc, Ex sum) {
   Lower *l = r->l;
   Kernel *k = l->k;
   Ex index[MAX_RANK];
   l->at[r->last] = j;
+  if (level == 1) fetch_ahead(r);
   for (uint32_t v = 0; r->nv && v < l->g->node.n; v++) {
     if (!r->reg[v]) continue;
     int made = level_of(r, v);

@@ -17,6 +17,7 @@ kernel f_0_row(B in 1..=2147483647, N in 1..=2147483647; inout y10: f32[B, N], i
     let v2 = hmax(max(max(r2[0], r2[1]), max(r2[2], r2[3])))
     reg r6: f32x16 = 0.0
     for j in 0..N vector 16 tail mask {
+      prefetch x1[i0 + 1, j]
       let v1 = x1[i0, j]
       let v4 = v1 - v2
       let v5 = exp(v4)
