@@ -151,12 +151,11 @@ typedef struct SinterStep {
   uint8_t kind, flags, pad[2]; /* COMMIT: skipped once the call has failed */
   uint32_t kernel;             /* LAUNCH: index in the kernel table */
   SinterSym tasks;             /* LAUNCH: number of tasks; thread t of T takes [t*n/T, (t+1)*n/T) */
-  SinterSym
-      work; /* LAUNCH: rough nanoseconds on one thread: small stages run on one (the rule depends on shapes only) */
-  SinterRef dims;  /* LAUNCH: SinterSym each */
-  SinterRef views; /* LAUNCH: SinterView each; COPY: destination, source */
-  SinterSym bytes; /* COPY; LAUNCH: of the buffers that it reads and of those that it writes, for reports */
-  SinterSym flops; /* LAUNCH: operations by the formula (2 M N K and the epilogue), for reports */
+  SinterSym work;              /* LAUNCH: rough nanoseconds on one thread: small stages run on one */
+  SinterRef dims;              /* LAUNCH: SinterSym each */
+  SinterRef views;             /* LAUNCH: SinterView each; COPY: destination, source */
+  SinterSym bytes;             /* COPY; LAUNCH: of the buffers that it reads and of those that it writes, for reports */
+  SinterSym flops;             /* LAUNCH: operations by the formula (2 M N K and the epilogue), for reports */
 } SinterStep;
 
 typedef struct SinterPlan {

@@ -435,9 +435,10 @@ int lower_tile_registers(const Lower *l, DType d) {
   return d == DT_I64 && regs < 32 ? regs - 4 : regs;
 }
 
-void lower_products(Lower *l, Sym products, int lanes) {
+void lower_products(Lower *l, Sym products, int lanes, Sym bytes) {
   SymTab *t = l->all->ctx->syms;
-  vec_last(&l->out->stages).work = sym_op(t, SYM_FLOORDIV, products, sym_int(t, 4 * lanes));
+  Sym ns = sym_op(t, SYM_FLOORDIV, products, sym_int(t, 4 * lanes));
+  vec_last(&l->out->stages).work = sym_add(t, ns, sym_op(t, SYM_FLOORDIV, bytes, sym_int(t, 64)));
 }
 
 bool lower_group(Lowering *all, int group, const char *name, Lowered *out) {

@@ -104,7 +104,8 @@ void lower_stage(Lower *, const char *name, Sym elements, double cost, bool seri
 /* Registers for a tile of products: without those that 64-bit multiplication in pieces takes where it is no
  * instruction. */
 int lower_tile_registers(const Lower *, DType);
-void lower_products(Lower *, Sym products, int lanes); /* work of the stage begun: multiply-adds of 1 / (4 lanes) ns */
+/* Work of the stage begun: multiply-adds of 1 / (4 lanes) ns, and bytes that come from beyond L1, 64 of them a ns. */
+void lower_products(Lower *, Sym products, int lanes, Sym bytes);
 void lower_fail(Lower *, Id v, Ex cond);
 Ex lower_dim(Lower *, Sym);
 Ex lower_zero(Lower *, DType);

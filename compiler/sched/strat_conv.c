@@ -392,7 +392,7 @@ void strat_conv(Lower *l) {
   Sym tiles = sym_div_up(t, c.per, sym_int(t, tile_channels(&c)));
   Sym products = sym_mul(t, lower_total(l, y, c.w.n + 2), sym_product(t, ks + 1, c.w.n + 1));
   lower_stage(l, "main", products, 1, false);
-  lower_products(l, products, c.lanes);
+  lower_products(l, products, c.lanes, sym_int(t, 0));
   c.batch = loop_axis(k, "b", y[0]);
   Ex o = loop_axis(k, "o", sym_mul(t, tiles, sym_int(t, all)));
   for (int a = 0; a < c.w.n - 1; a++) c.p[a] = loop_axis(k, name[a], y[2 + a]);

@@ -395,10 +395,14 @@ void strat_gemm(Lower *l) {
     mask &= target_mask(l->all->target, graph_dtype(l->g, l->grp->outputs.at[i]));
   bool rest = !full && !mask && nr > 1;
 
-  Sym cost = sym_product(t, graph_shape(l->g, g.v), graph_rank(l->g, g.v));
-  for (int i = 0; i < g.nc; i++) cost = sym_mul(t, cost, graph_shape(l->g, g.x)[g.cx[i]]);
+  Sym column = sym_int(t, 1), cost; /* products of a row of the last free axis on the left: elements on the right */
+  for (int i = 0; i < graph_rank(l->g, g.v); i++)
+    if (!g.nfx || i != g.nb + g.nfx - 1) column = sym_mul(t, column, graph_shape(l->g, g.v)[i]);
+  for (int i = 0; i < g.nc; i++) column = sym_mul(t, column, graph_shape(l->g, g.x)[g.cx[i]]);
+  cost = sym_mul(t, column, g.m);
   lower_stage(l, "main", cost, 1, false);
-  lower_products(l, cost, g.lanes);
+  Sym times = sym_div_up(t, g.m, sym_int(t, g.rows)); /* each task reads its panel once */
+  lower_products(l, cost, g.lanes, sym_mul(t, sym_mul(t, column, times), sym_int(t, (int64_t)dtype_size(g.dtype))));
   Outer outer = {0};
   for (int i = 0; i < g.nb; i++) outer_axis(&outer, graph_shape(l->g, g.x)[g.bx[i]], &g.batch[i]);
   for (int i = 0; i < g.nfx - 1; i++) outer_axis(&outer, graph_shape(l->g, g.x)[g.fx[i]], &g.xs[i]);

@@ -63,6 +63,7 @@ typedef struct Run {
   uint32_t n;
   int threads;       /* how many walk it; 1 when nothing is worth more */
   uint32_t patience; /* microseconds that a thread spins at most before it sleeps */
+  int64_t work;      /* nanoseconds of what all threads share */
   SinterFail *fail;  /* [threads] */
   uint64_t *ticks;   /* of a profile: [rows][steps], or NULL */
   uint32_t rows, steps;

@@ -4,7 +4,7 @@
 #include "rt.h"
 
 enum { PARALLEL = 1, COMMIT = 2, MEET = 4, SERIAL = 8 };
-enum { SMALL_PHASE = 3000, SMALL_CALL = 20000 }; /* nanoseconds: below, a barrier or waking others costs more */
+enum { SMALL_PHASE = 3000, SMALL_CALL = 5000 }; /* nanoseconds: below, a barrier or the way to the others costs more */
 
 uint64_t rt_plan_bytes(const SinterPlan *p) {
   const SinterStep *step = RT_RECORDS(SinterStep, p->steps);
@@ -92,6 +92,7 @@ static void split_work(Run *r) {
       before = many;
       barrier = end < r->n ? &r->launch[end] : NULL;
     }
+    r->work = total;
     if (total < SMALL_CALL) r->threads = 1;
     if (r->threads == 1) return;
   }

@@ -6,6 +6,7 @@
 
 enum { CLAIMED = 0xffffffffu };
 enum { BETWEEN_JOBS = 200 /* microseconds */, TRY_AGAIN = 32 };
+enum { WAKING = 100000 }; /* nanoseconds of work that make up for waking a thread: that takes 35 to 50 us */
 
 typedef struct Patience {
   uint32_t now, waits; /* microseconds; how often it waited */
@@ -24,6 +25,7 @@ typedef struct Seat {        /* of thread t; 0 is the caller */
 static struct Pool {
   uint32_t process; /* whose threads these are */
   uint32_t busy, users, workers;
+  uint64_t last;    /* when a call ended, microseconds */
   Run *run;         /* NULL: end */
   uint32_t between; /* the longest spin between jobs */
   Seat seat[RT_THREADS];
@@ -113,6 +115,14 @@ static void start_workers(uint32_t n) {
   }
 }
 
+/* A small call does not wake sleepers, unless another has just ended: then more may follow, for which they stay awake.
+ */
+static bool worth_waking(const Run *r) {
+  bool asleep = false;
+  for (int t = 1; t < r->threads; t++) asleep |= __atomic_load_n(&pool.seat[t].asleep, __ATOMIC_RELAXED) != 0;
+  return !asleep || r->work >= WAKING || sys_micros() - pool.last < BETWEEN_JOBS;
+}
+
 void rt_pool_run(Run *r) {
   if (!own_pool() || !swap(&pool.busy, 0, 1)) {
     r->threads = 1;
@@ -121,6 +131,13 @@ void rt_pool_run(Run *r) {
   }
   start_workers((uint32_t)r->threads - 1);
   if (r->threads > (int)pool.workers + 1) r->threads = (int)pool.workers + 1;
+  if (!worth_waking(r)) {
+    r->threads = 1;
+    rt_plan_walk(r, 0);
+    pool.last = sys_micros();
+    put(&pool.busy, 0);
+    return;
+  }
   pool.run = r;
   __atomic_store_n(&pool.between, r->patience ? BETWEEN_JOBS : 0, __ATOMIC_RELAXED);
   for (uint32_t i = 0; i < r->n; i++) r->launch[i].call.threads = (uint32_t)r->threads;
@@ -131,6 +148,7 @@ void rt_pool_run(Run *r) {
   for (int t = 1; t < r->threads; t++) wake(&pool.seat[t]);
   uint32_t turns = rt_plan_walk(r, 0);
   for (int t = 1; t < r->threads; t++) await_seat(&pool.seat[0], &pool.seat[t], turns + 1, r->patience);
+  pool.last = sys_micros();
   put(&pool.busy, 0);
 }
 
