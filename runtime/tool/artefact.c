@@ -97,13 +97,16 @@ bool sinter_artefact_read(SinterArtefact *a, const char *path, char *why) {
   *a = (SinterArtefact){0};
   if (!open_checked(path, &file, &a->bytes, &tail, why)) return false;
   a->machine = tail.machine;
-  bool read = tail.model < tail.length && sizeof head <= tail.length - tail.model &&
-              !sys_read_file(file, &head, sizeof head, tail.model) && head.bytes >= sizeof head &&
-              head.bytes <= tail.length - tail.model && (a->copy = malloc(head.bytes)) &&
-              !sys_read_file(file, a->copy, head.bytes, tail.model);
+  bool there = tail.model < tail.length && sizeof head <= tail.length - tail.model &&
+               !sys_read_file(file, &head, sizeof head, tail.model) && head.bytes >= sizeof head &&
+               head.bytes <= tail.length - tail.model;
+  a->model = a->copy = there ? malloc(head.bytes) : NULL;
+  bool read = a->copy && !sys_read_file(file, a->copy, head.bytes, tail.model);
   sys_close_file(file);
-  a->model = a->copy;
-  if (!read) say(why, path, " is damaged: its description is not where its last bytes say");
+  if (!read)
+    say(why, path,
+        there && !a->copy ? " cannot be read: no memory"
+                          : " is damaged: its description is not where its last bytes say");
   if (read && check_model(a, head.bytes, path, why)) return true;
   sinter_artefact_close(a);
   return false;

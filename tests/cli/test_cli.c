@@ -218,7 +218,8 @@ static void informs(void **state) {
   says("explain fake.so", 0, "");
   assert_string_equal(out, "entry predict: no kernel was fused\n");
   says("explain fake.so --cpu v3", 2,
-       "sinter: fake.so is an artefact, explained as it was compiled: it is the only word that goes with it\n");
+       "sinter: fake.so is an artefact, explained as it was compiled: it is the only word that goes with it\n"
+       "`sinter explain --help` says how it is used.\n");
   says("info", 2, "sinter: info wants one artefact\n`sinter info --help` says how it is used.\n");
   says("compile", 2, "sinter: which model? Name its file\n`sinter compile --help` says how it is used.\n");
   says("check none.sir", 1, "error: cannot open none.sir: No such file or directory [sir-no-file]\n");

@@ -1,4 +1,5 @@
 /* Opening artefacts by libsinter: what is not one, and one that is damaged anywhere, gives a sentence. */
+#include "failing_malloc.h"
 #include "fake_artefact.h"
 #include "fake_model.h"
 #include <elf.h>
@@ -195,6 +196,21 @@ static void explains(void **state) {
   write_file(file, file_bytes);
 }
 
+static void no_memory(void **state) { /* opening a file that is good */
+  (void)state;
+  SinterArtefact a;
+  int n = 0;
+  for (;; n++) {
+    malloc_calls = 0, malloc_fails_at = n + 1;
+    bool good = sinter_artefact_open(&a, path, why);
+    malloc_fails_at = 0;
+    if (good) break;
+    if (strncmp(why, path, strlen(path)) || !strstr(why, "no memory")) fail_msg("%s", why);
+  }
+  sinter_artefact_close(&a);
+  assert_int_equal(n, 2); /* a buffer to check it, its name for the loader */
+}
+
 static void sym_texts(void **state) {
   (void)state;
   SinterArtefact a;
@@ -221,9 +237,9 @@ static void crc(void **state) {
 }
 
 int main(void) {
-  const struct CMUnitTest tests[] = {cmocka_unit_test(opens),    cmocka_unit_test(refused),
-                                     cmocka_unit_test(mutated),  cmocka_unit_test(descriptions),
-                                     cmocka_unit_test(explains), cmocka_unit_test(sym_texts),
-                                     cmocka_unit_test(crc)};
+  const struct CMUnitTest tests[] = {cmocka_unit_test(opens),     cmocka_unit_test(refused),
+                                     cmocka_unit_test(mutated),   cmocka_unit_test(descriptions),
+                                     cmocka_unit_test(explains),  cmocka_unit_test(no_memory),
+                                     cmocka_unit_test(sym_texts), cmocka_unit_test(crc)};
   return cmocka_run_group_tests(tests, make, clean);
 }

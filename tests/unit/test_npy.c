@@ -1,4 +1,5 @@
 /* Reading and writing .npy files, and conversion between element types. */
+#include "failing_malloc.h"
 #include "sinter.h"
 #include <math.h>
 #include <setjmp.h>
@@ -167,6 +168,48 @@ static void mutated(void **state) {
   }
 }
 
+/* Any bytes are numbers: read as they are, but a bool is 0 or 1. */
+static void other_data(void **state) {
+  (void)state;
+  static const char *const types[] = {"<f4", "<f8", "<i4", "<i8", "|b1", "<f2"};
+  uint64_t seed = 5;
+  for (int i = 0; i < 600; i++) {
+    char header[128], data[48];
+    NpyArray a;
+    for (size_t k = 0; k < sizeof data; k++) data[k] = (char)next_random(&seed);
+    int n = (int)sizeof data / (i % 6 == 4 ? 1 : types[i % 6][2] - '0');
+    snprintf(header, sizeof header, "{'descr': '%s', 'fortran_order': %s, 'shape': (2, %d)}", types[i % 6],
+             i % 2 ? "True" : "False", n / 2);
+    write_npy(1, header, data, sizeof data);
+    if (!npy_read(&a, path, why)) fail_msg("%s", why);
+    assert_int_equal(a.count, n);
+    if (i % 6 == 4)
+      for (int k = 0; k < n; k++) assert_true(((unsigned char *)a.data)[k] <= 1);
+    else if (i % 2 == 0)
+      assert_memory_equal(a.data, data, sizeof data);
+    npy_free(&a);
+  }
+}
+
+static void no_memory(void **state) {
+  (void)state;
+  char want[128];
+  NpyArray a;
+  int n = 0;
+  write_npy(1, "{'descr': '<f4', 'fortran_order': True, 'shape': (2, 3)}", (float[]){1, 2, 3, 4, 5, 6}, 24);
+  for (;; n++) {
+    malloc_calls = 0, malloc_fails_at = n + 1;
+    bool read = npy_read(&a, path, why);
+    malloc_fails_at = 0;
+    if (read) break;
+    snprintf(want, sizeof want, n ? "%s: no memory for its 24 bytes" : "%s: no memory", path);
+    assert_string_equal(why, want);
+    assert_null(a.data);
+  }
+  npy_free(&a);
+  assert_int_equal(n, 3); /* header, data, data in row order */
+}
+
 static void writes(void **state) {
   (void)state;
   static const int64_t dim[3] = {2, 1, 3};
@@ -224,8 +267,9 @@ static void converts(void **state) {
 
 int main(void) {
   snprintf(path, sizeof path, "/tmp/test_npy_%d", (int)getpid());
-  const struct CMUnitTest tests[] = {cmocka_unit_test(reads), cmocka_unit_test(refused), cmocka_unit_test(mutated),
-                                     cmocka_unit_test(writes), cmocka_unit_test(converts)};
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(reads),     cmocka_unit_test(refused), cmocka_unit_test(mutated), cmocka_unit_test(other_data),
+      cmocka_unit_test(no_memory), cmocka_unit_test(writes),  cmocka_unit_test(converts)};
   int failed = cmocka_run_group_tests(tests, NULL, NULL);
   unlink(path);
   return failed;

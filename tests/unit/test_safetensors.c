@@ -269,6 +269,27 @@ static void mutated(void **state) {
   }
 }
 
+/* Any bytes are numbers, and what is read is saved again as it is. */
+static void other_data(void **state) {
+  (void)state;
+  char bytes[2048], again[2048];
+  uint64_t seed = 4;
+  SinterWeights *w;
+  assert_int_equal(api->open(&w, NULL, 1), SINTER_OK);
+  assert_int_equal(api->save(w, path), SINTER_OK);
+  api->close(w);
+  size_t n = read_file(path, bytes, sizeof bytes);
+  for (int i = 0; i < 100; i++) {
+    for (size_t k = n - 116; k < n; k++) bytes[k] = (char)next_random(&seed);
+    write_file(bytes, n);
+    assert_int_equal(api->open_strict(&w, path, 0), SINTER_OK);
+    assert_int_equal(api->save(w, path2), SINTER_OK);
+    assert_int_equal(read_file(path2, again, sizeof again), n);
+    assert_memory_equal(bytes, again, n);
+    api->close(w);
+  }
+}
+
 static void writing_fails(void **state) {
   (void)state;
   SinterWeights *w;
@@ -307,8 +328,9 @@ int main(void) {
   fake_build();
   snprintf(path, sizeof path, "/tmp/test_safetensors_%d", (int)getpid());
   snprintf(path2, sizeof path2, "/tmp/test_safetensors_%d_2", (int)getpid());
-  const struct CMUnitTest tests[] = {cmocka_unit_test(round_trip), cmocka_unit_test(names), cmocka_unit_test(refused),
-                                     cmocka_unit_test(mutated), cmocka_unit_test(writing_fails)};
+  const struct CMUnitTest tests[] = {cmocka_unit_test(round_trip), cmocka_unit_test(names),
+                                     cmocka_unit_test(refused),    cmocka_unit_test(mutated),
+                                     cmocka_unit_test(other_data), cmocka_unit_test(writing_fails)};
   int failed = cmocka_run_group_tests(tests, NULL, NULL);
   unlink(path);
   unlink(path2);
