@@ -277,9 +277,11 @@ static void assembly(void **state) {
                                                                                     "aarch64"};
   for (int i = 0; i < 4; i++) {
     char arguments[256];
-    snprintf(arguments, sizeof arguments, "compile $ROOT/models/digits.sir --emit asm --cpu %s -o k.s", level[i]);
+    snprintf(arguments, sizeof arguments, "compile $ROOT/models/digits.sir --emit asm --target %s --cpu %s -o k.s",
+             machine[i], level[i]);
     must(sinter(arguments));
-    snprintf(arguments, sizeof arguments, "compile $ROOT/models/digits.sir --emit obj --cpu %s -o k.o", level[i]);
+    snprintf(arguments, sizeof arguments, "compile $ROOT/models/digits.sir --emit obj --target %s --cpu %s -o k.o",
+             machine[i], level[i]);
     must(sinter(arguments));
     must(shell("clang-19 --target=%s-linux-gnu -c k.s -o text.o && for f in text k; do "
                "llvm-nm-19 -S $f.o | awk '$4 ~ /^k[0-9]+_.*_%s$/ {print $2, $4}' | sort >$f.sizes; done; "
@@ -348,25 +350,26 @@ static void says(const char *arguments, int status, const char *sentence) {
   assert_string_equal(err, sentence);
 }
 
+#define USE "`sinter compile --help` says how it is used.\n"
 static void refusals(void **state) {
   (void)state;
-  says("compile $ROOT/models/add.sir --emit lib", 2, "sinter: where to? Name the output by -o FILE\n");
+  says("compile $ROOT/models/add.sir --emit lib", 2, "sinter: where to? Name the output by -o FILE\n" USE);
   says("compile $ROOT/models/add.sir --emit a -o m.a", 2,
-       "sinter: --emit wants so, obj, lib, graph, loop, llvm or asm, not \"a\"\n");
+       "sinter: --emit wants so, obj, lib, graph, loop, llvm or asm, not \"a\"\n" USE);
   says("compile $ROOT/models/add.sir --emit lib --target x86_64 --cpu v2,a64 -o m2.a", 1,
        "error: 'a64' is a CPU level of aarch64, but the target is x86_64: give --target aarch64, or another --cpu "
        "[cpu-level]\n");
   static const char *const numbers[] = {"x", "0", "-1", "10k", "1G", "9999999999999", "K"};
   for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) {
-    char arguments[128], sentence[128];
+    char arguments[128], sentence[256];
     snprintf(arguments, sizeof arguments, "compile $ROOT/models/add.sir -o m2.a --max-size=%s", numbers[i]);
-    snprintf(sentence, sizeof sentence, "sinter: --max-size wants a number of bytes, also as 300K or 2M, not \"%s\"\n",
-             numbers[i]);
+    snprintf(sentence, sizeof sentence,
+             "sinter: --max-size wants a number of bytes, also as 300K or 2M, not \"%s\"\n" USE, numbers[i]);
     says(arguments, 2, sentence);
   }
   says("compile $ROOT/models/add.sir --emit loop --size", 2,
-       "sinter: --size and --max-size go with --emit so, lib or obj, not with loop\n");
-  says("compile $ROOT/models/add.sir --emit lib --cpu v2 --size=2 -o m2.a", 2, "sinter: --size takes no value\n");
+       "sinter: --size and --max-size go with --emit so, lib or obj, not with loop\n" USE);
+  says("compile $ROOT/models/add.sir --emit lib --cpu v2 --size=2 -o m2.a", 2, "sinter: --size takes no value\n" USE);
   must(shell("printf '#!/bin/sh\\nwhile [ \"$1\" != -o ]; do shift; done; echo no object >\"$2\"\\n' >odd_lld && "
              "chmod +x odd_lld"));
   says("compile $ROOT/models/add.sir --emit lib --cpu v2 --linker ./odd_lld -o m2.a", 1,
