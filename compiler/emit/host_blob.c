@@ -10,6 +10,16 @@ typedef struct TextAt {
   uint32_t at;
 } TextAt;
 
+typedef struct ListAt {
+  uint32_t at;
+  uint64_t bytes;
+} ListAt;
+
+typedef struct SymAt {
+  Sym sym;
+  SinterSym at;
+} SymAt;
+
 typedef struct Used { /* a stage that some plan launches */
   int level, kernel, stage;
 } Used;
@@ -26,6 +36,8 @@ typedef struct Blob {
   Vec(Used) used;
   Vec(SinterPlan) plans;
   Vec(SinterCode) code; /* of the Sym being written */
+  Vec(SymAt) syms;      /* written: plans of several levels share most of them */
+  Vec(ListAt) lists;    /* of records, written */
   uint32_t level;       /* of the plan being written, as an index */
   bool too_big;
 } Blob;
@@ -47,8 +59,16 @@ static uint32_t add_bytes(Blob *b, const void *p, uint64_t n, uint64_t align) {
   return (uint32_t)at;
 }
 
+/* Equal lists stand once: levels differ in their kernels, seldom in what these read. */
 static SinterRef add_records(Blob *b, const void *p, uint32_t n, size_t size) {
-  return (SinterRef){n ? add_bytes(b, p, n * size, 8) : 0, n};
+  ListAt list = {.bytes = n * size};
+  if (!n) return (SinterRef){0};
+  for (uint32_t i = 0; i < b->lists.n; i++)
+    if (b->lists.at[i].bytes == list.bytes && !memcmp(b->at + b->lists.at[i].at, p, list.bytes))
+      return (SinterRef){b->lists.at[i].at, n};
+  list.at = add_bytes(b, p, list.bytes, 8);
+  if (!b->too_big) vec_push(b->c->arena, &b->lists, list);
+  return (SinterRef){list.at, n};
 }
 #define ADD(b, vec) add_records(b, (vec).at, (vec).n, sizeof *(vec).at)
 
@@ -76,9 +96,13 @@ static SinterSym add_sym(Blob *b, Sym s) {
   int64_t k;
   if (!s) return (SinterSym){0, 0};
   if (sym_is_int(b->c->syms, s, &k) && k >= 0 && k <= UINT32_MAX) return (SinterSym){(uint32_t)k, 0};
+  for (uint32_t i = 0; i < b->syms.n; i++)
+    if (b->syms.at[i].sym == s) return b->syms.at[i].at;
   b->code.n = 0;
   sym_postfix(b->c->syms, s, dim_index, add_code, b);
-  return (SinterSym){add_bytes(b, b->code.at, b->code.n * sizeof(SinterCode), 8), b->code.n};
+  SinterSym at = {add_bytes(b, b->code.at, b->code.n * sizeof(SinterCode), 8), b->code.n};
+  vec_push(b->c->arena, &b->syms, (SymAt){s, at});
+  return at;
 }
 
 static SinterSym add_number(Blob *b, uint64_t n) { return add_sym(b, sym_int(b->c->syms, (int64_t)n)); }
