@@ -32,10 +32,19 @@ static bool say(char *why, const char *path, const char *what) {
   return false;
 }
 
+static bool say_no_tail(int file, uint64_t bytes, const char *path, char *why) {
+  unsigned char head[18]; /* with e_type of an ELF file at its end */
+  bool read = bytes >= sizeof head && !sys_read_file(file, head, sizeof head, 0);
+  bool library = read && !memcmp(head, "!<arch>\n", 8), object = read && !memcmp(head, "\177ELF", 4) && head[16] == 1;
+  return say(why, path,
+             library || object ? " is made to be linked into a program: to open it, compile the model with --emit so"
+                               : " is not an artefact, or was stripped or damaged: its last bytes are missing");
+}
+
 static bool check_tail(int file, uint64_t bytes, SinterTail *tail, const char *path, char *why) {
   if (bytes < sizeof *tail || sys_read_file(file, tail, sizeof *tail, bytes - sizeof *tail) ||
       memcmp(tail->magic, "SINTER\r\n", 8) != 0)
-    return say(why, path, " is not an artefact, or was stripped or damaged: its last bytes are missing");
+    return say_no_tail(file, bytes, path, why);
   if (tail->abi != SINTER_ABI_VERSION || tail->size != sizeof *tail) {
     snprintf(why, SINTER_WHY,
              "%s was made by another version of sinter (interface %u, this one has %d): compile the model again", path,

@@ -350,6 +350,13 @@ static void says(const char *arguments, int status, const char *sentence) {
   assert_string_equal(err, sentence);
 }
 
+static void not_to_open(void **state) {
+  (void)state;
+#define SENTENCE " is made to be linked into a program: to open it, compile the model with --emit so\n"
+  says("run libdigits.a predict", 1, "sinter: libdigits.a" SENTENCE);
+  says("info add.o", 1, "sinter: add.o" SENTENCE);
+}
+
 #define USE "`sinter compile --help` says how it is used.\n"
 static void refusals(void **state) {
   (void)state;
@@ -380,20 +387,11 @@ static void refusals(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(c_programs),
-      cmocka_unit_test(cxx_programs),
-      cmocka_unit_test(static_program),
-      cmocka_unit_test(objects),
-      cmocka_unit_test(in_a_shared_library),
-      cmocka_unit_test(library_format),
-      cmocka_unit_test(long_names),
-      cmocka_unit_test(names_of_headers),
-      cmocka_unit_test(aarch64),
-      cmocka_unit_test(digits_filter),
-      cmocka_unit_test(assembly),
-      cmocka_unit_test(sizes),
-      cmocka_unit_test(same_bytes),
-      cmocka_unit_test(size_limit),
+      cmocka_unit_test(c_programs),  cmocka_unit_test(cxx_programs),        cmocka_unit_test(static_program),
+      cmocka_unit_test(objects),     cmocka_unit_test(in_a_shared_library), cmocka_unit_test(library_format),
+      cmocka_unit_test(long_names),  cmocka_unit_test(names_of_headers),    cmocka_unit_test(aarch64),
+      cmocka_unit_test(not_to_open), cmocka_unit_test(digits_filter),       cmocka_unit_test(assembly),
+      cmocka_unit_test(sizes),       cmocka_unit_test(same_bytes),          cmocka_unit_test(size_limit),
       cmocka_unit_test(refusals),
   };
   return cmocka_run_group_tests(tests, make, clean);
