@@ -4,7 +4,7 @@
 #define SINTER_COMPILER_H
 #include "graph.h"
 
-typedef enum { EMIT_SO, EMIT_OBJ, EMIT_LIB, EMIT_GRAPH, EMIT_LOOP, EMIT_LLVM, EMIT_ASM } EmitKind;
+typedef enum { EMIT_SO, EMIT_EXE, EMIT_OBJ, EMIT_LIB, EMIT_GRAPH, EMIT_LOOP, EMIT_LLVM, EMIT_ASM } EmitKind;
 
 typedef struct CompileOptions {
   EmitKind emit;
@@ -34,4 +34,5 @@ bool compile_program(Program *, const CompileOptions *,
  * schedules, memory. A shared library carries the same text in a section that is not loaded. */
 bool explain_program(Program *, const CompileOptions *, Buf *);
 const char *emit_kind_name(EmitKind);
+bool emit_kind_is_binary(EmitKind); /* a file of machine code; else a text */
 #endif

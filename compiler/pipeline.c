@@ -117,12 +117,12 @@ bool compile_loops(Compilation *c) {
 
 const char *emit_kind_name(EmitKind k) {
   static const char *const name[] = {
-      [EMIT_SO] = "so",     [EMIT_OBJ] = "obj",   [EMIT_LIB] = "lib", [EMIT_GRAPH] = "graph",
-      [EMIT_LOOP] = "loop", [EMIT_LLVM] = "llvm", [EMIT_ASM] = "asm"};
+      [EMIT_SO] = "so",       [EMIT_EXE] = "exe",   [EMIT_OBJ] = "obj",   [EMIT_LIB] = "lib",
+      [EMIT_GRAPH] = "graph", [EMIT_LOOP] = "loop", [EMIT_LLVM] = "llvm", [EMIT_ASM] = "asm"};
   return name[k];
 }
 
-static bool is_binary(EmitKind k) { return k == EMIT_SO || k == EMIT_OBJ || k == EMIT_LIB; }
+bool emit_kind_is_binary(EmitKind k) { return k < EMIT_GRAPH; }
 
 static const char *native_level(void) {
 #if defined __x86_64__
@@ -137,7 +137,7 @@ bool compile_levels(Compilation *c) {
   Ctx *x = c->program->ctx;
   const CompileOptions *o = c->options;
   const char *arch = o->target ? o->target : target_find(native_level())->arch;
-  bool binary = is_binary(o->emit), known = false, want[LEVEL_COUNT] = {0};
+  bool binary = emit_kind_is_binary(o->emit), known = false, want[LEVEL_COUNT] = {0};
   for (int i = 0; i < LEVEL_COUNT; i++) {
     bool ours = !strcmp(TARGETS[i].arch, arch);
     known |= ours;
@@ -199,7 +199,8 @@ static const char *header_path(Arena *a, const char *output) {
   return arena_printf(a, "%.*s%.*s.h", (int)(base - output), output, (int)(end - name), name);
 }
 
-static const LinkKind LINK_KIND[] = {[EMIT_SO] = LINK_SHARED, [EMIT_OBJ] = LINK_OBJECT, [EMIT_LIB] = LINK_LIBRARY};
+static const LinkKind LINK_KIND[] = {
+    [EMIT_SO] = LINK_SHARED, [EMIT_EXE] = LINK_PROGRAM, [EMIT_OBJ] = LINK_OBJECT, [EMIT_LIB] = LINK_LIBRARY};
 
 static bool link_all(Compilation *c, const SinterEmitter *e, const HostLayout *layout, const LinkFolder *folder) {
   Ctx *x = c->program->ctx;
@@ -209,12 +210,14 @@ static bool link_all(Compilation *c, const SinterEmitter *e, const HostLayout *l
   ObjectPaths objects = {0}, exports = {0};
   SizeMap sizes;
   EmitKind kind = c->options->emit;
-  const char *why, *source = base_name(c->options->source),
-                   *query = kind == EMIT_SO ? "sinter_query_v1" : arena_printf(x->arena, "%s_query_v1", layout->prefix);
+  const char *why,
+      *source = base_name(c->options->source),
+      *query = kind <= EMIT_EXE ? "sinter_query_v1" : arena_printf(x->arena, "%s_query_v1", layout->prefix);
   if (!emit_objects(c, e, folder, &objects)) return false;
   compile_timed(c, "code");
   if (!host_blob(&c->unit, c->level, c->nlevels, layout, source, &blob)) return false;
-  host_forwards(layout, &forwards);
+  bool program = kind == EMIT_EXE;
+  if (!program) host_forwards(layout, &forwards);
   Buf text = {0};
   if (c->options->emit == EMIT_SO && !c->options->no_explain) explain_levels(c, &text);
   HostRequest q = {.blob = &blob,
@@ -250,8 +253,8 @@ static bool link_all(Compilation *c, const SinterEmitter *e, const HostLayout *l
                       .max_size = c->options->max_size};
   if (!link_artefact(x, &link)) return false;
   Buf header = {0};
-  host_header(layout, source, base_name(c->options->output), &header);
-  bool ok = link_write(x->arena, header_path(x->arena, c->options->output), header.at, header.n, &why);
+  if (!program) host_header(layout, source, base_name(c->options->output), &header);
+  bool ok = program || link_write(x->arena, header_path(x->arena, c->options->output), header.at, header.n, &why);
   buf_free(&header);
   if (!ok) {
     unlink(c->options->output);
@@ -268,7 +271,8 @@ static bool make_binary(Compilation *c) {
   if (!c->options->output) BUG("a binary without an output");
   if (!host_layout(c->program, c->options->prefix, &layout) ||
       !link_writable(x, c->options->output, c->options->source) ||
-      !link_writable(x, header_path(x->arena, c->options->output), c->options->source))
+      (c->options->emit != EMIT_EXE &&
+       !link_writable(x, header_path(x->arena, c->options->output), c->options->source)))
     return false;
   if (!compile_graphs(c) || !compile_loops(c)) return false;
   compile_timed(c, "");
@@ -315,5 +319,5 @@ static bool make_text(Compilation *c) {
 bool compile_program(Program *p, const CompileOptions *o, CompileResult *out) {
   Compilation c = {.program = p, .options = o, .result = out};
   *out = (CompileResult){0};
-  return compile_levels(&c) && (is_binary(o->emit) ? make_binary(&c) : make_text(&c));
+  return compile_levels(&c) && (emit_kind_is_binary(o->emit) ? make_binary(&c) : make_text(&c));
 }

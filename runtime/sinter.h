@@ -79,6 +79,10 @@ typedef struct NpyArray {
 /* Versions 1 to 3; either order of axes (the data then are put in row order); little-endian bool, integers and floats.
  */
 bool npy_read(NpyArray *, const char *path, char *why);
+bool npy_parse(NpyArray *, const char *name, const void *file, size_t bytes, char *why); /* of what was read already */
+enum { NPY_HEAD = 512 };
+/* The bytes of a .npy file before its data: returns how many, a multiple of 64; 0: .npy has no such element type. */
+size_t npy_head(char out[NPY_HEAD], uint32_t dtype, uint32_t rank, const int64_t *dim);
 bool npy_write(const char *path, uint32_t dtype, uint32_t rank, const int64_t *dim, const void *data, char *why);
 void npy_free(NpyArray *);
 

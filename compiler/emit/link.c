@@ -195,19 +195,29 @@ static bool take_sizes(Ctx *c, const LinkRequest *q, size_t bytes) {
   return !q->max_size || size_map_within(c, q->sizes, slash ? slash + 1 : q->output, q->max_size);
 }
 
+static bool make_runnable(Ctx *c, const char *path) {
+  mode_t mask = umask(0); /* it cannot be asked without being set */
+  umask(mask);
+  if (chmod(path, 0777 & ~mask) == 0) return true;
+  int e = errno;
+  unlink(path);
+  return diag_error(c->diag, "output-file", 0, "cannot make %s a program: %s", path, strerror(e));
+}
+
 static bool finish(Ctx *c, const LinkRequest *q, const char *linked) {
   const char *why = NULL;
   size_t n;
   char *p = file_read(c->arena, linked, &n, &why);
   if (!p) return diag_error(c->diag, "link", 0, "%s", why);
-  if (q->kind == LINK_SHARED)
+  if (q->kind <= LINK_PROGRAM)
     p = with_tail(c->arena, q, p, &n);
   else if (!elf_make_local(c->arena, (uint8_t *)p, n, q->exports, q->nexports, &why))
     return diag_error(c->diag, "link-object", 0, "cannot use the object that the linker %s made: %s", linker(q), why);
   if (q->kind == LINK_LIBRARY)
     p = (char *)archive_write(c->arena, q->member, (uint8_t *)p, n, q->exports, q->nexports, &n);
   if (q->sizes && !take_sizes(c, q, n)) return false;
-  return link_write(c->arena, q->output, p, n, &why) || diag_error(c->diag, "output-file", 0, "%s", why);
+  if (!link_write(c->arena, q->output, p, n, &why)) return diag_error(c->diag, "output-file", 0, "%s", why);
+  return q->kind != LINK_PROGRAM || make_runnable(c, q->output);
 }
 
 bool link_artefact(Ctx *c, const LinkRequest *q) {
@@ -221,7 +231,8 @@ bool link_artefact(Ctx *c, const LinkRequest *q) {
   for (int i = 0; i < q->nexports; i++) buf_printf(&script, "    \"%s\";\n", q->exports[i]);
   buf_put(&script, "  local: *;\n};\n");
   bool ok = put(c, q->folder, "exports", script.at, script.n) &&
-            put(c, q->folder, "runtime.o", arch->runtime, arch->runtime_bytes) &&
+            put(c, q->folder, "runtime.o", q->kind == LINK_PROGRAM ? arch->exe : arch->runtime,
+                q->kind == LINK_PROGRAM ? arch->exe_bytes : arch->runtime_bytes) &&
             put(c, q->folder, "libc.so.6", arch->libc, arch->libc_bytes);
   buf_free(&script);
   if (!ok) return false;
@@ -230,9 +241,13 @@ bool link_artefact(Ctx *c, const LinkRequest *q) {
   vec_push(a, &argv, linker(q));
   vec_push(a, &argv, "-m");
   vec_push(a, &argv, arch->emulation);
-  if (q->kind != LINK_SHARED)
+  if (q->kind > LINK_PROGRAM)
     vec_push(a, &argv, "-r");
-  else {
+  else if (q->kind == LINK_PROGRAM) {
+    const char *const flags[] = {"-static", "--build-id=none", "--gc-sections", "-s", "-z", "noexecstack",
+                                 "-e",      "_start"};
+    for (size_t i = 0; i < sizeof flags / sizeof *flags; i++) vec_push(a, &argv, flags[i]);
+  } else {
     const char *const flags[] = {
         "-shared", "--build-id=none", "--gc-sections", "--no-undefined", "-s", "-z", "relro", "-z", "now",
         "-z",      "noexecstack",     "-soname"};

@@ -12,6 +12,8 @@ typedef struct LinkArch {
   const char *name, *emulation; /* "x86_64", "elf_x86_64" */
   const unsigned char *runtime;
   size_t runtime_bytes;
+  const unsigned char *exe; /* the same without a C library, with the program around a model */
+  size_t exe_bytes;
   const unsigned char *libc;
   size_t libc_bytes;
 } LinkArch;
@@ -28,6 +30,7 @@ typedef struct LinkFolder {
 
 typedef enum LinkKind {
   LINK_SHARED,  /* with a SinterTail, which is read before the file is loaded; static code has no such moment */
+  LINK_PROGRAM, /* static, without a C library; with a SinterTail too */
   LINK_OBJECT,  /* one object for another linker */
   LINK_LIBRARY, /* the same in a static library */
 } LinkKind;
@@ -45,7 +48,8 @@ typedef struct LinkRequest {
   const char *member; /* LINK_LIBRARY: the object's name in it */
   SizeMap *sizes;     /* of the output; NULL: not asked for */
   uint64_t max_size;  /* a larger output is refused; 0: none is; wants sizes */
-  const void *model;  /* LINK_SHARED: the description, which an object holds: the tail tells where it came to stand */
+  const void *
+      model; /* the description of a library or program, which an object holds: the tail tells where it came to stand */
   size_t model_bytes;
 } LinkRequest;
 

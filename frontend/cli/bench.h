@@ -3,7 +3,7 @@
  * both. */
 #ifndef SINTER_CLI_BENCH_H
 #define SINTER_CLI_BENCH_H
-#include "cli_call.h"
+#include "cli.h"
 
 typedef struct BenchTime {
   double median, p10, best; /* over all calls; best: the smallest median of a round */

@@ -30,7 +30,7 @@ static int set_emit(CompileOptions *o, const char *word) {
       o->emit = (EmitKind)k;
       return CLI_DONE;
     }
-  return cli_usage("--emit wants so, obj, lib, graph, loop, llvm or asm, not \"%s\"", word);
+  return cli_usage("--emit wants so, exe, obj, lib, graph, loop, llvm or asm, not \"%s\"", word);
 }
 
 static int set_define(CliModel *m, SirOptions *sir, SirDefine *defines, const char *text) {
@@ -42,7 +42,7 @@ static int set_define(CliModel *m, SirOptions *sir, SirDefine *defines, const ch
 
 static int set_jobs(CompileOptions *o, const char *text) {
   int64_t n;
-  if (!cli_int(text, 1, 1024, &n)) return cli_usage("-j wants a number from 1 to 1024, not \"%s\"", text);
+  if (!number_read_int(text, 1, 1024, &n)) return cli_usage("-j wants a number from 1 to 1024, not \"%s\"", text);
   o->jobs = (int)n;
   return CLI_DONE;
 }

@@ -311,7 +311,7 @@ static int read_threads(Bench *b, const char *text) {
     size_t n = strcspn(s, ",");
     int64_t v;
     if (n < sizeof number) memcpy(number, s, n);
-    if (!cli_int(number, 1, MOST_THREADS, &v) || b->nruns == MOST_RUNS)
+    if (!number_read_int(number, 1, MOST_THREADS, &v) || b->nruns == MOST_RUNS)
       return cli_usage("--threads is \"%s\": numbers from 1 to %d, at most %d of them, are expected, as in 1,2", text,
                        MOST_THREADS, MOST_RUNS);
     b->run[b->nruns++].threads = (int)v;
@@ -366,11 +366,11 @@ static int bench(int argc, char **argv) {
   int status = cli_options(argc, argv, options, 7, &words);
   if (!status && words.n == 0) status = cli_usage("bench wants an artefact");
   if (!status && weights && init) status = cli_usage("--weights and --init exclude each other");
-  if (!status && init && !cli_int(init, 0, INT64_MAX, &seed))
+  if (!status && init && !number_read_int(init, 0, INT64_MAX, &seed))
     status = cli_usage("--init is \"%s\": a seed, a number, is expected", init);
-  if (!status && runs && !cli_int(runs, 1, MOST_CALLS, &n))
+  if (!status && runs && !number_read_int(runs, 1, MOST_CALLS, &n))
     status = cli_usage("--runs is \"%s\": a number from 1 to %d is expected", runs, MOST_CALLS);
-  if (!status && rounds && !cli_int(rounds, 1, 1000, &nrounds))
+  if (!status && rounds && !number_read_int(rounds, 1, 1000, &nrounds))
     status = cli_usage("--rounds is \"%s\": a number from 1 to 1000 is expected", rounds);
   if (!status) status = read_threads(&b, threads ? threads : "1");
   if (!status) {
@@ -380,7 +380,7 @@ static int bench(int argc, char **argv) {
     if (!status) status = bench_entry(&b, &words, &w, json, svg);
     for (int i = 0; i < b.nruns; i++) free(b.run[i].kernel);
     call_end(&b.call);
-    artefact_close(&b.call.s);
+    artefact_end(&b.call.s);
   }
   free(words.at);
   return status;

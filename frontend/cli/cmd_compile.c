@@ -4,10 +4,11 @@
 static const char HELP[] =
     "sinter compile FILE.sir -o OUT.so [options]\n"
     "\n"
-    "Compiles a model to a library and its C header beside it (OUT.h; beside libNAME.a: NAME.h).\n"
+    "Compiles a model to a library and its C header beside it (OUT.h; beside libNAME.a: NAME.h), or to a program.\n"
     "\n"
     "  -o FILE             the output; with --emit graph, loop, llvm or asm the text goes to the terminal without it\n"
-    "  --emit KIND         so (default), lib (a static library, -o libNAME.a), obj (one object);\n"
+    "  --emit KIND         so (default), lib (a static library, -o libNAME.a), obj (one object), exe (a static\n"
+    "                      program that needs no C library: OUT --help);\n"
     "                      as text: graph, loop, llvm, asm (v3, unless --cpu says another)\n"
     "  --target MACHINE    x86_64 or aarch64 (default: this one); nothing of the other machine need be installed\n"
     "  --cpu LEVELS        of x86_64: v2,v3,v4 (default: all three in one library, the best is chosen when it is "
@@ -36,7 +37,7 @@ int cmd_compile(int argc, char **argv) {
   if (!cli_model_begin(&m, argc, argv, &code)) return cli_model_end(&m, code);
   const CompileOptions *o = &m.options;
   CompileResult r = {0};
-  if (!o->output && o->emit < EMIT_GRAPH) {
+  if (!o->output && emit_kind_is_binary(o->emit)) {
     cli_usage("where to? Name the output by -o FILE");
     return cli_model_end(&m, CLI_USAGE);
   }

@@ -23,11 +23,11 @@ static void print_cells(const SinterModel *m, int kind, const char *title) {
   printf("\n%s: %" PRIu64 " (%" PRIu64 " elements, %" PRIu64 " bytes)\n", title, n, elements, bytes);
   for (uint32_t i = 0; i < m->cells.n; i++) {
     if ((c[i].kind != 0) != (kind != 0)) continue;
-    Buf type = {0};
+    Text type = {0};
     NpyArray shape = {.dtype = c[i].dtype, .rank = c[i].rank};
     array_type(&type, &shape, c[i].dim);
     printf("  %-32s %s%s\n", sinter_text(m, c[i].name), type.at, c[i].kind == 2 ? " local" : "");
-    buf_free(&type);
+    text_free(&type);
   }
 }
 
@@ -73,19 +73,10 @@ static void print_info(const Artefact *s, bool kernels) {
     printf(" (here: none)\n");
   if (s->api) print_workspace(s); /* its own code knows */
   printf("\nentries:\n");
-  for (uint32_t i = 0; i < m->entries.n; i++) {
-    const SinterEntry *e = &model_entries(m)[i];
-    if (e->flags & SINTER_ENTRY_HIDDEN) continue;
-    Buf text = {0};
-    entry_signature(&text, m, e);
-    printf("  %s%s%s\n", text.at,
-           e->flags & SINTER_ENTRY_TRAIN     ? "  [train]"
-           : e->flags & SINTER_ENTRY_UPDATES ? "  [updates]"
-                                             : "",
-           e->flags & SINTER_ENTRY_RANDOM ? " [random]" : "");
-    if (e->doc) printf("      %s\n", sinter_text(m, e->doc));
-    buf_free(&text);
-  }
+  Text entries = {0};
+  model_signatures(&entries, m);
+  fputs(entries.at, stdout);
+  text_free(&entries);
   print_cells(m, 0, "parameters");
   print_cells(m, 1, "states");
   const SinterKernelInfo *k = SINTER_LIST(SinterKernelInfo, m, m->kernels);
@@ -105,7 +96,7 @@ static int info(int argc, char **argv) {
     Artefact s;
     status = artefact_look(&s, rest.at[0]);
     if (!status) print_info(&s, kernels);
-    artefact_close(&s);
+    artefact_end(&s);
   }
   free(rest.at);
   return status;

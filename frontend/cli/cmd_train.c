@@ -1,4 +1,5 @@
 #include "cli.h"
+#include "os.h"
 #include <errno.h>
 #include <inttypes.h>
 #include <math.h>
@@ -130,16 +131,16 @@ static int take_words(Train *t, Feed *f, const Words *words, const char *option)
       return cli_usage("%s: \"%s\" is not of the form NAME=FILE.npy", option, words->at[i]);
     int k = port_find(m, f->e, name), status = CLI_DONE;
     if (k < 0) {
-      Buf text_of = {0};
+      Text text_of = {0};
       entry_signature(&text_of, m, f->e);
       status = cli_fail("%s: there is no input \"%s\" in %s", option, name, text_of.at);
-      buf_free(&text_of);
+      text_free(&text_of);
     } else if (f->data[k].data) {
       status = cli_usage("%s: %s is given twice", option, name);
     } else {
       status = array_for_port(&t->s, &inputs(t, f)[k], name, text, &f->data[k]);
     }
-    free(name);
+    os_free(name);
     if (status) return status;
   }
   return CLI_DONE;
@@ -160,11 +161,11 @@ static int check_rows(Train *t, Feed *f, const char *option) {
       return cli_fail("%s takes a learning rate: add --lr NUMBER", entry);
     if (!a->data) return cli_fail("%s takes an input %s: add %s %s=FILE.npy", entry, name, option, name);
     if (a->rank != p[i].rank) {
-      Buf is = {0}, want = {0};
+      Text is = {0}, want = {0};
       array_type(&is, a, a->dim);
       port_type(&want, m, &p[i]);
       cli_fail("%s is %s, but %s takes %s", name, is.at, entry, want.at);
-      buf_free(&is), buf_free(&want);
+      text_free(&is), text_free(&want);
       return CLI_FAILED;
     }
     if (p[i].rank == 0) continue;
@@ -329,8 +330,11 @@ static int run_epoch(Train *t, int64_t epoch, double start) {
       progress(t, epoch, (double)(at + n) / (double)t->n_train, start, mean(&t->step, loss), false);
     }
   }
-  if (loss >= 0 && !isfinite(mean(&t->step, loss)))
-    return cli_fail("epoch %" PRId64 ": the loss is %f; a smaller learning rate may help", epoch, mean(&t->step, loss));
+  if (loss >= 0 && !isfinite(mean(&t->step, loss))) {
+    char number[NUMBER_ROOM];
+    return cli_fail("epoch %" PRId64 ": the loss is %s; a smaller learning rate may help", epoch,
+                    number_text(number, mean(&t->step, loss), 17));
+  }
   int status = t->has_eval ? evaluate(t) : CLI_DONE;
   if (!status) progress(t, epoch, 1, start, mean(&t->step, loss), true);
   return status;
@@ -408,7 +412,7 @@ static int share_data(Train *t) {
 
 static int split_rows(Train *t, const char *holdout) {
   double fraction = t->has_eval && !t->own_eval ? 0.2 : 0;
-  if (holdout && (!cli_float(holdout, &fraction) || !(fraction >= 0 && fraction < 1)))
+  if (holdout && (!number_read(holdout, &fraction) || !(fraction >= 0 && fraction < 1)))
     return cli_usage("--holdout is \"%s\": a fraction from 0 to below 1 is expected", holdout);
   int64_t rows = t->step.rows, held = (int64_t)floor((double)rows * fraction + 1e-9);
   t->order = mem_alloc(4 * (size_t)rows);
@@ -470,7 +474,7 @@ static int set_up(Train *t, Texts *x) {
     if (k < 0 || inputs(t, &t->step)[k].rank)
       return cli_fail("%s has no input lr of rank 0: its learning rate stands in the model",
                       sinter_text(m, t->step.e->name));
-    if (!cli_float(x->lr, &lr)) return cli_usage("--lr is \"%s\": a number is expected", x->lr);
+    if (!number_read(x->lr, &lr)) return cli_usage("--lr is \"%s\": a number is expected", x->lr);
     npy_free(&t->step.data[k]);
     if ((status = array_for_port(&t->s, &inputs(t, &t->step)[k], "lr", x->lr, &t->step.data[k]))) return status;
   }
@@ -482,7 +486,7 @@ static int set_up(Train *t, Texts *x) {
   }
   if (x->eval.n && !t->has_eval) return cli_fail("%s has no entry `evaluate` for --eval", t->s.path);
   double fraction = 1;
-  bool none_held = x->holdout && cli_float(x->holdout, &fraction) && fraction == 0;
+  bool none_held = x->holdout && number_read(x->holdout, &fraction) && fraction == 0;
   if (t->has_eval && !none_held) {
     t->own_eval = x->eval.n > 0;
     status = t->own_eval ? take_words(t, &t->eval, &x->eval, "--eval") : share_data(t);
@@ -494,7 +498,7 @@ static int set_up(Train *t, Texts *x) {
   if (!status) status = split_rows(t, x->holdout);
   if (!status) status = feed_ready(t, &t->step, smaller(t->batch, t->n_train));
   if (!status && t->has_eval) status = feed_ready(t, &t->eval, smaller(t->batch, t->n_held));
-  if (!status) status = artefact_weights(&t->s, x->weights, x->weights && !x->seed ? 0 : (uint64_t)t->seed);
+  if (!status) status = artefact_weights(&t->s, x->weights, x->weights && !x->seed ? 0 : (uint64_t)t->seed, false);
   if (!status) status = make_context(t, x->threads);
   return status;
 }
@@ -506,11 +510,11 @@ static int check_texts(Train *t, const Texts *x, const Words *rest) {
   if (x->data.n == 0) return cli_usage("train wants --data NAME=FILE.npy ...");
   if (!x->save) return cli_usage("train wants --save FILE");
   if (x->holdout && x->eval.n) return cli_usage("--holdout and --eval exclude each other");
-  if (x->epochs && !cli_int(x->epochs, 1, 1000000000, &t->epochs))
+  if (x->epochs && !number_read_int(x->epochs, 1, 1000000000, &t->epochs))
     return cli_usage("--epochs is \"%s\": a number from 1 is expected", x->epochs);
-  if (x->batch && !cli_int(x->batch, 1, 1 << 30, &t->batch))
+  if (x->batch && !number_read_int(x->batch, 1, 1 << 30, &t->batch))
     return cli_usage("--batch is \"%s\": a number from 1 is expected", x->batch);
-  if (x->seed && !cli_int(x->seed, 0, INT64_MAX, &t->seed))
+  if (x->seed && !number_read_int(x->seed, 0, INT64_MAX, &t->seed))
     return cli_usage("--seed is \"%s\": a number from 0 is expected", x->seed);
   t->save = x->save;
   return check_target(x->save);
@@ -536,7 +540,7 @@ static int run(int argc, char **argv) {
     feed_free(&t.eval, t.own_eval);
     if (t.own_eval) free(t.held);
     free(t.order);
-    artefact_close(&t.s);
+    artefact_end(&t.s);
   }
   free(x.data.at), free(x.eval.at), free(rest.at);
   return status;

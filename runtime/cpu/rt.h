@@ -20,6 +20,7 @@ enum { RT_MESSAGE = 768, RT_THREADS = 256, RT_NAMES = 96 };
 static inline uint64_t rt_up(uint64_t n) { return (n + 63) & ~63ull; }
 void *memcpy(void *restrict, const void *restrict, size_t);
 void *memset(void *, int, size_t);
+int memcmp(const void *, const void *, size_t);
 
 /* rt_text.c: sentences. %s, %d (int64_t), %u (uint64_t); text that does not fit in RT_MESSAGE ends in "...". */
 void rt_append(char *message, const char *fmt, ...);

@@ -57,6 +57,7 @@ const char *rt_error(int error) {
   case 13: return "no permission";
   case 2: return "there is no such file or folder";
   case 5: return "the disk failed";
+  case 9: return "it is closed";
   case 12: return "no memory";
   case 17: return "temporary files of the same name are in the way";
   case 20: return "a part of the path is not a folder";
@@ -66,6 +67,7 @@ const char *rt_error(int error) {
   case 27: return "the file would be larger than this process may write";
   case 28: return "the disk is full";
   case 30: return "the file system cannot be written";
+  case 32: return "nobody reads it any more";
   case 36: return "the path is too long";
   case 40: return "too many links in the path";
   case 122: return "the disk quota is used up";

@@ -1,11 +1,15 @@
+#include "rt.h"
 #include "sinter.h"
-#include <math.h>
-#include <stdio.h>
-#include <string.h>
+#include "text.h"
 
 static double half(uint16_t h) {
   int e = h >> 10 & 31;
-  double m = h & 1023, v = e == 0 ? ldexp(m, -24) : e == 31 ? (m != 0 ? NAN : INFINITY) : ldexp(1024 + m, e - 25);
+  uint32_t m = h & 1023u;
+  union {
+    uint32_t i;
+    float f;
+  } u = {e == 31 ? 0x7f800000u | m << 13 : (uint32_t)(e + 112) << 23 | m << 13};
+  double v = e ? (double)u.f : m * 0x1p-24;
   return h & 0x8000 ? -v : v;
 }
 
@@ -70,15 +74,15 @@ bool sinter_convert(uint32_t to_dtype, void *to, uint32_t from_dtype, const void
   bool floating = is_float(from_dtype);
   if (!size || !sinter_dtype_size(from_dtype) || to_dtype == SINTER_F16 || to_dtype == SINTER_BF16 ||
       from_dtype == SINTER_BF16 || (floating && !is_float(to_dtype))) {
-    snprintf(why, SINTER_WHY, "it holds %s, but %s is expected", sinter_dtype_text(from_dtype),
-             sinter_dtype_text(to_dtype));
+    text_into(why, SINTER_WHY, "it holds %s, but %s is expected", sinter_dtype_text(from_dtype),
+              sinter_dtype_text(to_dtype));
     return false;
   }
   for (int64_t k = 0; k < n; k++) {
     Value v = load(from_dtype, from, k);
     if (store(to_dtype, to, k, v, floating)) continue;
-    snprintf(why, SINTER_WHY, "its element %lld is %lld, which is no %s", (long long)k, (long long)v.i,
-             sinter_dtype_text(to_dtype));
+    text_into(why, SINTER_WHY, "its element %lld is %lld, which is no %s", (long long)k, (long long)v.i,
+              sinter_dtype_text(to_dtype));
     return false;
   }
   return true;

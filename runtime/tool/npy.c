@@ -1,9 +1,7 @@
+#include "os.h"
 #include "rt.h"
 #include "sinter.h"
-#include <stdarg.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
+#include "text.h"
 
 enum { HEADER_MAX = 1 << 20, PREFIX = 6 };
 static const unsigned char MAGIC[PREFIX + 1] = "\x93NUMPY";
@@ -25,10 +23,11 @@ typedef struct Header { /* a Python dict of three keys */
 } Header;
 
 __attribute__((format(printf, 2, 3))) static bool wrong(const Header *h, const char *fmt, ...) {
+  Text t = {.at = h->why, .cap = SINTER_WHY, .fixed = true};
   va_list ap;
-  int n = snprintf(h->why, SINTER_WHY, "%s: ", h->path);
+  text_printf(&t, "%s: ", h->path);
   va_start(ap, fmt);
-  if (n < SINTER_WHY) vsnprintf(h->why + n, (size_t)(SINTER_WHY - n), fmt, ap);
+  text_vprintf(&t, fmt, ap);
   va_end(ap);
   return false;
 }
@@ -52,7 +51,7 @@ static bool string(Header *h, char *out, size_t room) {
 }
 
 static bool word(Header *h, const char *w) {
-  size_t n = strlen(w);
+  size_t n = text_length(w);
   next(h, 0); /* skips blanks */
   if ((size_t)(h->end - h->p) < n || memcmp(h->p, w, n) != 0) return false;
   h->p += n;
@@ -63,9 +62,9 @@ static bool descr(Header *h) {
   char d[16] = "";
   if (next(h, '[')) return wrong(h, "records are not read: an array of one element type is expected");
   if (!string(h, d, sizeof d)) return false;
-  const char *t = d + (*d && strchr("<>=|", *d) ? 1 : 0);
+  const char *t = d + (*d && text_find("<>=|", *d) ? 1 : 0);
   for (int i = 0; i < N_TYPES; i++)
-    if (strcmp(t, TYPES[i].text) == 0) h->a->dtype = TYPES[i].dtype;
+    if (rt_equal(t, TYPES[i].text)) h->a->dtype = TYPES[i].dtype;
   if (!h->a->dtype && *t == 'O') return wrong(h, "Python objects are not read: an array of numbers is expected");
   if (!h->a->dtype)
     return wrong(h, "the element type '%s' is not known: bool, integers and floats of up to 8 bytes are", d);
@@ -100,14 +99,14 @@ static bool parse(Header *h) {
   while (!next(h, '}')) {
     char key[20];
     if (!string(h, key, sizeof key) || !expect(h, ':')) return false;
-    if (!has_descr && strcmp(key, "descr") == 0) {
+    if (!has_descr && rt_equal(key, "descr")) {
       has_descr = true;
       if (!descr(h)) return false;
-    } else if (!has_order && strcmp(key, "fortran_order") == 0) {
+    } else if (!has_order && rt_equal(key, "fortran_order")) {
       has_order = true;
       h->fortran = word(h, "True");
       if (!h->fortran && !word(h, "False")) return wrong(h, "the header is damaged: True or False was expected");
-    } else if (!has_shape && strcmp(key, "shape") == 0) {
+    } else if (!has_shape && rt_equal(key, "shape")) {
       has_shape = true;
       if (!shape(h)) return false;
     } else {
@@ -139,100 +138,123 @@ static void transpose(const NpyArray *a, const char *from, char *to, size_t size
   }
 }
 
-static bool read_data(Header *h, int file, uint64_t at, uint64_t bytes) {
+typedef struct Source { /* a file, or bytes in memory */
+  int file;
+  const unsigned char *memory;
+  uint64_t bytes;
+} Source;
+
+static int read_at(const Source *s, void *to, size_t n, uint64_t at) {
+  if (!s->memory) return sys_read_file(s->file, to, n, at);
+  if (n) memcpy(to, s->memory + at, n);
+  return 0;
+}
+
+static bool read_data(Header *h, const Source *s, uint64_t at) {
   NpyArray *a = h->a;
   size_t size = sinter_dtype_size(a->dtype);
   int64_t want;
   if (__builtin_mul_overflow(a->count, (int64_t)size, &want)) return wrong(h, "its shape is too large");
-  if ((uint64_t)want != bytes - at)
+  uint64_t have = s->bytes - at;
+  if ((uint64_t)want != have)
     return wrong(h, "it is %s: its shape wants %lld bytes of data, the file has %llu",
-                 (uint64_t)want > bytes - at ? "cut short" : "too long", (long long)want,
-                 (unsigned long long)(bytes - at));
-  size_t room = ((size_t)want + 127) & ~(size_t)63; /* whole lines: vector loads of the last element stay inside */
-  a->data = aligned_alloc(64, room);
+                 (uint64_t)want > have ? "cut short" : "too long", (long long)want, (unsigned long long)have);
+  a->data = os_alloc((size_t)want);
   if (!a->data) return wrong(h, "no memory for its %lld bytes", (long long)want);
-  int e = sys_read_file(file, a->data, (size_t)want, at);
+  int e = read_at(s, a->data, (size_t)want, at);
   if (e) return wrong(h, "it cannot be read: %s", rt_error(e));
   unsigned char *b = a->data;
   if (a->dtype == SINTER_BOOL)
     for (int64_t i = 0; i < a->count; i++) b[i] = b[i] != 0;
   if (!h->fortran || a->rank < 2) return true;
-  void *rows = aligned_alloc(64, room);
+  void *rows = os_alloc((size_t)want);
   if (!rows) return wrong(h, "no memory for its %lld bytes", (long long)want);
   transpose(a, a->data, rows, size);
-  free(a->data);
+  os_free(a->data);
   a->data = rows;
   return true;
 }
 
-static bool read_file(Header *h, int file, uint64_t bytes) {
+static bool read_source(Header *h, const Source *s) {
   unsigned char head[12] = {0};
   size_t fixed = 10;
-  if (bytes < 10 || sys_read_file(file, head, 10, 0) || memcmp(head, MAGIC, PREFIX) != 0)
+  if (s->bytes < 10 || read_at(s, head, 10, 0) || memcmp(head, MAGIC, PREFIX) != 0)
     return wrong(h, "it is not a .npy file");
   if (head[6] < 1 || head[6] > 3)
     return wrong(h, "it has the .npy version %d.%d, 1.0 to 3.0 are known", head[6], head[7]);
   uint64_t n = head[8] | (uint64_t)head[9] << 8;
   if (head[6] > 1) {
     fixed = 12;
-    if (bytes < 12 || sys_read_file(file, head + 10, 2, 10)) return wrong(h, "it is cut short");
+    if (s->bytes < 12 || read_at(s, head + 10, 2, 10)) return wrong(h, "it is cut short");
     n |= (uint64_t)head[10] << 16 | (uint64_t)head[11] << 24;
   }
-  if (n > bytes - fixed) return wrong(h, "it is cut short: its header should have %llu bytes", (unsigned long long)n);
+  if (n > s->bytes - fixed)
+    return wrong(h, "it is cut short: its header should have %llu bytes", (unsigned long long)n);
   if (n > HEADER_MAX) return wrong(h, "its header is too long");
-  char *text = malloc(n + 1);
+  char *text = os_alloc(n + 1);
   if (!text) return wrong(h, "no memory");
-  int e = sys_read_file(file, text, n, fixed);
+  int e = read_at(s, text, n, fixed);
   h->p = text, h->end = text + n;
   bool good = e ? wrong(h, "it cannot be read: %s", rt_error(e)) : parse(h);
-  free(text);
-  return good && read_data(h, file, fixed + n, bytes);
+  os_free(text);
+  return good && read_data(h, s, fixed + n);
 }
 
 bool npy_read(NpyArray *a, const char *path, char *why) {
   *a = (NpyArray){0};
-  int file;
-  uint64_t bytes;
-  int e = sys_open_file(path, &file, &bytes);
+  Source s = {0};
+  int e = sys_open_file(path, &s.file, &s.bytes);
   if (e) {
-    snprintf(why, SINTER_WHY, "cannot open %s: %s", path, rt_error(e));
+    text_into(why, SINTER_WHY, "cannot open %s: %s", path, rt_error(e));
     return false;
   }
   Header h = {.path = path, .why = why, .a = a};
-  bool good = read_file(&h, file, bytes);
-  sys_close_file(file);
+  bool good = read_source(&h, &s);
+  sys_close_file(s.file);
+  if (!good) npy_free(a);
+  return good;
+}
+
+bool npy_parse(NpyArray *a, const char *name, const void *bytes, size_t n, char *why) {
+  *a = (NpyArray){0};
+  Source s = {.memory = bytes, .bytes = n};
+  Header h = {.path = name, .why = why, .a = a};
+  bool good = read_source(&h, &s);
   if (!good) npy_free(a);
   return good;
 }
 
 void npy_free(NpyArray *a) {
-  free(a->data);
+  os_free(a->data);
   *a = (NpyArray){0};
 }
 
-bool npy_write(const char *path, uint32_t dtype, uint32_t rank, const int64_t *dim, const void *data, char *why) {
-  char head[512] = "\x93NUMPY\x01", text[400];
-  const char *t = NULL;
-  size_t bytes = sinter_dtype_size(dtype), n = 0;
+size_t npy_head(char head[NPY_HEAD], uint32_t dtype, uint32_t rank, const int64_t *dim) {
+  const char *type = NULL;
   for (int i = 0; i < N_TYPES; i++)
-    if (TYPES[i].dtype == dtype) t = TYPES[i].text;
-  if (!t)
-    return snprintf(why, SINTER_WHY, "cannot write %s: .npy has no element type %s", path, sinter_dtype_text(dtype)),
+    if (TYPES[i].dtype == dtype) type = TYPES[i].text;
+  if (!type) return 0;
+  Text t = {.at = head, .cap = NPY_HEAD, .fixed = true};
+  text_write(&t, "\x93NUMPY\x01\0\0", 10);
+  text_printf(&t, "{'descr': '%c%s', 'fortran_order': False, 'shape': (", sinter_dtype_size(dtype) > 1 ? '<' : '|',
+              type);
+  for (uint32_t i = 0; i < rank; i++) text_printf(&t, rank == 1 ? "%lld," : i ? ", %lld" : "%lld", (long long)dim[i]);
+  text_put(&t, "), }");
+  while ((t.n + 1) % 64) text_put(&t, " ");
+  text_put(&t, "\n");
+  head[8] = (char)((t.n - 10) & 255), head[9] = (char)((t.n - 10) >> 8);
+  return t.n;
+}
+
+bool npy_write(const char *path, uint32_t dtype, uint32_t rank, const int64_t *dim, const void *data, char *why) {
+  char head[NPY_HEAD];
+  size_t n = npy_head(head, dtype, rank, dim), bytes = sinter_dtype_size(dtype);
+  if (!n)
+    return text_into(why, SINTER_WHY, "cannot write %s: .npy has no element type %s", path, sinter_dtype_text(dtype)),
            false;
-  n += (size_t)snprintf(text + n, sizeof text - n, "{'descr': '%c%s', 'fortran_order': False, 'shape': (",
-                        bytes > 1 ? '<' : '|', t);
-  for (uint32_t i = 0; i < rank; i++) {
-    n += (size_t)snprintf(text + n, sizeof text - n, rank == 1 ? "%lld," : i ? ", %lld" : "%lld", (long long)dim[i]);
-    bytes *= (size_t)dim[i];
-  }
-  n += (size_t)snprintf(text + n, sizeof text - n, "), }");
-  size_t whole = (10 + n + 1 + 63) & ~(size_t)63;
-  memset(head + 10, ' ', whole - 10);
-  memcpy(head + 10, text, n);
-  head[whole - 1] = '\n';
-  head[8] = (char)((whole - 10) & 255), head[9] = (char)((whole - 10) >> 8);
-  SysPart parts[] = {{head, whole}, {data, bytes}};
+  for (uint32_t i = 0; i < rank; i++) bytes *= (size_t)dim[i];
+  SysPart parts[] = {{head, n}, {data, bytes}};
   int e = sys_write_file(path, parts, 2);
-  if (e) snprintf(why, SINTER_WHY, "cannot write %s: %s", path, rt_error(e));
+  if (e) text_into(why, SINTER_WHY, "cannot write %s: %s", path, rt_error(e));
   return e == 0;
 }

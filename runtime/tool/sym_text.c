@@ -1,6 +1,6 @@
+#include "rt.h"
 #include "sinter.h"
-#include <stdio.h>
-#include <string.h>
+#include "text.h"
 
 enum { ROOM = 256, DEPTH = 64, LOOSE = 1, SUM, PRODUCT, ATOM };
 
@@ -12,24 +12,24 @@ typedef struct Part {
 static void wrap(Part *p, int binds) {
   if (p->binds >= binds) return;
   char inner[ROOM];
-  strcpy(inner, p->text);
-  snprintf(p->text, ROOM, "(%.250s)", inner);
+  memcpy(inner, p->text, ROOM);
+  text_into(p->text, ROOM, "(%.250s)", inner);
 }
 
 static void join(Part *a, Part *b, const char *operator, int binds) {
   char left[ROOM], right[ROOM];
   wrap(a, binds);
   wrap(b, binds == SUM ? binds : binds + 1);
-  strcpy(left, a->text), strcpy(right, b->text);
+  memcpy(left, a->text, ROOM), memcpy(right, b->text, ROOM);
   if (binds == SUM && right[0] == '-')
-    snprintf(a->text, ROOM, "%.120s - %.120s", left, right + 1);
+    text_into(a->text, ROOM, "%.120s - %.120s", left, right + 1);
   else
-    snprintf(a->text, ROOM, "%.120s %s %.120s", left, operator, right);
+    text_into(a->text, ROOM, "%.120s %s %.120s", left, operator, right);
   a->binds = binds;
 }
 
 char *sinter_sym_text(const SinterModel *m, SinterSym s, char *out, size_t room) {
-  if (s.n == 0) return snprintf(out, room, "%u", s.at), out;
+  if (s.n == 0) return text_into(out, room, "%u", s.at), out;
   static const char *const operator[] = { "", "", "+", "*", "//", "%", "min", "max", "<", "<=", "==", "!=" };
   static const int binds[] = {ATOM, ATOM, SUM, PRODUCT, PRODUCT, PRODUCT, ATOM, ATOM, LOOSE, LOOSE, LOOSE, LOOSE};
   const SinterCode *code = sinter_at(m, s.at);
@@ -39,17 +39,17 @@ char *sinter_sym_text(const SinterModel *m, SinterSym s, char *out, size_t room)
     int op = (int)code[i].op;
     Part *p = &stack[n];
     if (op == SINTER_SYM_INT) {
-      snprintf(p->text, ROOM, "%lld", (long long)code[i].operand);
+      text_into(p->text, ROOM, "%lld", (long long)code[i].operand);
       p->binds = code[i].operand < 0 ? SUM : ATOM;
       n++;
     } else if (op == SINTER_SYM_VAR) {
-      snprintf(p->text, ROOM, "%.200s", sinter_text(m, SINTER_LIST(SinterText, m, m->dims)[code[i].operand]));
+      text_into(p->text, ROOM, "%.200s", sinter_text(m, SINTER_LIST(SinterText, m, m->dims)[code[i].operand]));
       p->binds = ATOM;
       n++;
     } else if (op == SINTER_SYM_MIN || op == SINTER_SYM_MAX) {
       char left[ROOM], right[ROOM];
-      strcpy(left, p[-2].text), strcpy(right, p[-1].text);
-      snprintf(p[-2].text, ROOM, "%s(%.120s, %.120s)", operator[op], left, right);
+      memcpy(left, p[-2].text, ROOM), memcpy(right, p[-1].text, ROOM);
+      text_into(p[-2].text, ROOM, "%s(%.120s, %.120s)", operator[op], left, right);
       p[-2].binds = ATOM;
       n--;
     } else {
@@ -57,5 +57,5 @@ char *sinter_sym_text(const SinterModel *m, SinterSym s, char *out, size_t room)
       n--;
     }
   }
-  return snprintf(out, room, "%s", stack[0].text), out;
+  return text_into(out, room, "%s", stack[0].text), out;
 }

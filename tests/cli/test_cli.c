@@ -131,7 +131,7 @@ static void run_refuses(void **state) {
   says("run fake.so predict x=one.npy --weights none.st", 1,
        "sinter: cannot open none.st: there is no such file or folder\n");
   says("run fake.so predict x=one.npy --init 1 --out no/folder", 1,
-       "sinter: cannot make the folder no/folder: No such file or directory\n");
+       "sinter: cannot make the folder no/folder: there is no such file or folder\n");
   says("run fake.so predict x=one.npy --init 1 --threads 0", 1,
        "sinter: --threads is \"0\": a number from 1 to 256 is expected\n");
   says("run none.so", 1, "sinter: cannot open none.so: there is no such file or folder\n");

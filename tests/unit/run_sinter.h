@@ -17,16 +17,24 @@ static void slurp(const char *name, char *to, size_t room) { /* a file of the fo
   if (f) fclose(f);
 }
 
-/* Runs `sinter ...` in the folder, with $ROOT the root of the tree; exit status, 1000 and more for a crash. */
-static int sinter(const char *arguments) {
+/* Runs a command of the shell in the folder, with $ROOT the root of the tree and $SINTER the program; exit status, 1000
+ * and more for a crash. */
+__attribute__((format(printf, 1, 2))) static int shell(const char *fmt, ...) {
   const char *bin = getenv("SINTER_BIN");
-  char command[2048], root[512];
+  char words[3072], command[4608], root[512];
+  va_list ap;
+  va_start(ap, fmt);
+  vsnprintf(words, sizeof words, fmt, ap);
+  va_end(ap);
   assert_non_null(getcwd(root, sizeof root));
-  snprintf(command, sizeof command, "cd %s && ROOT=%s && %s%s %s >stdout 2>stderr", folder, root,
-           bin && *bin ? "" : root, bin && *bin ? bin : "/build/sinter", arguments);
+  snprintf(command, sizeof command, "cd %s && ROOT=%s && SINTER=%s%s && { %s; } >stdout 2>stderr", folder, root,
+           bin && *bin ? "" : root, bin && *bin ? bin : "/build/sinter", words);
   int status = system(command);
   slurp("stdout", out, sizeof out);
   slurp("stderr", err, sizeof err);
   return WIFEXITED(status) ? WEXITSTATUS(status) : 1000 + status;
 }
+
+/* Runs `sinter ...`. */
+static inline int sinter(const char *arguments) { return shell("$SINTER %s", arguments); }
 #endif

@@ -15,22 +15,6 @@
 static char file[1 << 20];
 static size_t file_bytes;
 
-/* Runs a command in the folder, with $ROOT the root of the tree; its exit status. */
-static int shell(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
-static int shell(const char *fmt, ...) {
-  char words[1024], command[2048], root[512];
-  va_list args;
-  va_start(args, fmt);
-  assert_true((size_t)vsnprintf(words, sizeof words, fmt, args) < sizeof words);
-  va_end(args);
-  assert_non_null(getcwd(root, sizeof root));
-  snprintf(command, sizeof command, "cd %s && ROOT=%s && { %s; } >stdout 2>stderr", folder, root, words);
-  int status = system(command);
-  slurp("stdout", out, sizeof out);
-  slurp("stderr", err, sizeof err);
-  return WIFEXITED(status) ? WEXITSTATUS(status) : 1000 + status;
-}
-
 static void must(int status) {
   if (status) fail_msg("status %d: %s%s", status, out, err);
 }

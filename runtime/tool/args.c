@@ -1,22 +1,21 @@
-#include "cli.h"
-#include <errno.h>
-#include <math.h>
-#include <stdarg.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
+#include "call.h"
+#include "os.h"
+#include "rt.h"
 
-static void say(const char *before, const char *fmt, va_list ap) {
-  fflush(stdout);
-  fputs(before, stderr);
-  vfprintf(stderr, fmt, ap);
-  fputc('\n', stderr);
+/* One write, so that sentences of several processes do not mix. */
+static void say(const char *before, const char *colon, const char *fmt, va_list ap) {
+  Text t = {0};
+  text_printf(&t, "%s%s", before, colon);
+  text_vprintf(&t, fmt, ap);
+  text_put(&t, "\n");
+  if (!t.lost) os_write(OS_ERROR, t.at, t.n);
+  text_free(&t);
 }
 
 int cli_fail(const char *fmt, ...) {
   va_list ap;
   va_start(ap, fmt);
-  say("sinter: ", fmt, ap);
+  say(cli_name(), ": ", fmt, ap);
   va_end(ap);
   return CLI_FAILED;
 }
@@ -24,7 +23,7 @@ int cli_fail(const char *fmt, ...) {
 int cli_usage(const char *fmt, ...) {
   va_list ap;
   va_start(ap, fmt);
-  say("sinter: ", fmt, ap);
+  say(cli_name(), ": ", fmt, ap);
   va_end(ap);
   return CLI_USAGE;
 }
@@ -32,15 +31,32 @@ int cli_usage(const char *fmt, ...) {
 void cli_note(const char *fmt, ...) {
   va_list ap;
   va_start(ap, fmt);
-  say("note: ", fmt, ap);
+  say("note", ": ", fmt, ap);
   va_end(ap);
 }
 
+int cli_print(const Text *t) {
+  if (t->lost) return cli_fail("no memory");
+  int e = os_write(OS_OUTPUT, t->at, t->n);
+  return e ? cli_fail("cannot write to the standard output: %s", rt_error(e)) : CLI_DONE;
+}
+
+void *cli_alloc(size_t bytes) {
+  void *p = os_alloc(bytes);
+  if (!p) {
+    static const char sentence[] = ": no memory\n";
+    os_write(OS_ERROR, cli_name(), text_length(cli_name()));
+    os_write(OS_ERROR, sentence, sizeof sentence - 1);
+    os_exit(CLI_FAILED);
+  }
+  return p;
+}
+
 static int unknown(const char *word, const Option *options, int n) {
-  const char **names = mem_alloc(sizeof *names * (size_t)(n + 1));
+  const char **names = cli_alloc(sizeof *names * (size_t)(n + 1));
   for (int i = 0; i < n; i++) names[i] = options[i].name;
-  const char *near = str_nearest(word, names, (size_t)n);
-  free(names);
+  const char *near = text_nearest(word, names, (size_t)n);
+  os_free(names);
   return near ? cli_usage("there is no option %s; did you mean %s?", word, near)
               : cli_usage("there is no option %s", word);
 }
@@ -49,7 +65,7 @@ int cli_options(int argc, char **argv, const Option *options, int n, Words *rest
   Words *to = rest;
   for (int i = 1; i < argc; i++) {
     const char *word = argv[i];
-    if (strcmp(word, "--") == 0) {
+    if (rt_equal(word, "--")) {
       while (++i < argc) rest->at[rest->n++] = argv[i];
       break;
     }
@@ -57,10 +73,11 @@ int cli_options(int argc, char **argv, const Option *options, int n, Words *rest
       to->at[to->n++] = word;
       continue;
     }
-    size_t len = strcspn(word, "=");
+    const char *equals = text_find(word, '=');
+    size_t len = equals ? (size_t)(equals - word) : text_length(word);
     const Option *o = NULL;
     for (int k = 0; k < n && !o; k++)
-      if (strncmp(options[k].name, word, len) == 0 && !options[k].name[len]) o = &options[k];
+      if (text_length(options[k].name) == len && memcmp(options[k].name, word, len) == 0) o = &options[k];
     if (!o) return unknown(word, options, n);
     const char *value = word[len] ? word + len + 1 : NULL;
     to = rest;
@@ -80,28 +97,17 @@ int cli_options(int argc, char **argv, const Option *options, int n, Words *rest
   return CLI_DONE;
 }
 
-bool cli_int(const char *text, int64_t lo, int64_t hi, int64_t *out) {
-  char *end;
-  errno = 0;
-  long long v = strtoll(text, &end, 10);
-  if (end == text || *end || errno || v < lo || v > hi || *text == ' ') return false;
-  *out = v;
-  return true;
-}
-
-bool cli_float(const char *text, double *out) {
-  char *end;
-  double v = strtod(text, &end);
-  if (end == text || *end || *text == ' ') return false;
-  *out = v;
-  return true;
+bool cli_wants_help(int argc, char **argv) {
+  for (int i = 1; i < argc && !rt_equal(argv[i], "--"); i++)
+    if (rt_equal(argv[i], "--help") || rt_equal(argv[i], "-h")) return true;
+  return false;
 }
 
 bool split_word(const char *word, char **name, const char **text) {
-  const char *eq = strchr(word, '=');
+  const char *eq = text_find(word, '=');
   if (!eq || eq == word) return false;
   size_t n = (size_t)(eq - word);
-  *name = mem_alloc(n + 1);
+  *name = cli_alloc(n + 1);
   memcpy(*name, word, n);
   *text = eq + 1;
   return true;
