@@ -6,6 +6,15 @@
 
 typedef enum { EMIT_SO, EMIT_EXE, EMIT_OBJ, EMIT_LIB, EMIT_GRAPH, EMIT_LOOP, EMIT_LLVM, EMIT_ASM } EmitKind;
 
+typedef struct CompileWeights { /* of a file, laid out as the description of the artefact says */
+  uint8_t *cells, *given;       /* the storage of all cells; by cell: 1: the file has its data */
+  uint64_t seed, *calls;        /* calls: by entry */
+  const char *note;             /* for people; "" if there is none */
+} CompileWeights;
+/* Reads them, checked against a description (SinterModel of runtime/abi.h); memory of the arena. False after *why. The
+ * caller brings it (libsinter has one), so that weight files have one reader. */
+typedef bool CompileReadWeights(Arena *, const char *path, const void *model, CompileWeights *, const char **why);
+
 typedef struct CompileOptions {
   EmitKind emit;
   const char *output;   /* the file; NULL from EMIT_GRAPH on: the text comes back in the result */
@@ -21,6 +30,8 @@ typedef struct CompileOptions {
   const char *linker;   /* NULL: ld.lld-19 */
   bool size;            /* of binaries: what its bytes are, to result->text */
   uint64_t max_size;    /* of binaries: a larger one is refused; 0: none is */
+  const char *weights;  /* a file whose weights go into an executable, prepared for its levels; NULL: none */
+  CompileReadWeights *read_weights;
 } CompileOptions;
 
 typedef struct CompileResult { /* released by the caller: buf_free */

@@ -213,9 +213,15 @@ static bool link_all(Compilation *c, const SinterEmitter *e, const HostLayout *l
   const char *why,
       *source = base_name(c->options->source),
       *query = kind <= EMIT_EXE ? "sinter_query_v1" : arena_printf(x->arena, "%s_query_v1", layout->prefix);
+  if (!host_blob(&c->unit, c->level, c->nlevels, layout, source, &blob)) return false;
+  if (c->options->weights) {
+    const char *weights;
+    if (!compile_weights(c, &blob, folder, &weights)) return false;
+    vec_push(x->arena, &objects, weights);
+    compile_timed(c, "weights");
+  }
   if (!emit_objects(c, e, folder, &objects)) return false;
   compile_timed(c, "code");
-  if (!host_blob(&c->unit, c->level, c->nlevels, layout, source, &blob)) return false;
   bool program = kind == EMIT_EXE;
   if (!program) host_forwards(layout, &forwards);
   Buf text = {0};

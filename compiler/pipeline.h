@@ -4,6 +4,7 @@
 #define SINTER_PIPELINE_H
 #include "compiler.h"
 #include "emitter.h"
+#include "host_blob.h"
 #include "link.h"
 #include "plan.h"
 
@@ -33,4 +34,7 @@ const SinterEmitter *emitter_open(Ctx *); /* NULL after diag_error */
 typedef Vec(const char *) ObjectPaths;
 /* Generates code for all kernels of all levels into files of the folder, several kernels a child process. */
 bool emit_objects(Compilation *, const SinterEmitter *, const LinkFolder *, ObjectPaths *out);
+
+/* weights.c: reads options->weights into an object that goes into the artefact; false after diag_error. */
+bool compile_weights(Compilation *, const HostBlob *, const LinkFolder *, const char **object);
 #endif

@@ -224,6 +224,17 @@ typedef struct SinterImage {
   const unsigned char *consts;  /* aligned to 64 */
 } SinterImage;
 
+/* Weights that were put into an artefact when it was linked: hidden, `sinter_embedded`, or nothing. Offsets are bytes
+ * from this struct. It lies in memory of the artefact's own, whose pages are the file's until they are written. */
+typedef struct SinterEmbedded {
+  uint32_t size, missing; /* missing: some start values are computed when they are opened */
+  uint64_t seed;
+  uint64_t calls;                  /* uint64_t by entry: call numbers */
+  uint64_t given;                  /* uint8_t by cell: 1: its data are there */
+  uint64_t cells;                  /* storage of all cells */
+  uint64_t derived[SINTER_LEVELS]; /* storage of what is prepared for a level; 0: it is made when it is wanted */
+} SinterEmbedded;
+
 /* ---- the functions of an artefact ---- */
 typedef struct SinterWeights SinterWeights;
 typedef struct SinterContext SinterContext;

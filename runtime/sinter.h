@@ -68,6 +68,18 @@ const char *sinter_machine_text(uint32_t machine);         /* "aarch64"; "?" if 
 uint32_t sinter_machine(void);                             /* that this runs on; 0: one that has no artefacts */
 uint64_t sinter_crc64(const void *, size_t, uint64_t crc); /* CRC-64/XZ; begin with 0 */
 
+/* ---- weights ---- */
+typedef struct SinterStored { /* a weight file as an artefact of the model holds it, for the compiler */
+  unsigned char *cells;       /* the storage of all cells; zeros where the file has nothing */
+  uint8_t *given;             /* by cell: 1: its data are in the file */
+  uint64_t seed, *calls;      /* the saved seed, or 0; the call numbers by entry */
+  char note[SINTER_WHY];      /* as open_message: what is missing, what is too much; "" if nothing */
+} SinterStored;
+
+/* Reads and checks as SinterApi.open does; sinter_stored_free. */
+bool sinter_stored_read(SinterStored *, const SinterModel *, const char *path, char *why);
+void sinter_stored_free(SinterStored *);
+
 /* ---- arrays ---- */
 typedef struct NpyArray {
   uint32_t dtype, rank;

@@ -6,11 +6,10 @@
 
 enum { IN = 8, SYMBOL = 16, LARGEST = 3 }; /* blanks before an input section and before a symbol; parts in a sentence */
 
-static const char *const PART[] = {[SIZE_CONSTANTS] = "constants of the kernels",
-                                   [SIZE_TABLES] = "tables",
-                                   [SIZE_DATA] = "constants of the model",
-                                   [SIZE_RUNTIME] = "runtime",
-                                   [SIZE_EXPLAIN] = "text of sinter explain, not loaded"};
+static const char *const PART[] = {
+    [SIZE_CONSTANTS] = "constants of the kernels", [SIZE_TABLES] = "tables",
+    [SIZE_DATA] = "constants of the model",        [SIZE_RUNTIME] = "runtime",
+    [SIZE_WEIGHTS] = "weights, also packed",       [SIZE_EXPLAIN] = "text of sinter explain, not loaded"};
 
 /* ---- reading ---- */
 
@@ -58,6 +57,7 @@ static SizePart part_of(const char *input) {
   for (const char *s = input; s < section; s++)
     if (*s == '/') file = s + 1;
   if (begins(section, SINTER_EXPLAIN_SECTION)) return SIZE_EXPLAIN;
+  if (begins(file, "weights.o:")) return SIZE_WEIGHTS;
   static const char *const loaded[] = {".text", ".rodata", ".data"};
   bool counts = false;
   for (size_t i = 0; i < sizeof loaded / sizeof *loaded; i++) counts |= begins(section, loaded[i]);

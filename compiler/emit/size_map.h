@@ -10,6 +10,7 @@ typedef enum SizePart {
   SIZE_TABLES,    /* entries, plans, formulas of sizes, names; the exported functions */
   SIZE_DATA,      /* constants of the model, such as tables in its source */
   SIZE_RUNTIME,
+  SIZE_WEIGHTS, /* of --weights */
   SIZE_EXPLAIN, /* the text that `sinter explain` reads; not loaded */
   SIZE_PARTS
 } SizePart;
@@ -26,7 +27,7 @@ typedef struct SizeMap {
 } SizeMap;
 
 /* `map`: text of the linker, `bytes`: the size of the file that is written. Lines that are not understood count for
- * nothing. The objects are known by their names: host.o, runtime*.o, LEVEL_*.o. */
+ * nothing. The objects are known by their names: host.o, runtime*.o, weights.o, LEVEL_*.o. */
 void size_map_read(Arena *, const char *map, uint64_t bytes, SizeMap *out);
 
 /* A table for people; what the map does not say is its last row. */

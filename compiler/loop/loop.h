@@ -295,7 +295,7 @@ bool loop_verify(const LoopModule *,
 /* The interpreter: defines the meaning, finds the faults of loop.md section 9. Buffers are plain memory of the caller.
  */
 typedef struct LoopArg {
-  void *data; /* rows of the buffer's shape without layout; for a list: the first of nlist */
+  void *data; /* of the buffer's shape, as its layout has it in memory; for a list: the first of nlist */
   int nlist;
   void **list;
   int64_t *list_len;

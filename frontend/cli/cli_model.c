@@ -70,6 +70,8 @@ static int set_text(CompileOptions *o, const char *option, const char *value) {
     o->dump_dir = value;
   else if (!strcmp(option, "--linker"))
     o->linker = value;
+  else if (!strcmp(option, "--weights"))
+    o->weights = value;
   else
     BUG("the option %s", option);
   return CLI_DONE;

@@ -1,5 +1,6 @@
 #include "cli_model.h"
 #include <stdio.h>
+#include <string.h>
 
 static const char HELP[] =
     "sinter compile FILE.sir -o OUT.so [options]\n"
@@ -23,20 +24,44 @@ static const char HELP[] =
     "  --no-explain        leave out what `sinter explain` reads in the library (it is never loaded)\n"
     "  --size              print what the bytes of the library are, by part, level and kernel\n"
     "  --max-size BYTES    refuse to write a larger library; also as 300K or 2M (1024 and 1048576 bytes)\n"
+    "  --weights FILE      with --emit exe: parameters and states from a safetensors file, built into the program\n"
     "  --linker PROGRAM    another ld.lld than ld.lld-19\n"
     "\n"
     "Exit status: 0 done; 1 the model or the system does not allow it; 2 the command line is wrong. A failure leaves "
     "no file.\n";
 
+static bool read_weights(Arena *a, const char *path, const void *model, CompileWeights *out, const char **why) {
+  const SinterModel *m = model;
+  char *text = arena_alloc(a, SINTER_WHY);
+  SinterStored s;
+  if (!sinter_stored_read(&s, m, path, text)) return *why = text, false;
+  size_t calls = m->entries.n * sizeof *s.calls;
+  *out = (CompileWeights){.cells = arena_alloc(a, m->cells_bytes),
+                          .given = arena_alloc(a, m->cells.n),
+                          .seed = s.seed,
+                          .calls = arena_alloc(a, calls),
+                          .note = arena_printf(a, "%s", s.note)};
+  memcpy(out->cells, s.cells, m->cells_bytes);
+  memcpy(out->given, s.given, m->cells.n);
+  memcpy(out->calls, s.calls, calls);
+  sinter_stored_free(&s);
+  return true;
+}
+
 int cmd_compile(int argc, char **argv) {
   CliModel m = {.help = HELP,
                 .allowed =
                     "-o --emit --target --cpu -D --prefix -j --dump-dir --time --check --no-explain --linker --size "
-                    "--max-size"};
+                    "--max-size --weights"};
   int code;
   if (!cli_model_begin(&m, argc, argv, &code)) return cli_model_end(&m, code);
   const CompileOptions *o = &m.options;
   CompileResult r = {0};
+  m.options.read_weights = read_weights;
+  if (o->weights && o->emit != EMIT_EXE) {
+    cli_usage("--weights goes with --emit exe; a library opens its weights by PREFIX_open");
+    return cli_model_end(&m, CLI_USAGE);
+  }
   if (!o->output && emit_kind_is_binary(o->emit)) {
     cli_usage("where to? Name the output by -o FILE");
     return cli_model_end(&m, CLI_USAGE);

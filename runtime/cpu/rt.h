@@ -11,6 +11,8 @@
 extern const SinterImage sinter_image __attribute__((visibility("hidden")));
 extern const unsigned char sinter_model[] __attribute__((visibility("hidden"))); /* the description */
 
+extern SinterEmbedded sinter_embedded __attribute__((visibility("hidden"), weak)); /* at NULL: there is none */
+
 #define RT_MODEL           ((const SinterModel *)(const void *)sinter_model)
 #define RT_TEXT(offset)    ((const char *)sinter_model + (offset))
 #define RT_RECORDS(T, ref) ((const T *)(const void *)(sinter_model + (ref).at))
@@ -25,7 +27,8 @@ int memcmp(const void *, const void *, size_t);
 /* rt_text.c: sentences. %s, %d (int64_t), %u (uint64_t); text that does not fit in RT_MESSAGE ends in "...". */
 void rt_append(char *message, const char *fmt, ...);
 int rt_fail(char *message, int status, const char *fmt, ...); /* replaces the message, returns the status */
-const char *rt_error(int error);                              /* of an errno number, or -1: the file is too short */
+void rt_append_shape(char *message, const char *type, uint32_t rank, const int64_t *dim); /* "f32[3, 4]" */
+const char *rt_error(int error); /* of an errno number, or -1: the file is too short */
 bool rt_equal(const char *, const char *);
 bool rt_starts(const char *, const char *prefix);
 const char *rt_dtype(uint32_t dtype); /* "f32" */
@@ -144,9 +147,32 @@ void rt_tensors_close(Tensors *);
 const Tensor *rt_tensors_find(const Tensors *, const char *prefix, const char *name); /* prefix + name */
 const char *rt_tensor_type(uint32_t dtype);                                           /* "F32" for SINTER_F32 */
 
+/* ---- rt_match.c: which tensor of a file is which cell of a model ---- */
+typedef struct RtMatch { /* the caller fills in the first three, strip = "", and opens `file` */
+  const SinterModel *model;
+  const char *path;
+  char *message;
+  Tensors file;
+  const char *strip;       /* a name whose root is left out when cells are looked up, or "" */
+  char prefix[RT_NAMES];   /* put before names: "" or ending in a point */
+  uint32_t missing, extra; /* states that are not in the file; tensors that are of no cell */
+  const char *first_missing, *first_extra;
+  bool init; /* something that has a start value is not in the file */
+} RtMatch;
+
+/* A status: parameters and states of modules must be there, all shapes and types fit; strict: nothing is missing or
+ * too much. */
+int rt_match(RtMatch *, bool strict);
+const Tensor *rt_match_find(const RtMatch *, const SinterCell *); /* after rt_match; not for local states */
+void rt_match_numbers(const RtMatch *, uint64_t *seed_or_null, uint64_t *calls); /* of the metadata; calls: by entry */
+void rt_match_notes(const RtMatch *); /* what is missing or too much, as the message; "" if nothing */
+
 /* ---- the API: as PREFIX_ functions of the header ---- */
 int sinter_rt_open(SinterWeights **, const char *safetensors_or_null, uint64_t seed);
 int sinter_rt_open_strict(SinterWeights **, const char *safetensors_or_null, uint64_t seed);
+/* The weights that were linked in, if sinter_rt_has_embedded; once in a process, since they are used where they lie. */
+int sinter_rt_open_embedded(SinterWeights **);
+bool sinter_rt_has_embedded(void);
 void sinter_rt_close(SinterWeights *);
 int sinter_rt_save(SinterWeights *, const char *path);
 int sinter_rt_get(SinterWeights *, const char *name, void *data, size_t bytes);

@@ -95,3 +95,9 @@ uint32_t rt_dtype_size(uint32_t dtype) {
   static const uint8_t size[] = {0, 4, 8, 2, 2, 1, 2, 4, 8, 1, 2, 4, 8, 1};
   return size[dtype <= SINTER_BOOL ? dtype : 0];
 }
+
+void rt_append_shape(char *m, const char *type, uint32_t rank, const int64_t *dim) {
+  rt_append(m, "%s[", type);
+  for (uint32_t i = 0; i < rank && i < SINTER_MAX_RANK; i++) rt_append(m, i ? ", %d" : "%d", dim[i]);
+  rt_append(m, rank > SINTER_MAX_RANK ? ", ...]" : "]");
+}

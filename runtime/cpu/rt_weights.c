@@ -28,140 +28,6 @@ int rt_weights_fail(SinterWeights *w, int status, const char *fmt, const char *t
 
 static const SinterCell *cells(void) { return RT_RECORDS(SinterCell, RT_MODEL->cells); }
 
-static void append_shape(char *m, const char *type, uint32_t rank, const int64_t *dim) {
-  rt_append(m, "%s[", type);
-  for (uint32_t i = 0; i < rank && i < SINTER_MAX_RANK; i++) rt_append(m, i ? ", %d" : "%d", dim[i]);
-  rt_append(m, rank > SINTER_MAX_RANK ? ", ...]" : "]");
-}
-
-/* Length of the first part of a path: "net" of "net.fc.weight"; 0 if it has one part only. */
-static size_t root(const char *name) {
-  for (size_t i = 0; name[i]; i++)
-    if (name[i] == '.') return i;
-  return 0;
-}
-
-static bool same_root(const char *a, const char *b) {
-  size_t n = root(a), i = 0;
-  if (n != root(b)) return false;
-  while (i < n && a[i] == b[i]) i++;
-  return i == n;
-}
-
-/* A counter, or a state of a module without parameters beside it (an optimizer) may be missing in a file. */
-static bool optional(const SinterCell *c) {
-  if (c->kind != 1) return false;
-  if (c->rank == 0 && c->dtype >= SINTER_I8 && c->dtype <= SINTER_U64) return true;
-  const SinterCell *all = cells();
-  for (uint32_t i = 0; i < RT_MODEL->cells.n; i++)
-    if (all[i].kind == 0 && same_root(RT_TEXT(all[i].name), RT_TEXT(c->name))) return false;
-  return true;
-}
-
-typedef struct Loading {
-  SinterWeights *w;
-  const char *path;
-  Tensors file;
-  const char *strip;     /* a name whose root is left out when cells are looked up, or "" */
-  char prefix[RT_NAMES]; /* put before names: "" or ending in a point */
-} Loading;
-
-static const Tensor *find(const Loading *l, const SinterCell *c) {
-  const char *name = RT_TEXT(c->name);
-  if (*l->strip && same_root(name, l->strip)) name += root(name) + 1;
-  return rt_tensors_find(&l->file, l->prefix, name);
-}
-
-static bool complete(const Loading *l, uint32_t *found, uint32_t *required, const SinterCell **missing) {
-  const SinterCell *c = cells();
-  *found = *required = 0;
-  *missing = NULL;
-  for (uint32_t i = 0; i < RT_MODEL->cells.n; i++) {
-    if (c[i].kind == 2 || optional(&c[i])) continue;
-    ++*required;
-    if (find(l, &c[i]))
-      ++*found;
-    else if (!*missing)
-      *missing = &c[i];
-  }
-  return !*missing;
-}
-
-/* Settles how names of cells become names of the file. If they are not all there as they are, one root may be left out
- * or stand before all of them: `net.fc.weight` of the model is `fc.weight` of a PyTorch module's state dict. */
-static int choose_names(Loading *l) {
-  uint32_t found, required, unused;
-  const SinterCell *missing, *none, *c = cells();
-  const char *path = l->path;
-  if (complete(l, &found, &required, &missing)) return SINTER_OK;
-  Loading fits = *l;
-  int n = 0;
-  for (uint32_t i = 0; i < RT_MODEL->cells.n; i++) { /* roots to leave out */
-    const char *name = RT_TEXT(c[i].name);
-    bool seen = c[i].kind != 0 || !root(name);
-    for (uint32_t k = 0; k < i && !seen; k++) seen = c[k].kind == 0 && same_root(name, RT_TEXT(c[k].name));
-    if (seen) continue;
-    Loading attempt = *l;
-    attempt.strip = name;
-    if (complete(&attempt, &unused, &unused, &none)) fits = attempt, n++;
-  }
-  const char *tail = RT_TEXT(missing->name);
-  size_t tail_n = 0;
-  while (tail[tail_n]) tail_n++;
-  for (uint32_t i = 0; i < l->file.tensors; i++) { /* prefixes to put before */
-    const char *name = l->file.at[l->file.by_name[i]].name;
-    size_t len = 0;
-    while (name[len]) len++;
-    if (len < tail_n + 2 || len - tail_n >= RT_NAMES || name[len - tail_n - 1] != '.' ||
-        !rt_equal(name + len - tail_n, tail))
-      continue;
-    Loading attempt = *l;
-    memcpy(attempt.prefix, name, len - tail_n);
-    attempt.prefix[len - tail_n] = 0;
-    if (complete(&attempt, &unused, &unused, &none)) fits = attempt, n++;
-  }
-  if (n == 1) return *l = fits, SINTER_OK;
-  char *m = l->w->message;
-  if (n > 1)
-    return rt_fail(m, SINTER_ERROR_WEIGHTS, "%s holds the tensors of this model under more than one name", path);
-  rt_fail(m, 0, "%s: tensor \"%s\" is missing (", path, RT_TEXT(missing->name));
-  append_shape(m, rt_dtype(missing->dtype), missing->rank, missing->dim);
-  rt_append(m, "); %d of the %d that %s needs are there", (int64_t)found, (int64_t)required, RT_TEXT(RT_MODEL->name));
-  return SINTER_ERROR_WEIGHTS;
-}
-
-static int check_cell(const Loading *l, const SinterCell *c, const Tensor *t) {
-  bool same = rt_equal(t->type, rt_tensor_type(c->dtype)) && t->rank == c->rank;
-  for (uint32_t i = 0; same && i < c->rank; i++) same = t->dim[i] == c->dim[i];
-  if (same && t->end - t->begin == c->bytes) return SINTER_OK;
-  char *m = l->w->message;
-  rt_fail(m, 0, "%s: tensor \"%s\" is ", l->path, t->name);
-  append_shape(m, t->type, t->rank, t->dim);
-  rt_append(m, ", but %s has ", RT_TEXT(RT_MODEL->name));
-  append_shape(m, rt_tensor_type(c->dtype), c->rank, c->dim);
-  return SINTER_ERROR_WEIGHTS;
-}
-
-static bool decimal(const char *s, uint64_t *v) {
-  *v = 0;
-  for (; *s >= '0' && *s <= '9'; s++)
-    if (__builtin_mul_overflow(*v, 10, v) || __builtin_add_overflow(*v, (uint64_t)(*s - '0'), v)) return false;
-  return !*s;
-}
-
-static void read_metadata(const Loading *l, bool take_seed) {
-  const SinterEntry *entry = RT_RECORDS(SinterEntry, RT_MODEL->entries);
-  for (uint32_t i = 0; i < l->file.n; i++) {
-    const Tensor *t = &l->file.at[i];
-    uint64_t v;
-    if (!t->value || !rt_starts(t->name, "sinter.") || !decimal(t->value, &v)) continue;
-    if (take_seed && rt_equal(t->name, "sinter.seed")) l->w->seed = v;
-    for (uint32_t k = 0; k < RT_MODEL->entries.n; k++)
-      if (rt_starts(t->name, "sinter.calls.") && rt_equal(t->name + 13, RT_TEXT(entry[k].name)))
-        l->w->first_call[k] = l->w->last_call[k] = v;
-  }
-}
-
 /* Runs the hidden entry that sets all cells to their start values. */
 static int run_init(SinterWeights *w) {
   const SinterModel *m = RT_MODEL;
@@ -207,67 +73,29 @@ static int run_init(SinterWeights *w) {
   return status;
 }
 
-static int load(Loading *l, bool strict, bool take_seed) {
-  SinterWeights *w = l->w;
-  char *m = w->message;
+static int load(SinterWeights *w, RtMatch *l, bool strict, bool take_seed) {
   const SinterCell *c = cells();
-  int status = choose_names(l);
+  int status = rt_match(l, strict);
+  if (!status && l->init) status = run_init(w);
   if (status) return status;
-  uint32_t used = 0, left_out = 0;
-  const char *first_out = "";
-  bool init = false;
   for (uint32_t i = 0; i < RT_MODEL->cells.n; i++) {
-    const Tensor *t = c[i].kind == 2 ? NULL : find(l, &c[i]);
-    if (t && (status = check_cell(l, &c[i], t))) return status;
-    used += t != NULL;
-    init |= !t && c[i].has_init;
-    if (t || c[i].kind == 2) continue;
-    if (!left_out++) first_out = RT_TEXT(c[i].name);
-  }
-  uint32_t extra = l->file.tensors - used; /* names of cells differ, so each found another tensor */
-  const char *first_extra = "";
-  for (uint32_t i = 0; i < l->file.n && extra && !*first_extra; i++) {
-    const Tensor *t = &l->file.at[i];
-    bool known = t->value != NULL;
-    for (uint32_t k = 0; k < RT_MODEL->cells.n && !known; k++) known = c[k].kind != 2 && find(l, &c[k]) == t;
-    if (!known) first_extra = t->name;
-  }
-  if (strict && left_out) return rt_fail(m, SINTER_ERROR_WEIGHTS, "%s: state \"%s\" is missing", l->path, first_out);
-  if (strict && extra)
-    return rt_fail(m, SINTER_ERROR_WEIGHTS, "%s: %s has no tensor \"%s\"", l->path, RT_TEXT(RT_MODEL->name),
-                   first_extra);
-  if (init && (status = run_init(w))) return status;
-  for (uint32_t i = 0; i < RT_MODEL->cells.n; i++) {
-    const Tensor *t = c[i].kind == 2 ? NULL : find(l, &c[i]);
+    const Tensor *t = c[i].kind == 2 ? NULL : rt_match_find(l, &c[i]);
     int e = t ? sys_read_file(l->file.file, w->cells + c[i].at, c[i].bytes, t->begin) : 0;
-    if (e) return rt_fail(m, SINTER_ERROR_WEIGHTS, "cannot read %s: %s", l->path, rt_error(e));
+    if (e) return rt_fail(w->message, SINTER_ERROR_WEIGHTS, "cannot read %s: %s", l->path, rt_error(e));
   }
-  read_metadata(l, take_seed);
-  m[0] = 0;
-  if (left_out == 1)
-    rt_append(m, "note: state \"%s\" is not in %s and begins with its start value", first_out, l->path);
-  if (left_out > 1)
-    rt_append(m, "note: %d states (\"%s\", ...) are not in %s and begin with their start values", (int64_t)left_out,
-              first_out, l->path);
-  if (left_out && extra)
-    rt_append(m, "; ");
-  else if (extra)
-    rt_append(m, "note: ");
-  if (extra == 1) rt_append(m, "tensor \"%s\" of %s is not of this model and is ignored", first_extra, l->path);
-  if (extra > 1)
-    rt_append(m, "%d tensors of %s (\"%s\", ...) are not of this model and are ignored", (int64_t)extra, l->path,
-              first_extra);
+  rt_match_numbers(l, take_seed ? &w->seed : NULL, w->first_call);
+  for (uint32_t i = 0; i < RT_MODEL->entries.n; i++) w->last_call[i] = w->first_call[i];
+  rt_match_notes(l);
   return SINTER_OK;
 }
 
 static int fill(SinterWeights *w, const char *path, bool strict, bool take_seed) {
   const SinterModel *model = RT_MODEL;
-  memset(w->stale, 1, model->derived.n);
   if (path) {
-    Loading l = {.w = w, .path = path, .strip = ""};
+    RtMatch l = {.model = model, .path = path, .message = w->message, .strip = ""};
     int status = rt_tensors_open(&l.file, path, w->message);
     if (status) return status;
-    status = load(&l, strict, take_seed);
+    status = load(w, &l, strict, take_seed);
     rt_tensors_close(&l.file);
     return status;
   }
@@ -280,15 +108,17 @@ static int fill(SinterWeights *w, const char *path, bool strict, bool take_seed)
   return run_init(w);
 }
 
-static int open_weights(SinterWeights **out, const char *path, uint64_t seed, bool strict) {
+/* Makes the object; with `stored`, cells and what is prepared lie there instead of behind it. */
+static int make_weights(SinterWeights **out, uint64_t seed, SinterEmbedded *stored) {
   if (!out) return SINTER_ERROR_ARGUMENT;
   *out = (SinterWeights *)(uintptr_t)&NO_MEMORY; /* never written: all look at its status first */
   const SinterModel *m = RT_MODEL;
   char message[RT_MESSAGE] = "";
   int level = rt_level(message);
+  bool prepared = stored && level >= 0 && stored->derived[level];
   uint64_t at = rt_up(sizeof(SinterWeights)), lists = at + rt_up(16ull * m->entries.n + m->derived.n);
-  uint64_t derived = level < 0 ? 0 : rt_up(m->derived_bytes[level]),
-           cells_bytes = level < 0 ? 0 : rt_up(m->cells_bytes);
+  uint64_t derived = level < 0 || prepared ? 0 : rt_up(m->derived_bytes[level]),
+           cells_bytes = level < 0 || stored ? 0 : rt_up(m->cells_bytes);
   SinterWeights *w = sys_alloc(lists + cells_bytes + derived);
   if (!w) return SINTER_ERROR_MEMORY;
   *out = w;
@@ -298,15 +128,52 @@ static int open_weights(SinterWeights **out, const char *path, uint64_t seed, bo
   w->first_call = (uint64_t *)(void *)((char *)w + at);
   w->last_call = w->first_call + m->entries.n;
   w->stale = (uint8_t *)(w->last_call + m->entries.n);
-  w->cells = (char *)w + lists;
-  w->derived = w->cells + cells_bytes;
-  if (level < 0) {
-    memcpy(w->message, message, sizeof message);
-    return w->status = SINTER_ERROR_CPU;
-  }
-  w->status = fill(w, path, strict, path && seed == 0);
-  if (w->status == SINTER_OK) w->counted = 1, rt_pool_open();
-  return w->status;
+  w->cells = stored ? (char *)stored + stored->cells : (char *)w + lists;
+  w->derived = prepared ? (char *)stored + stored->derived[level] : (char *)w + lists + cells_bytes;
+  if (!prepared) memset(w->stale, 1, m->derived.n);
+  if (level >= 0) return SINTER_OK;
+  memcpy(w->message, message, sizeof message);
+  return w->status = SINTER_ERROR_CPU;
+}
+
+static int opened(SinterWeights *w, int status) {
+  w->status = status;
+  if (status == SINTER_OK) w->counted = 1, rt_pool_open();
+  return status;
+}
+
+static int open_weights(SinterWeights **out, const char *path, uint64_t seed, bool strict) {
+  int status = make_weights(out, seed, NULL);
+  return status ? status : opened(*out, fill(*out, path, strict, path && seed == 0));
+}
+
+/* Start values of what was not in the file; the entry that sets them sets all, so it works on memory of its own. */
+static int fill_missing(SinterWeights *w, const uint8_t *given) {
+  const SinterCell *c = cells();
+  uint64_t bytes = rt_up(RT_MODEL->cells_bytes);
+  char *own = w->cells, *all = sys_alloc(bytes);
+  if (!all)
+    return rt_fail(w->message, SINTER_ERROR_MEMORY, "no memory for the start values of %s (%u bytes)",
+                   RT_TEXT(RT_MODEL->name), bytes);
+  w->cells = all;
+  int status = run_init(w);
+  w->cells = own;
+  for (uint32_t i = 0; i < RT_MODEL->cells.n && !status; i++)
+    if (!given[i] && c[i].has_init) memcpy(own + c[i].at, all + c[i].at, c[i].bytes);
+  sys_free(all, bytes);
+  return status;
+}
+
+bool sinter_rt_has_embedded(void) { return &sinter_embedded != NULL; }
+
+int sinter_rt_open_embedded(SinterWeights **out) {
+  SinterEmbedded *e = &sinter_embedded;
+  int status = make_weights(out, e->seed, e);
+  if (status) return status;
+  SinterWeights *w = *out;
+  const uint64_t *calls = (const uint64_t *)(const void *)((char *)e + e->calls);
+  for (uint32_t i = 0; i < RT_MODEL->entries.n; i++) w->first_call[i] = w->last_call[i] = calls[i];
+  return opened(w, e->missing ? fill_missing(w, (const uint8_t *)e + e->given) : SINTER_OK);
 }
 
 int sinter_rt_open(SinterWeights **out, const char *path, uint64_t seed) {
@@ -452,7 +319,7 @@ static int transfer(SinterWeights *w, const char *name, void *get, const void *s
   if (bytes != c->bytes) {
     rt_lock(&w->message_lock);
     status = rt_fail(w->message, SINTER_ERROR_SHAPE, "\"%s\" has %u bytes, not %u: ", name, c->bytes, (uint64_t)bytes);
-    append_shape(w->message, rt_dtype(c->dtype), c->rank, c->dim);
+    rt_append_shape(w->message, rt_dtype(c->dtype), c->rank, c->dim);
     rt_unlock(&w->message_lock);
     return status;
   }
