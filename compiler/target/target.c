@@ -14,8 +14,8 @@ const Target TARGETS[LEVEL_COUNT] = {
      16, true, true, false},
     {LEVEL_V4, "v4", "x86_64", "x86_64-unknown-linux-gnu", "x86-64-v4", "", "", "x86-64-v4 (AVX-512)", V4_NEEDS, 64, 32,
      true, false, true},
-    {LEVEL_A64, "a64", "aarch64", "aarch64-unknown-linux-gnu", "generic", "+neon,+dotprod", "",
-     "AArch64 (NEON, dot product)", CPU_NEON | CPU_DOTPROD, 16, 32, true, true, false},
+    {LEVEL_A64, "a64", "aarch64", "aarch64-unknown-linux-gnu", "generic", "+neon", "", "AArch64 (NEON)", CPU_NEON, 16,
+     32, true, true, false},
 };
 
 const Target *target_find(const char *name) {

@@ -23,7 +23,6 @@ enum {
   CPU_AVX512DQ = 1 << 14,
   CPU_AVX512VL = 1 << 15,
   CPU_NEON = 1 << 16,
-  CPU_DOTPROD = 1 << 17,
 };
 
 typedef enum {

@@ -8,6 +8,7 @@
 
 #define EMULATOR "qemu-aarch64-static"
 #define LIBRARY  "/usr/aarch64-linux-gnu"
+#define OLDEST   "cortex-a53" /* ARMv8.0: an instruction of a later version ends the program */
 
 static struct {
   char folder[64];
@@ -17,7 +18,7 @@ static struct {
   char message[4096];
 } q;
 
-/* ---- the driver ---- */
+/* ---- programs ---- */
 
 static void remove_driver(void) {
   char command[128];
@@ -25,18 +26,32 @@ static void remove_driver(void) {
   if (system(command)) fprintf(stderr, "cannot remove %s\n", q.folder);
 }
 
-static bool make_driver(void) {
+bool qemu_program(const char *output, const char *source, const char *include, const char *libraries) {
+  char command[2048];
+  int n =
+      snprintf(command, sizeof command,
+               "clang-19 --target=aarch64-linux-gnu -std=gnu17 -Wall -Wextra -Werror -O2 -fPIE -I%s -isystem " LIBRARY
+               "/include -c %s -o %s.o && ld.lld-19 -pie -dynamic-linker /lib/ld-linux-aarch64.so.1 -rpath '$ORIGIN' "
+               "-o %s " LIBRARY "/lib/Scrt1.o " LIBRARY "/lib/crti.o %s.o %s " LIBRARY "/lib/libc.so.6 " LIBRARY
+               "/lib/libm.so.6 " LIBRARY "/lib/crtn.o",
+               include, source, output, output, output, libraries);
+  return n < (int)sizeof command && system(command) == 0;
+}
+
+int qemu_run(const char *program, const char *arguments, int threads) {
   char command[1024];
+  int n = snprintf(command, sizeof command, "SINTER_THREADS=%d " EMULATOR " -cpu " OLDEST " -L " LIBRARY " %s %s",
+                   threads, program, arguments);
+  return n < (int)sizeof command ? system(command) : -1;
+}
+
+static bool make_driver(void) {
+  char driver[128];
   strcpy(q.folder, "/tmp/sinter_a64_XXXXXX");
   if (!mkdtemp(q.folder)) return false;
   atexit(remove_driver);
-  snprintf(command, sizeof command,
-           "clang-19 --target=aarch64-linux-gnu -std=gnu17 -O2 -fPIE -Iruntime -isystem " LIBRARY
-           "/include -c tests/a64/driver.c -o %s/driver.o && ld.lld-19 -pie -dynamic-linker /lib/ld-linux-aarch64.so.1 "
-           "-o %s/driver " LIBRARY "/lib/Scrt1.o " LIBRARY "/lib/crti.o %s/driver.o " LIBRARY "/lib/libc.so.6 " LIBRARY
-           "/lib/crtn.o",
-           q.folder, q.folder, q.folder);
-  return system(command) == 0;
+  snprintf(driver, sizeof driver, "%s/driver", q.folder);
+  return qemu_program(driver, "tests/a64/driver.c", "runtime", "");
 }
 
 const char *qemu_missing(void) {
@@ -103,7 +118,7 @@ static void start(const char *library) {
     dup2(to[0], 0);
     dup2(from[1], 1);
     close(to[0]), close(to[1]), close(from[0]), close(from[1]);
-    execlp(EMULATOR, EMULATOR, "-L", LIBRARY, driver, library, (char *)NULL);
+    execlp(EMULATOR, EMULATOR, "-cpu", OLDEST, "-L", LIBRARY, driver, library, (char *)NULL);
     _exit(127);
   }
   close(to[0]);

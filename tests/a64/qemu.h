@@ -8,6 +8,12 @@
 /* Why AArch64 code cannot be run here, or NULL. Builds the driver at the first call, from the repository's root. */
 const char *qemu_missing(void);
 
+/* A program from one C file, with this folder of headers and these libraries beside the C library's; false after the
+ * compiler's messages. */
+bool qemu_program(const char *output, const char *source, const char *include, const char *libraries);
+/* Runs it to its end with SINTER_THREADS; the status of system(). */
+int qemu_run(const char *program, const char *arguments, int threads);
+
 /* An artefact with the functions of SinterApi that tests use, as if it were loaded here; WIRE_DIMS dimensions at most.
  */
 bool qemu_artefact_open(SinterArtefact *, const char *path, char *why);

@@ -16,7 +16,7 @@ typedef struct NativeMachine {
   int nlevels;
   const char *level[NATIVE_LEVELS];
   int threads[5];               /* ends with 0 */
-  bool slow;                    /* one size of each entry, no large ones */
+  bool slow;                    /* one size of each entry, no large ones, fewer programs */
   const char *(*missing)(void); /* why it cannot be had, or NULL */
   bool (*has)(int level);
   bool (*open)(SinterArtefact *, const char *path, char *why);
