@@ -9,6 +9,7 @@
 typedef struct Insn {
   uint64_t at, target; /* target of a branch, or UINT64_MAX */
   bool spill, stops;   /* stops: what follows is not reached from here */
+  bool vector, product;
 } Insn;
 typedef struct Block {
   int first, n, to[2], order, dom, mark;
@@ -24,6 +25,19 @@ static bool stores_vector_to_stack(const char *s, bool arm) {
   if (*s == 'v') s++;
   return strncmp(s, "movss", 5) && strncmp(s, "movsd", 5) && strncmp(s, "movd", 4) &&
          strncmp(s, "movq", 4); /* scalars */
+}
+
+/* Whether a register of vectors is among the operands: "{ v1.4s }", "q0", "s12", "%zmm1". */
+static bool touches_vector(const char *s, bool arm) {
+  while (*s == '\t' || *s == ' ') s++;
+  if (!arm) return strstr(s, "%xmm") || strstr(s, "%ymm") || strstr(s, "%zmm");
+  for (const char *p = strchr(s, '\t'); p && p[1]; p++)
+    if (strchr("\t ,{[", *p) && strchr("vqds", p[1]) && p[2] >= '0' && p[2] <= '9') return true;
+  return false;
+}
+static bool is_product(const char *s) {
+  while (*s == '\t' || *s == ' ') s++;
+  return !strncmp(s, "fmla", 4) || !strncmp(s, "fmls", 4) || !strncmp(s, "vfm", 3) || !strncmp(s, "vfnm", 4);
 }
 
 /* Where a branch goes, relative to pc (AArch64) or to the next instruction. */
@@ -84,8 +98,9 @@ static void number(Block *b, int at, int *left,
   free(stack);
 }
 
-/* Loops of the flow graph: how many are innermost, and the vector stores to the stack in those. */
-static void find_loops(const Insn *insn, int n, int *inner, int *spills) {
+/* Loops of the flow graph: how many are innermost, the vector stores to the stack in those, the one of most products.
+ */
+static void find_loops(const Insn *insn, int n, ScanFunction *f) {
   int *leader = calloc((size_t)n + 1, sizeof *leader), nb = 0;
   leader[0] = 1;
   for (int i = 0; i < n; i++) {
@@ -155,9 +170,14 @@ static void find_loops(const Insn *insn, int n, int *inner, int *spills) {
       bool innermost = true;
       for (int x = 0; x < nb; x++) innermost &= x == h || !body[x] || b[x].mark != 2;
       if (!innermost) continue;
-      ++*inner;
+      f->loops++;
+      int products = 0, vectors = 0;
       for (int x = 0; x < nb; x++)
-        for (int i = 0; body[x] && i < b[x].n; i++) *spills += insn[b[x].first + i].spill;
+        for (int i = 0; body[x] && i < b[x].n; i++) {
+          const Insn *y = &insn[b[x].first + i];
+          f->loop_spills += y->spill, products += y->product, vectors += y->vector;
+        }
+      if (products > f->products) f->products = products, f->vectors = vectors;
     }
   free(leader), free(b), free(block), free(by_order), free(body), free(work);
 }
@@ -172,7 +192,8 @@ static bool scan_function(LLVMDisasmContextRef d, const uint8_t *code, uint64_t 
     int64_t by, frame = frame_bytes(text, arm);
     bool always = false;
     if (frame > f->frame) f->frame = frame;
-    Insn x = {at, UINT64_MAX, stores_vector_to_stack(text, arm), returns(text)};
+    Insn x = {
+        at, UINT64_MAX, stores_vector_to_stack(text, arm), returns(text), touches_vector(text, arm), is_product(text)};
     if (branch(text, arm, &by, &always)) x.target = at + (arm ? 0 : len) + (uint64_t)by, x.stops = always;
     insn[n++] = x;
     f->spills += x.spill;
@@ -180,7 +201,7 @@ static bool scan_function(LLVMDisasmContextRef d, const uint8_t *code, uint64_t 
     f->bytes = at;
   }
   f->instructions = n;
-  if (n) find_loops(insn, n, &f->loops, &f->loop_spills);
+  if (n) find_loops(insn, n, f);
   free(insn);
   return f->bytes == size;
 }

@@ -8,6 +8,7 @@ typedef struct ScanFunction {
   const Target *target;    /* of the level in its name, else of the object */
   int instructions, loops; /* loops: innermost */
   int loop_spills, spills; /* vector stores to the stack: in innermost loops, in all */
+  int products, vectors;   /* of the innermost loop with most of them: fused multiply-adds, all that touch vectors */
   int64_t frame;           /* bytes of stack */
   uint64_t bytes;          /* decoded */
   bool decoded;            /* to the end */

@@ -6,8 +6,9 @@
  *   scan_objects [--level v4] FILE.loop | FILE.o | FILE.so ...
  *
  * Kernels of a .loop file are emitted for every level (or the one given), AArch64 too; an object is read as it is, of
- * an artefact the kernels. One line a function: instructions, innermost loops, spills inside them, frame. Exit code 1
- * if anything is found. */
+ * an artefact the kernels. One line a function: instructions, innermost loops, spills inside them, frame, and of the
+ * innermost loop with most fused multiply-adds how many of its vector instructions they are. Exit code 1 if anything is
+ * found. */
 #include "expand_math.h"
 #include "llvm_emit.h"
 #include "scan.h"
@@ -34,8 +35,10 @@ static void print_function(const ScanFunction *f, void *ctx) {
       strstr(f->name, "gemm") || strstr(f->name, "conv") || strstr(f->name, "attention") || strstr(f->name, "wino");
   bool bad = !f->decoded || f->frame > 4096 || (tile && f->loop_spills && !kernel_arrays(f->name, o->module));
   if (!f->decoded) printf("%s %s: no instruction at byte %lu\n", f->target->name, f->name, (unsigned long)f->bytes);
-  printf("%s %-40s %5d instructions, %2d innermost loops, %d vector spills in them, %d in all, frame %ld%s\n",
-         f->target->name, f->name, f->instructions, f->loops, f->loop_spills, f->spills, (long)f->frame,
+  printf("%s %-40s %5d instructions, %2d innermost loops, %d vector spills in them, %d in all, frame %ld, %d of %d "
+         "multiply and add%s\n",
+         f->target->name, f->name, f->instructions, f->loops, f->loop_spills, f->spills, (long)f->frame, f->products,
+         f->vectors,
          bad              ? "  <-- not allowed"
          : f->loop_spills ? "  (a formula, or arrays of the task)"
                           : "");
