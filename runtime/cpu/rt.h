@@ -11,8 +11,6 @@
 extern const SinterImage sinter_image __attribute__((visibility("hidden")));
 extern const unsigned char sinter_model[] __attribute__((visibility("hidden"))); /* the description */
 
-extern SinterEmbedded sinter_embedded __attribute__((visibility("hidden"), weak)); /* at NULL: there is none */
-
 #define RT_MODEL           ((const SinterModel *)(const void *)sinter_model)
 #define RT_TEXT(offset)    ((const char *)sinter_model + (offset))
 #define RT_RECORDS(T, ref) ((const T *)(const void *)(sinter_model + (ref).at))
@@ -122,6 +120,11 @@ struct SinterWeights {
 enum { RT_ALONE = 0x80000000u };
 bool rt_take(SinterWeights *, bool alone);
 void rt_release(SinterWeights *, bool alone);
+/* Makes the object; with `stored`, cells and what is prepared lie there instead of behind it. Then `opened` with the
+ * status of filling it. */
+int rt_weights_make(SinterWeights **, uint64_t seed, SinterEmbedded *stored);
+int rt_weights_opened(SinterWeights *, int status);
+int rt_weights_start(SinterWeights *); /* runs the hidden entry that sets all cells to their start values */
 int rt_weights_fail(SinterWeights *, int status, const char *fmt, const char *text); /* fmt with one %s */
 
 /* ---- rt_tensors.c: safetensors ---- */
@@ -170,9 +173,6 @@ void rt_match_notes(const RtMatch *); /* what is missing or too much, as the mes
 /* ---- the API: as PREFIX_ functions of the header ---- */
 int sinter_rt_open(SinterWeights **, const char *safetensors_or_null, uint64_t seed);
 int sinter_rt_open_strict(SinterWeights **, const char *safetensors_or_null, uint64_t seed);
-/* The weights that were linked in, if sinter_rt_has_embedded; once in a process, since they are used where they lie. */
-int sinter_rt_open_embedded(SinterWeights **);
-bool sinter_rt_has_embedded(void);
 void sinter_rt_close(SinterWeights *);
 int sinter_rt_save(SinterWeights *, const char *path);
 int sinter_rt_get(SinterWeights *, const char *name, void *data, size_t bytes);

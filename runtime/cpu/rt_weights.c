@@ -28,8 +28,7 @@ int rt_weights_fail(SinterWeights *w, int status, const char *fmt, const char *t
 
 static const SinterCell *cells(void) { return RT_RECORDS(SinterCell, RT_MODEL->cells); }
 
-/* Runs the hidden entry that sets all cells to their start values. */
-static int run_init(SinterWeights *w) {
+int rt_weights_start(SinterWeights *w) {
   const SinterModel *m = RT_MODEL;
   if (m->init == UINT32_MAX) return SINTER_OK;
   const SinterEntry *entry = RT_RECORDS(SinterEntry, m->entries) + m->init;
@@ -76,7 +75,7 @@ static int run_init(SinterWeights *w) {
 static int load(SinterWeights *w, RtMatch *l, bool strict, bool take_seed) {
   const SinterCell *c = cells();
   int status = rt_match(l, strict);
-  if (!status && l->init) status = run_init(w);
+  if (!status && l->init) status = rt_weights_start(w);
   if (status) return status;
   for (uint32_t i = 0; i < RT_MODEL->cells.n; i++) {
     const Tensor *t = c[i].kind == 2 ? NULL : rt_match_find(l, &c[i]);
@@ -105,11 +104,10 @@ static int fill(SinterWeights *w, const char *path, bool strict, bool take_seed)
       return rt_fail(w->message, SINTER_ERROR_WEIGHTS,
                      "parameter \"%s\" has no start value: open %s with a weight file", RT_TEXT(c[i].name),
                      RT_TEXT(model->name));
-  return run_init(w);
+  return rt_weights_start(w);
 }
 
-/* Makes the object; with `stored`, cells and what is prepared lie there instead of behind it. */
-static int make_weights(SinterWeights **out, uint64_t seed, SinterEmbedded *stored) {
+int rt_weights_make(SinterWeights **out, uint64_t seed, SinterEmbedded *stored) {
   if (!out) return SINTER_ERROR_ARGUMENT;
   *out = (SinterWeights *)(uintptr_t)&NO_MEMORY; /* never written: all look at its status first */
   const SinterModel *m = RT_MODEL;
@@ -136,44 +134,15 @@ static int make_weights(SinterWeights **out, uint64_t seed, SinterEmbedded *stor
   return w->status = SINTER_ERROR_CPU;
 }
 
-static int opened(SinterWeights *w, int status) {
+int rt_weights_opened(SinterWeights *w, int status) {
   w->status = status;
   if (status == SINTER_OK) w->counted = 1, rt_pool_open();
   return status;
 }
 
 static int open_weights(SinterWeights **out, const char *path, uint64_t seed, bool strict) {
-  int status = make_weights(out, seed, NULL);
-  return status ? status : opened(*out, fill(*out, path, strict, path && seed == 0));
-}
-
-/* Start values of what was not in the file; the entry that sets them sets all, so it works on memory of its own. */
-static int fill_missing(SinterWeights *w, const uint8_t *given) {
-  const SinterCell *c = cells();
-  uint64_t bytes = rt_up(RT_MODEL->cells_bytes);
-  char *own = w->cells, *all = sys_alloc(bytes);
-  if (!all)
-    return rt_fail(w->message, SINTER_ERROR_MEMORY, "no memory for the start values of %s (%u bytes)",
-                   RT_TEXT(RT_MODEL->name), bytes);
-  w->cells = all;
-  int status = run_init(w);
-  w->cells = own;
-  for (uint32_t i = 0; i < RT_MODEL->cells.n && !status; i++)
-    if (!given[i] && c[i].has_init) memcpy(own + c[i].at, all + c[i].at, c[i].bytes);
-  sys_free(all, bytes);
-  return status;
-}
-
-bool sinter_rt_has_embedded(void) { return &sinter_embedded != NULL; }
-
-int sinter_rt_open_embedded(SinterWeights **out) {
-  SinterEmbedded *e = &sinter_embedded;
-  int status = make_weights(out, e->seed, e);
-  if (status) return status;
-  SinterWeights *w = *out;
-  const uint64_t *calls = (const uint64_t *)(const void *)((char *)e + e->calls);
-  for (uint32_t i = 0; i < RT_MODEL->entries.n; i++) w->first_call[i] = w->last_call[i] = calls[i];
-  return opened(w, e->missing ? fill_missing(w, (const uint8_t *)e + e->given) : SINTER_OK);
+  int status = rt_weights_make(out, seed, NULL);
+  return status ? status : rt_weights_opened(*out, fill(*out, path, strict, path && seed == 0));
 }
 
 int sinter_rt_open(SinterWeights **out, const char *path, uint64_t seed) {

@@ -9,7 +9,7 @@ const char *cli_name(void) { return RT_TEXT(RT_MODEL->name); }
 int artefact_begin(Artefact *s, const Words *words, int *next) {
   (void)words, (void)next;
   *s = (Artefact){.path = cli_name(), .m = RT_MODEL, .api = &sinter_rt_api};
-  if (sinter_rt_has_embedded()) s->open_embedded = sinter_rt_open_embedded;
+  if (exe_has_weights()) s->open_embedded = exe_open_weights;
   return CLI_DONE;
 }
 
@@ -27,7 +27,7 @@ static int help(void) {
   text_put(&t, "\nlevels of processors:");
   for (uint32_t i = 0; i < SINTER_LEVELS; i++)
     if (m->levels >> i & 1) text_printf(&t, " %s", sinter_level_text(i));
-  if (sinter_rt_has_embedded()) text_put(&t, "\nweights: built in; --weights and --init take others");
+  if (exe_has_weights()) text_put(&t, "\nweights: built in; --weights and --init take others");
   text_put(&t, "\nExit status: 0 done, 1 refused or failed, 2 used wrongly.\n");
   int status = cli_print(&t);
   text_free(&t);

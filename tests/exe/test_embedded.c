@@ -163,7 +163,8 @@ static void refused(void **state) {
   assert_int_equal(shell("$SINTER compile $ROOT/tests/exe/kept.sir --emit exe --weights nowhere -o bad"), 1);
   assert_string_equal(err, "error: cannot open nowhere: there is no such file or folder [weights]\n");
   assert_int_equal(shell("$SINTER compile $ROOT/tests/exe/kept.sir --weights w.st -o bad.so"), 2);
-  assert_string_equal(err, "sinter: --weights goes with --emit exe; a library opens its weights by PREFIX_open\n");
+  assert_string_equal(err, "sinter: --weights goes with --emit exe; a library opens its weights by PREFIX_open\n"
+                           "`sinter compile --help` says how it is used.\n");
 }
 
 static void same_bytes(void **state) {

@@ -346,7 +346,7 @@ static void refusals(void **state) {
   (void)state;
   says("compile $ROOT/models/add.sir --emit lib", 2, "sinter: where to? Name the output by -o FILE\n" USE);
   says("compile $ROOT/models/add.sir --emit a -o m.a", 2,
-       "sinter: --emit wants so, obj, lib, graph, loop, llvm or asm, not \"a\"\n" USE);
+       "sinter: --emit wants so, exe, obj, lib, graph, loop, llvm or asm, not \"a\"\n" USE);
   says("compile $ROOT/models/add.sir --emit lib --target x86_64 --cpu v2,a64 -o m2.a", 1,
        "error: 'a64' is a CPU level of aarch64, but the target is x86_64: give --target aarch64, or another --cpu "
        "[cpu-level]\n");
