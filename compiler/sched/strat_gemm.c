@@ -6,7 +6,7 @@
 #include "lower.h"
 #include <string.h>
 
-enum { PREFETCH = 8 };
+enum { PREFETCH = 8, LINE = 64 }; /* steps of the sum ahead; bytes that one prefetch brings */
 
 typedef struct Gemm {
   Lower *l;
@@ -285,10 +285,6 @@ static void tile(Gemm *g, int mr, int nv, int lanes, Ex row, Ex col, bool masked
   if (g->packed) {
     int r = panel_index(g, n, at);
     loop_assign(k, b, &v, 1, ex_load(k, g->panel, at, r, 0, 0), 0);
-    if (g->nc == 1) { /* a few steps ahead of the sum */
-      at[r - 2] = ex_add(k, g->k[0], ex_idx(k, PREFETCH));
-      loop_prefetch(k, g->panel, at, r);
-    }
   } else {
     operand_index(g, true, n, at);
     bool memory = lower_in_memory(l, g->y);
@@ -302,6 +298,12 @@ static void tile(Gemm *g, int mr, int nv, int lanes, Ex row, Ex col, bool masked
     }
   }
   loop_end(k);
+  int step = LINE / (int)dtype_size(g->dtype), lines = (nv * lanes + step - 1) / step;
+  for (int line = 0; g->packed && g->nc == 1 && line < lines; line++) {
+    int r = panel_index(g, ex_add(k, col, ex_idx(k, line * step)), at);
+    at[r - 2] = ex_add(k, g->k[0], ex_idx(k, PREFETCH));
+    loop_prefetch(k, g->panel, at, r);
+  }
   l->memo.n = mark; /* what was worked out there is out of sight here, also where both operands are one node */
   loop_for(k, "i", zero, ex_idx(k, mr), FOR_UNROLL, 0, TAIL_NONE, &i);
   operand_index(g, false, ex_add(k, row, i), at);

@@ -116,8 +116,8 @@ kernel f_0_gemm(K in 1..=2147483647; inout panels: f32[K, 16] panel(1, 16) align
         reg b[1]: f32x16
         for v in 0..1 unroll {
           b[v] = panels[k, jp * 16 + v * 16 + lane(16)]
-          prefetch panels[k + 8, jp * 16 + v * 16 + lane(16)]
         }
+        prefetch panels[k + 8, jp * 16]
         for i in 0..4 unroll {
           let v1 = x1[row + i, k]
           let a = v1
