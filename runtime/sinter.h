@@ -102,6 +102,34 @@ void npy_free(NpyArray *);
  * integers or bool that hold them; integers to floats that hold them exactly. Floats never become integers. f16 is
  * read, not written; bf16 neither. */
 bool sinter_convert(uint32_t to_dtype, void *to, uint32_t from_dtype, const void *from, int64_t n, char *why);
+
+/* ---- DLPack ----
+ * The structs by which NumPy, PyTorch, JAX and others lend each other tensors without copying: DLPack 0.8, whose layout
+ * is a public standard (https://dmlc.github.io/dlpack/latest/c_api.html). A SinterDlManaged * is their DLManagedTensor
+ * *, what a Python capsule named "dltensor" holds. */
+typedef struct SinterDlTensor { /* DLTensor */
+  void *data;
+  int32_t device_type, device_id; /* 1: memory of the CPU */
+  int32_t ndim;
+  uint8_t code, bits;       /* code: 0 int, 1 unsigned, 2 float, 4 bfloat, 6 bool */
+  uint16_t lanes;           /* 1 */
+  int64_t *shape, *strides; /* [ndim]; strides in elements, NULL: row-major */
+  uint64_t byte_offset;     /* of the first element */
+} SinterDlTensor;
+typedef struct SinterDlManaged SinterDlManaged;
+struct SinterDlManaged { /* DLManagedTensor */
+  SinterDlTensor tensor;
+  void *owner;
+  void (*deleter)(SinterDlManaged *); /* called once, by who was lent it */
+};
+
+/* Lends an array (an output of a call, data read from a file): whoever gets the tensor calls its deleter, which calls
+ * release(owner) (NULL: nothing is to be done) and frees the struct; until then the data must stay. NULL: why. */
+SinterDlManaged *sinter_dlpack_lend(const NpyArray *, void (*release)(void *owner), void *owner, char *why);
+/* The other way: the array of a tensor that was lent to us, to be an input of a call. It is a view, never given to
+ * npy_free, and good until the tensor's deleter is called, which stays the caller's. False where a copy would be
+ * wanted: another device, an element type there is none of, axes that are not in row-major order without gaps. */
+bool sinter_dlpack_borrow(NpyArray *, const SinterDlManaged *, char *why);
 #ifdef __cplusplus
 }
 #endif

@@ -26,7 +26,7 @@ for arch in x86_64 aarch64; do
   objects= program=
   for f in "$root"/runtime/cpu/*.c "$root"/runtime/tool/*.c "$root"/runtime/exe/*.c; do
     o=$tmp/$arch.$(basename "$f" .c).o
-    case $f in */tool/artefact.c | */tool/model_check.c | */tool/os_libc.c | */tool/section.c | */tool/stored.c) continue ;; esac # for `sinter` itself
+    case $f in */tool/artefact.c | */tool/dlpack.c | */tool/model_check.c | */tool/os_libc.c | */tool/section.c | */tool/stored.c) continue ;; esac # for `sinter` itself
     # shellcheck disable=SC2086
     "$clang" $flags "-I$root/runtime" "-I$root/runtime/cpu" "-I$root/runtime/tool" "-ffile-prefix-map=$root=." -c "$f" -o "$o"
     case $f in */cpu/*) objects="$objects $o" ;; esac
