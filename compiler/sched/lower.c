@@ -450,12 +450,16 @@ bool lower_group(Lowering *all, int group, const char *name, Lowered *out) {
   for (uint32_t i = 0; i < all->ndims; i++) loop_dim(l.k, all->dims[i].name, all->dims[i].lo, all->dims[i].hi);
   switch (grp->kind) {
   case GROUP_ELEM: strat_elem(&l); break;
-  case GROUP_ROW: strat_row(&l); break;
+  case GROUP_ROW:
+    if (!strat_reduce_rows(&l)) strat_row(&l);
+    break;
   case GROUP_REDUCE: strat_reduce(&l); break;
   case GROUP_GEMM: strat_gemm(&l); break;
   case GROUP_CONV: strat_conv(&l); break;
   case GROUP_NEST: strat_nest(&l); break;
   }
-  vec_last(&out->stages).flops = group_flops(&l);
+  uint32_t main = out->stages.n - 1;
+  while (out->stages.at[main].combines) main--;
+  out->stages.at[main].flops = group_flops(&l);
   return true;
 }

@@ -26,6 +26,7 @@ typedef struct LowStage {
   Sym work;  /* rough nanoseconds of all its tasks on one thread */
   Sym flops; /* operations of all its tasks, for reports; 0: it only moves data */
   bool serial;
+  bool combines;      /* what the stage before has left in parts */
   bool prepares;      /* packs a parameter: belongs into `prepare` where the parameter is not updated */
   bool copies;        /* copies the old value of a dynamic update: left out where it is done in place */
   const Step *launch; /* of the entry's plan, set by the planner; NULL: left out, or in `prepare` */
@@ -118,9 +119,13 @@ Ex lower_random(Lower *, Id v, Ex element);
 bool lower_random_short(const Lower *, Id v);
 void lower_random_run(Lower *, Id v, Ex first, int lanes, Ex out[4]);
 
+/* Whether v can be worked out from the number of the element in the space alone (Lower.flat). `root`: v itself, what it
+ * reads of the group is asked on its own. */
+bool elem_flat(const Lower *, Id v, bool root);
 void strat_elem(Lower *);
 void strat_row(Lower *);
 void strat_reduce(Lower *);
+bool strat_reduce_rows(Lower *); /* a group of rows that is one reduction, of few rows that are long; else false */
 void strat_nest(Lower *);
 void strat_gemm(Lower *);
 void strat_conv(Lower *);

@@ -5,8 +5,7 @@
 
 #define CHUNK 4096
 
-/* Whether v can be worked out from the number of the element alone. */
-static bool flat_ok(Lower *l, Id v, bool root) {
+bool elem_flat(const Lower *l, Id v, bool root) {
   const Graph *g = l->g;
   int n;
   Op o = graph_op(g, v);
@@ -19,11 +18,11 @@ static bool flat_ok(Lower *l, Id v, bool root) {
   if (!graph_rank(g, v) && (o == OP_CONSTANT || o == OP_DIM)) return true;
   if (o == OP_BROADCAST) {
     graph_attr(g, v, "axes", &n);
-    return !n && flat_ok(l, *graph_in(g, v), false);
+    return !n && elem_flat(l, *graph_in(g, v), false);
   }
   if (!op_elementwise(o)) return false;
   for (uint32_t i = 0; i < graph_at(g, v)->nin; i++)
-    if (!flat_ok(l, graph_in(g, v)[i], false)) return false;
+    if (!elem_flat(l, graph_in(g, v)[i], false)) return false;
   return true;
 }
 
@@ -72,7 +71,7 @@ void strat_elem(Lower *l) {
   int last = grp->rank - 1, lanes = lower_lanes(l);
   Sym total = lower_total(l, grp->space, grp->rank);
   bool flat = grp->rank > 0;
-  for (uint32_t i = 0; i < grp->members.n; i++) flat &= flat_ok(l, grp->members.at[i], true);
+  for (uint32_t i = 0; i < grp->members.n; i++) flat &= elem_flat(l, grp->members.at[i], true);
   lower_stage(l, "main", total, grp->cost, grp->rank == 0);
   if (!grp->rank) {
     loop_axis(l->k, "t", sym_int(t, 1));
