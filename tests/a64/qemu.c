@@ -8,7 +8,6 @@
 
 #define EMULATOR "qemu-aarch64-static"
 #define LIBRARY  "/usr/aarch64-linux-gnu"
-#define OLDEST   "cortex-a53" /* ARMv8.0: an instruction of a later version ends the program */
 
 static struct {
   char folder[64];
@@ -40,8 +39,8 @@ bool qemu_program(const char *output, const char *source, const char *include, c
 
 int qemu_run(const char *program, const char *arguments, int threads) {
   char command[1024];
-  int n = snprintf(command, sizeof command, "SINTER_THREADS=%d " EMULATOR " -cpu " OLDEST " -L " LIBRARY " %s %s",
-                   threads, program, arguments);
+  int n = snprintf(command, sizeof command, "SINTER_THREADS=%d " QEMU_RUN " -L " LIBRARY " %s %s", threads, program,
+                   arguments);
   return n < (int)sizeof command ? system(command) : -1;
 }
 
@@ -54,9 +53,13 @@ static bool make_driver(void) {
   return qemu_program(driver, "tests/a64/driver.c", "runtime", "");
 }
 
+const char *qemu_emulator_missing(void) {
+  return system("command -v " EMULATOR " >/dev/null") ? EMULATOR " is not installed (Debian: qemu-user-static)" : NULL;
+}
+
 const char *qemu_missing(void) {
   if (q.folder[0]) return NULL;
-  if (system("command -v " EMULATOR " >/dev/null")) return EMULATOR " is not installed (Debian: qemu-user-static)";
+  if (qemu_emulator_missing()) return qemu_emulator_missing();
   if (access(LIBRARY "/lib/Scrt1.o", R_OK) || access(LIBRARY "/include/stdio.h", R_OK))
     return "there is no C library for AArch64 (Debian: libc6-dev-arm64-cross)";
   if (!make_driver()) {
@@ -118,7 +121,7 @@ static void start(const char *library) {
     dup2(to[0], 0);
     dup2(from[1], 1);
     close(to[0]), close(to[1]), close(from[0]), close(from[1]);
-    execlp(EMULATOR, EMULATOR, "-cpu", OLDEST, "-L", LIBRARY, driver, library, (char *)NULL);
+    execlp(EMULATOR, EMULATOR, "-cpu", QEMU_CPU, "-L", LIBRARY, driver, library, (char *)NULL);
     _exit(127);
   }
   close(to[0]);

@@ -5,7 +5,13 @@
 #define SINTER_TESTS_A64_QEMU_H
 #include "sinter.h"
 
-/* Why AArch64 code cannot be run here, or NULL. Builds the driver at the first call, from the repository's root. */
+/* The emulator, as words of the shell: ARMv8.0, where an instruction of a later version ends the program. */
+#define QEMU_CPU "cortex-a53"
+#define QEMU_RUN "qemu-aarch64-static -cpu " QEMU_CPU
+
+/* Why programs without a C library cannot be run here, or NULL. */
+const char *qemu_emulator_missing(void);
+/* The same of code that wants one. Builds the driver at the first call, from the repository's root. */
 const char *qemu_missing(void);
 
 /* A program from one C file, with this folder of headers and these libraries beside the C library's; false after the
