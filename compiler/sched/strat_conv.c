@@ -1,12 +1,15 @@
 /* Convolution with its epilogue, without im2col. Where the operand has something around it, an own stage copies it with
- * its zeros, so that no load of the main stage needs a mask. A task is some channels of one row of the result, in one
- * of three ways: lanes along the channels, the kernel packed in panels [group][window][I][channels] (`prepare` does it
- * where the kernel is a parameter that the entry leaves alone) and a register tile of pixels by vectors of channels;
- * lanes along the row, where a group has few channels; lanes along the window, which fold at the end, where the row of
- * the result is shorter than the window's (the gradient of a kernel). */
+ * its zeros, so that no load of the main stage needs a mask; but for one channel a group, whose elements are loaded
+ * about as often as they would be copied. A task is some channels of one row of the result, in one of three ways: lanes
+ * along the channels, the kernel packed in panels [group][window][I][channels] (`prepare` does it where the kernel is a
+ * parameter that the entry leaves alone) and a register tile of pixels by vectors of channels; lanes along the row,
+ * where a group has few channels or windows are one place, and a register tile of channels by vectors of the row; lanes
+ * along the window, which fold at the end, where the row of the result is shorter than the window's (the gradient of a
+ * kernel). */
 #include "nest.h"
 #include <string.h>
 
+enum { PREFETCH = 8 /* channels */, MASKED_WINDOW = 25 /* places */ };
 typedef enum { ALONG_CHANNELS, ALONG_ROW, ALONG_WINDOW } Along;
 
 typedef struct Conv {
@@ -18,9 +21,9 @@ typedef struct Conv {
   int64_t groups, batches; /* of the channels, of the first axis of the operand: one of them is 1 */
   Sym per;                 /* results of a group */
   Along along;
-  int lanes, mr,
-      nv; /* tile: pixels by vectors of channels; else mr is channels, nv results of the row (ALONG_WINDOW) */
-  bool padded, rest;             /* the operand is copied; the channels of a group do not divide into tiles */
+  int lanes, mr, nv; /* tile: pixels by vectors of channels; channels by vectors of the row, or by results of the row */
+  bool masked;       /* places beside the operand are masked where it is loaded */
+  bool padded, rest; /* the operand is copied; the channels of a group do not divide into tiles */
   uint32_t copy, panels;         /* buffers */
   Ex group, batch, row, channel; /* batch, group: of the result; row, channel: where those begin in the operand */
   Ex first, end;                 /* channels of the tile begin here, those of the group end here */
@@ -77,6 +80,37 @@ static void choose_channels(Conv *c, int64_t channels, int most) { /* the fewest
   while (channels < INT64_MAX && c->mr < most && (channels + c->mr - 1) / c->mr > (channels + most - 1) / most) c->mr++;
 }
 
+/* Channels of a group by vectors along the row, where few of either are left over. */
+static void choose_row(Conv *c, int64_t row, int64_t channels, int regs) {
+  double score = 0;
+  int loads_ahead = regs < 32 ? unrolled_channels(c) : 1, most = regs >= 32 ? 4 : 2, best = 1, rows = 1;
+  int64_t vectors = row == INT64_MAX ? row : (row + c->lanes - 1) / c->lanes;
+  for (int nv = 1; nv <= most && nv <= vectors; nv++) {
+    int masks = regs < 32 && row % c->lanes ? 1 : 0, mr = (regs - 1 - nv * loads_ahead - masks - (regs < 32)) / nv;
+    if (mr < 1) continue;
+    c->nv = nv;
+    choose_channels(c, channels, mr > 14 ? 14 : mr);
+    double loads = (double)(c->mr * nv) / (c->mr + nv),
+           s = filled(channels, c->mr) * filled(vectors, nv) * (loads < 1.6 ? loads : 1.6 + loads / 100);
+    if (s > score * 1.01) score = s, best = nv, rows = c->mr;
+  }
+  c->nv = best, c->mr = rows;
+}
+
+static bool one_place(const Conv *c) { /* in each window */
+  for (int a = 0; a < c->w.n; a++)
+    if (known(c->l, c->w.size[a]) != 1) return false;
+  return true;
+}
+
+/* Whether lanes go along the channels: they load the kernel in whole vectors, but store each result apart and, where
+ * the window is one place, load an operand that is far from the next one for few products. */
+static bool channels_first(const Conv *c, int64_t row, int64_t channels) {
+  double by_channel = filled(channels, narrow(c->lanes, channels)), by_row = filled(row, narrow(c->lanes, row));
+  if (channels == 1) return false;
+  return !one_place(c) ? 1.5 * by_channel >= by_row : by_channel >= by_row * (row < 2 * c->lanes ? 0.6 : 1.3);
+}
+
 static void choose(Conv *c) {
   Lower *l = c->l;
   int last = c->w.n - 1, regs = lower_tile_registers(l, c->dtype);
@@ -91,8 +125,7 @@ static void choose(Conv *c) {
     choose_channels(c, channels, most > 8 ? 8 : most < 1 ? 1 : most);
     c->lanes = narrow(c->lanes, size);
     unit = c->mr;
-  } else if (1.5 * filled(channels, narrow(c->lanes, channels)) * (channels == 1 ? 0 : 1) >=
-             filled(row, narrow(c->lanes, row))) {
+  } else if (channels_first(c, row, channels)) {
     c->along = ALONG_CHANNELS;
     c->lanes = narrow(c->lanes, channels);
     choose_tile(c, row, channels, regs);
@@ -100,7 +133,7 @@ static void choose(Conv *c) {
   } else {
     c->along = ALONG_ROW;
     c->lanes = narrow(c->lanes, row);
-    choose_channels(c, channels, regs >= 32 ? 16 : 8);
+    choose_row(c, row, channels, regs);
     unit = c->mr;
   }
   c->rest = channels == INT64_MAX || channels % unit != 0;
@@ -118,6 +151,20 @@ static bool needs_copy(const Conv *c) {
   }
   return !lower_in_memory(l, c->x) &&
          !(graph_op(l->g, c->x) == OP_RESHAPE && lower_in_memory(l, *graph_in(l->g, c->x)));
+}
+
+/* Where each element is loaded for one channel alone, and the window is small enough to be unrolled: then the masks are
+ * constants, and a copy would cost as much as the rest. */
+static bool masks_will_do(const Conv *c) {
+  const Lower *l = c->l;
+  int64_t window = 1;
+  for (int a = 0; a < c->w.n; a++) {
+    int64_t size = known(l, c->w.size[a]);
+    if (size > MASKED_WINDOW || c->w.base[a] != 1) return false;
+    window *= size;
+  }
+  return c->along == ALONG_ROW && known(l, c->per) == 1 && window <= MASKED_WINDOW && lower_tail(l) == TAIL_MASK &&
+         c->w.stride[c->w.n - 1] == 1 && lower_in_memory(l, c->x);
 }
 
 /* All places of the operand that windows see, with zeros where there is none. */
@@ -147,18 +194,26 @@ static void copy_stage(Conv *c) {
   nest_close(l);
 }
 
-/* The operand at the place of p and e; `more` is added to the last axis of p. */
-static Ex operand(Conv *c, Ex more) {
+/* Where in the operand the place of p and e is; `more` is added to the last axis of p, `later` to the channel. Of axis
+ * a inside[a] has to hold for it to be there, if it is not 0. */
+static void operand_index(Conv *c, Ex more, int later, Ex *at, Ex *inside) {
   Kernel *k = c->l->k;
-  Ex at[MAX_RANK] = {c->row, ex_add(k, c->channel, c->i)}, inside = 0;
+  memset(inside, 0, MAX_RANK * sizeof *inside);
+  at[0] = c->row, at[1] = ex_add(k, ex_add(k, c->channel, c->i), ex_idx(k, later));
   for (int a = 0; a < c->w.n; a++) {
     Ex p = more && a == c->w.n - 1 ? ex_add(k, c->p[a], more) : c->p[a];
     at[2 + a] = c->padded
                     ? ex_add(k, ex_mul(k, p, ex_idx(k, c->w.stride[a])), ex_mul(k, c->e[a], ex_idx(k, c->w.step[a])))
-                    : window_place(c->l, &c->w, a, graph_shape(c->l->g, c->x)[2 + a], p, c->e[a], &inside);
+                    : window_place(c->l, &c->w, a, graph_shape(c->l->g, c->x)[2 + a], p, c->e[a], &inside[a]);
   }
-  if (inside) BUG("a convolution reads beside its operand");
-  return c->padded ? ex_load(k, c->copy, at, c->w.n + 2, 0, 0) : lower_pull(c->l, c->x, at, c->w.n + 2);
+}
+
+static Ex operand(Conv *c, Ex more) {
+  Ex at[MAX_RANK], inside[MAX_RANK];
+  operand_index(c, more, 0, at, inside);
+  for (int a = 0; a < c->w.n; a++)
+    if (inside[a]) BUG("a convolution reads beside its operand");
+  return c->padded ? ex_load(c->l->k, c->copy, at, c->w.n + 2, 0, 0) : lower_pull(c->l, c->x, at, c->w.n + 2);
 }
 
 /* ---- the kernel ---- */
@@ -187,7 +242,8 @@ static void open_window(Conv *c, int axes) {
   static const char *const name[] = {"k0", "k1", "k2"};
   Lower *l = c->l;
   for (int a = 0; a < axes; a++)
-    loop_for(l->k, name[a], ex_idx(l->k, 0), lower_dim(l, c->w.size[a]), FOR_SERIAL, 0, TAIL_NONE, &c->e[a]);
+    loop_for(l->k, name[a], ex_idx(l->k, 0), lower_dim(l, c->w.size[a]), c->masked ? FOR_UNROLL : FOR_SERIAL, 0,
+             TAIL_NONE, &c->e[a]);
 }
 
 static int panel_index(const Conv *c, Ex n, Ex *at) {
@@ -317,25 +373,79 @@ static void along_channels(Conv *c) {
   }
 }
 
+/* mr channels by nv vectors of the row from place `from` on, or by the vector of a loop along the row (from 0). */
+static void row_tile(Conv *c, int nv, Ex from, bool masked) {
+  Lower *l = c->l;
+  Kernel *k = l->k;
+  int depth = k->depth, last = c->w.n - 1;
+  int64_t dim[2] = {c->mr, nv};
+  Ex jv[2], place = c->p[last], end = lower_dim(l, graph_shape(l->g, c->v)[2 + last]), lane = ex_lane(k, c->lanes);
+  uint32_t t = loop_reg(k, "t", c->dtype, c->lanes, 2, dim, lower_zero(l, c->dtype)), mark = l->memo.n;
+  open_window(c, c->w.n);
+  Ex at[MAX_RANK], inside[MAX_RANK], rows = 0;
+  c->i = ex_idx(k, 0), c->p[last] = from ? from : place; /* neither decides about the rows */
+  operand_index(c, 0, 0, at, inside);
+  for (int a = 0; a < last; a++)
+    if (inside[a]) rows = rows ? ex_op2(k, OP_AND, rows, inside[a]) : inside[a];
+  if (rows) loop_if(k, rows);
+  open_channels(c, true);
+  uint32_t x = loop_reg(k, "x", c->dtype, c->lanes, 1, &dim[1], 0), inner = l->memo.n;
+  unroll(c, "v", nv, &jv[1]);
+  if (from) place = ex_add(k, ex_add(k, from, ex_mul(k, jv[1], ex_idx(k, c->lanes))), lane);
+  c->p[last] = place;
+  operand_index(c, 0, 0, at, inside);
+  Ex there = inside[last], value;
+  if (masked) there = there ? ex_op2(k, OP_AND, there, ex_op2(k, OP_LESS, place, end)) : ex_op2(k, OP_LESS, place, end);
+  if (c->padded)
+    value = ex_load(k, c->copy, at, c->w.n + 2, there, 0);
+  else
+    value = window_pull(l, c->x, at, c->w.n + 2, there, lower_zero(l, c->dtype));
+  loop_assign(k, x, &jv[1], 1, value, 0);
+  if (one_place(c) && known(l, graph_shape(l->g, c->kernel)[1]) > PREFETCH &&
+      (c->padded || lower_in_memory(l, c->x))) { /* the next channels, which are far apart */
+    operand_index(c, 0, PREFETCH, at, inside);
+    loop_prefetch(k, c->padded ? c->copy : lower_param(l, c->x, graph_shape(l->g, c->x), c->w.n + 2, false), at,
+                  c->w.n + 2);
+  }
+  loop_end(k);
+  l->memo.n = inner;
+  unroll(c, "j", c->mr, &jv[0]);
+  Ex w = loop_let(k, "w", weight(c, ex_add(k, c->first, jv[0])));
+  unroll(c, "v", nv, &jv[1]);
+  loop_assign(k, t, jv, 2, product(c, w, ex_reg(k, x, &jv[1], 1), ex_reg(k, t, jv, 2)), 0);
+  close_to(l, depth, mark);
+  unroll(c, "j", c->mr, &jv[0]);
+  unroll(c, "v", nv, &jv[1]);
+  if (from) place = ex_add(k, ex_add(k, from, ex_mul(k, jv[1], ex_idx(k, c->lanes))), lane);
+  c->p[last] = place;
+  if (masked) loop_if(k, ex_op2(k, OP_LESS, place, end));
+  store(c, ex_add(k, c->first, jv[0]), ex_reg(k, t, jv, 2));
+  close_to(l, depth, mark);
+}
+
+/* A row in tiles of nv vectors. What is left: where its length is known and masks are there, one tile of as many
+ * vectors as it takes; else single vectors. */
 static void along_row(Conv *c) {
   Lower *l = c->l;
   Kernel *k = l->k;
-  int last = c->w.n - 1;
-  int64_t dim = c->mr;
-  Ex j;
-  loop_for(k, "p", ex_idx(k, 0), lower_dim(l, graph_shape(l->g, c->v)[2 + last]), FOR_VECTOR, c->lanes, lower_tail(l),
-           &c->p[last]);
-  uint32_t t = loop_reg(k, "t", c->dtype, c->lanes, 1, &dim, lower_zero(l, c->dtype)), mark = l->memo.n;
-  int depth = k->depth;
-  open_window(c, c->w.n);
-  open_channels(c, true);
-  Ex x = loop_let(k, "x", operand(c, 0));
-  unroll(c, "j", c->mr, &j);
-  loop_assign(k, t, &j, 1, product(c, weight(c, ex_add(k, c->first, j)), x, ex_reg(k, t, &j, 1)), 0);
-  close_to(l, depth, mark);
-  unroll(c, "j", c->mr, &j);
-  store(c, ex_add(k, c->first, j), ex_reg(k, t, &j, 1));
-  close_to(l, depth, mark);
+  int last = c->w.n - 1, wide = c->nv * c->lanes;
+  Sym row = graph_shape(l->g, c->v)[2 + last];
+  int64_t n = known(l, row);
+  Ex it, end = lower_dim(l, row), at = ex_op2(k, OP_SUB, end, ex_op2(k, OP_FLOOR_MOD, end, ex_idx(k, wide)));
+  if (c->nv > 1 && n >= wide) {
+    loop_for(k, "it", ex_idx(k, 0), ex_op2(k, OP_FLOOR_DIV, end, ex_idx(k, wide)), FOR_SERIAL, 0, TAIL_NONE, &it);
+    row_tile(c, c->nv, loop_let(k, "p", ex_mul(k, it, ex_idx(k, wide))), false);
+    loop_end(k);
+  } else
+    at = ex_idx(k, 0);
+  if (c->nv > 1 && n < INT64_MAX && lower_tail(l) == TAIL_MASK) {
+    int left = (int)(n % wide);
+    if (left) row_tile(c, (left + c->lanes - 1) / c->lanes, at, left % c->lanes != 0);
+    return;
+  }
+  loop_for(k, "p", at, end, FOR_VECTOR, c->lanes, lower_tail(l), &c->p[last]);
+  row_tile(c, 1, 0, false);
+  loop_end(k);
 }
 
 static void along_window(Conv *c) {
@@ -387,15 +497,20 @@ void strat_conv(Lower *l) {
   if (!c.per) BUG("the groups of a convolution do not divide");
   choose(&c);
   c.padded = needs_copy(&c);
+  c.masked = c.padded && masks_will_do(&c);
+  c.padded &= !c.masked;
   if (c.along == ALONG_CHANNELS) pack_stage(&c);
   if (c.padded) copy_stage(&c);
   Sym tiles = sym_div_up(t, c.per, sym_int(t, tile_channels(&c)));
   Sym products = sym_mul(t, lower_total(l, y, c.w.n + 2), sym_product(t, ks + 1, c.w.n + 1));
   lower_stage(l, "main", products, 1, false);
   lower_products(l, products, c.lanes, sym_int(t, 0));
+  bool row_first = c.along == ALONG_ROW && all == 1; /* all channels read the same row of the operand */
+  Ex o = 0;
   c.batch = loop_axis(k, "b", y[0]);
-  Ex o = loop_axis(k, "o", sym_mul(t, tiles, sym_int(t, all)));
+  if (!row_first) o = loop_axis(k, "o", sym_mul(t, tiles, sym_int(t, all)));
   for (int a = 0; a < c.w.n - 1; a++) c.p[a] = loop_axis(k, name[a], y[2 + a]);
+  if (row_first) o = loop_axis(k, "o", sym_mul(t, tiles, sym_int(t, all)));
   c.group = ex_idx(k, 0);
   if (all > 1) {
     c.group = loop_let(k, "group", ex_op2(k, OP_FLOOR_DIV, o, lower_dim(l, tiles)));
@@ -414,5 +529,5 @@ void strat_conv(Lower *l) {
     along_window(&c);
   nest_close(l);
   l->out->schedule = arena_printf(l->all->ctx->arena, "conv(along = %s, tile = %d x %d, lanes = %d%s)", way[c.along],
-                                  c.mr, c.along == ALONG_ROW ? 1 : c.nv, c.lanes, c.padded ? ", operand padded" : "");
+                                  c.mr, c.nv, c.lanes, c.padded ? ", operand padded" : "");
 }
