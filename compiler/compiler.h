@@ -44,6 +44,15 @@ bool compile_program(Program *, const CompileOptions *,
 /* What `sinter explain` prints: kernels with their members, why neighbours were or were not fused, bytes, operations,
  * schedules, memory. A shared library carries the same text in a section that is not loaded. */
 bool explain_program(Program *, const CompileOptions *, Buf *);
+/* What `sinter bench --emit c` writes: one kernel as a stand-alone C program with data, main and timing. */
+typedef struct BenchSource {
+  const char *entry;  /* NULL: the only one */
+  const char *kernel; /* "k3" or "3", as explain numbers them, or the kernel's name */
+  const char *const *dims;
+  const int64_t *values; /* of dims; the others are at their bound where it is at most 65536, else 64 */
+  int ndims;
+} BenchSource;
+bool bench_program(Program *, const CompileOptions *, const BenchSource *, Buf *); /* options: one level */
 const char *emit_kind_name(EmitKind);
 bool emit_kind_is_binary(EmitKind); /* a file of machine code; else a text */
 #endif

@@ -45,21 +45,8 @@ static void put_count(int64_t n, Buf *b) {
   buf_printf(b, "%.*f%s", k == 0 || v >= 99.95 ? 0 : v >= 9.995 ? 1 : 2, v, k ? scale[k] : " ");
 }
 
-typedef struct Work { /* of one kernel in one call */
-  Sym flops, bytes;
-} Work;
-
-static Work kernel_work(const Section *s, int i, uint32_t k) {
-  const EntryPlan *e = plan_at(s, i);
-  SymTab *t = s->c->program->ctx->syms;
-  Work w = {sym_int(t, 0), sym_int(t, 0)};
-  for (uint32_t j = 0; j < e->kernels.at[k].stages.n; j++) {
-    const Step *launch = e->kernels.at[k].stages.at[j].launch;
-    if (!launch) continue;
-    if (launch->flops) w.flops = sym_add(t, w.flops, launch->flops);
-    w.bytes = sym_add(t, w.bytes, launch->bytes);
-  }
-  return w;
+static PlanCost kernel_work(const Section *s, int i, uint32_t k) {
+  return plan_group_cost(s->c->program->ctx->syms, plan_at(s, i), k);
 }
 
 static void put_bound(const Section *s, unsigned set, double intensity, Buf *b) {
@@ -78,7 +65,7 @@ static void put_bound(const Section *s, unsigned set, double intensity, Buf *b) 
 }
 
 /* ": 33024 * B FLOP, 1280 * B + 66560 bytes; at B = 256: 8.45 MFLOP, 394 kB, 21.4 FLOP a byte, bound by compute" */
-static void put_work_of(const Section *s, unsigned set, Plan *p, Work w, Buf *b) {
+static void put_work_of(const Section *s, unsigned set, Plan *p, PlanCost w, Buf *b) {
   Ctx *x = s->c->program->ctx;
   int64_t flops = 0, bytes = 0;
   bool moves = sym_is_int(x->syms, w.flops, &flops) && flops == 0;
@@ -107,10 +94,10 @@ static void put_work_of(const Section *s, unsigned set, Plan *p, Work w, Buf *b)
 static void put_work(const Section *s, uint32_t k, Buf *b) {
   for (unsigned left = all_levels(s); left;) {
     int first = __builtin_ctz(left);
-    Work w = kernel_work(s, first, k);
+    PlanCost w = kernel_work(s, first, k);
     unsigned set = 0;
     for (int i = first; i < s->nlevels; i++) {
-      Work v = kernel_work(s, i, k);
+      PlanCost v = kernel_work(s, i, k);
       if (left >> i & 1 && v.flops == w.flops && v.bytes == w.bytes) set |= 1u << i;
     }
     left &= ~set;

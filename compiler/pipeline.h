@@ -2,6 +2,7 @@
  * generation in child processes (objects.c) and explain.c. */
 #ifndef SINTER_PIPELINE_H
 #define SINTER_PIPELINE_H
+#include "c_text.h"
 #include "compiler.h"
 #include "emitter.h"
 #include "host_blob.h"
@@ -28,6 +29,9 @@ void compile_timed(Compilation *, const char *name); /* notes the time since the
 
 /* explain.c: what `sinter explain` prints of levels that compile_loops made. */
 void explain_levels(const Compilation *, Buf *);
+
+/* bench_source.c: a kernel with its stages and sizes; options: one level, an `emit` that comes to code. */
+bool bench_kernel(Compilation *, const BenchSource *, CProgram *out);
 
 /* objects.c */
 const SinterEmitter *emitter_open(Ctx *); /* NULL after diag_error */

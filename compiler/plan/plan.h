@@ -58,6 +58,11 @@ const Entry *plan_init_entry(const Program *);
 /* ---- plan_size.c ---- */
 /* Bytes from one index of axis k to the next, k = -1: of the whole buffer. A panel's axis is padded to its width. */
 Sym plan_axis_bytes(SymTab *, const LoopBuf *, int k);
+/* What the kernel of group k computes and moves in one call, all its launches. */
+typedef struct PlanCost {
+  Sym flops, bytes;
+} PlanCost;
+PlanCost plan_group_cost(SymTab *, const EntryPlan *, uint32_t k);
 /* A SymLookup over a Plan: each dimension as dim_typical says. */
 bool plan_typical(void *plan, const char *name, int64_t *value);
 #endif

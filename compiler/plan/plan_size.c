@@ -1,4 +1,4 @@
-/* Sizes of buffers, as formulas and as numbers. */
+/* Bytes of buffers and work of kernels, as formulas; typical numbers. */
 #include "plan.h"
 #include <string.h>
 
@@ -9,6 +9,17 @@ Sym plan_axis_bytes(SymTab *t, const LoopBuf *f, int k) {
     n = sym_mul(t, n, panels ? sym_round_up(t, f->dim[i], sym_int(t, f->width)) : f->dim[i]);
   }
   return n;
+}
+
+PlanCost plan_group_cost(SymTab *t, const EntryPlan *e, uint32_t k) {
+  PlanCost c = {sym_int(t, 0), sym_int(t, 0)};
+  for (uint32_t j = 0; j < e->kernels.at[k].stages.n; j++) {
+    const Step *launch = e->kernels.at[k].stages.at[j].launch;
+    if (!launch) continue;
+    if (launch->flops) c.flops = sym_add(t, c.flops, launch->flops);
+    c.bytes = sym_add(t, c.bytes, launch->bytes);
+  }
+  return c;
 }
 
 bool plan_typical(void *plan, const char *name, int64_t *value) {

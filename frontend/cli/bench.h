@@ -45,6 +45,9 @@ double bench_peak(uint32_t level, int threads); /* fused multiply-adds, each cou
 double bench_copy(int64_t bytes, int threads);  /* of that many bytes, source and destination together */
 const char *bench_cpu(char *out, size_t room);  /* "AMD EPYC" */
 
+/* ---- cmd_bench_c.c: the command line with --emit or --kernel in it ---- */
+int bench_emit(int argc, char **argv);
+
 /* ---- bench_report.c ---- */
 void bench_text(const Bench *, Buf *);
 void bench_json(const Bench *, Buf *); /* a line for each run and each kernel */

@@ -10,6 +10,7 @@ static const char HELP[] =
     "usage: sinter bench ARTEFACT [ENTRY] [DIM=NUMBER ...] [NAME=FILE.npy ...]\n"
     "                    [--threads 1,2] [--runs N] [--rounds N] [--weights FILE | --init SEED]\n"
     "                    [--json FILE] [--svg FILE]\n"
+    "       sinter bench MODEL.sir [ENTRY] --kernel K --emit c [-o FILE.c] [--cpu LEVEL] [DIM=NUMBER ...]\n"
     "\n"
     "Calls an entry many times and says how long it and each of its kernels takes, and how far that is from what this\n"
     "machine can do: the rate of fused multiply-adds, and of copying as many bytes as a call touches, both measured "
@@ -29,7 +30,12 @@ static const char HELP[] =
     "\n"
     "FLOP/s count what the formulas want, an exponential as 14 operations; bytes are those of the buffers a kernel "
     "reads\n"
-    "and of those it writes. A kernel whose data lie in a nearer cache than the whole call's can be above 100 %.\n";
+    "and of those it writes. A kernel whose data lie in a nearer cache than the whole call's can be above 100 %.\n"
+    "\n"
+    "With --emit c, kernel K of the model (k3 or 3, as `sinter explain` numbers them) becomes a stand-alone C program\n"
+    "with its data, a main and a clock, for gcc or clang, to be read, changed and timed by itself. It is for the "
+    "level\n"
+    "of this processor unless --cpu names v2, v3 or v4; its first lines say how to compile it.\n";
 
 enum { ROUNDS = 7, MOST_CALLS = 20000, MOST_PROFILES = 400, MOST_RUNS = 8, MOST_THREADS = 64 };
 static const double ROUND_NS = 60e6;
@@ -354,6 +360,8 @@ static int bench_entry(Bench *b, const Words *words, Wanted *w, const char *json
 }
 
 static int bench(int argc, char **argv) {
+  for (int i = 1; i < argc; i++)
+    if (!strncmp(argv[i], "--emit", 6) || !strncmp(argv[i], "--kernel", 8)) return bench_emit(argc, argv);
   const char *weights = NULL, *init = NULL, *threads = NULL, *runs = NULL, *rounds = NULL, *json = NULL, *svg = NULL;
   Words words = {mem_alloc(sizeof(char *) * (size_t)argc), 0};
   const Option options[] = {{"--weights", &weights, NULL, NULL}, {"--init", &init, NULL, NULL},

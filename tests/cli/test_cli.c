@@ -220,6 +220,17 @@ static void informs(void **state) {
   says("explain fake.so --cpu v3", 2,
        "sinter: fake.so is an artefact, explained as it was compiled: it is the only word that goes with it\n"
        "`sinter explain --help` says how it is used.\n");
+  says("bench fake.so --kernel k0 --emit c", 2,
+       "sinter: --emit c wants the model's file, FILE.sir, not \"fake.so\": an artefact holds machine code only\n"
+       "`sinter bench --help` says how it is used.\n");
+  says("bench m.sir --emit c", 2,
+       "sinter: --emit c wants --kernel K, one of those that `sinter explain` lists\n"
+       "`sinter bench --help` says how it is used.\n");
+  says("bench m.sir --kernel k0", 2,
+       "sinter: --kernel and --emit c go together\n`sinter bench --help` says how it is used.\n");
+  says("bench m.sir f x.npy --kernel k0 --emit c", 2,
+       "sinter: \"x.npy\" is no DIM=NUMBER, which is all that --emit c takes beside the entry\n"
+       "`sinter bench --help` says how it is used.\n");
   says("info", 2, "sinter: info wants one artefact\n`sinter info --help` says how it is used.\n");
   says("compile", 2, "sinter: which model? Name its file\n`sinter compile --help` says how it is used.\n");
   says("check none.sir", 1, "error: cannot open none.sir: No such file or directory [sir-no-file]\n");
