@@ -12,7 +12,7 @@ PACKAGES = {"sinter": ["numpy"], "sinter-v3": ["numpy"], "sinter-v2": ["numpy"],
             "inductor": ["torch==2.13.0", "numpy"], "ort": ["torch==2.13.0", "numpy", "onnx", "onnxruntime"],
             "ov": ["torch==2.13.0", "numpy", "onnx", "openvino"], "jax": ["numpy", "jax==0.10.2", "optax"]}
 MODULES = {"torch==2.13.0": "torch", "jax==0.10.2": "jax"}
-NAMES = ["gemm", "gemm_gelu", "gemm_symbolic", "mlp_1", "mlp", "ew", "layernorm", "softmax", "normgelu", "train_mlp", "digits", "mnist"]
+NAMES = ["gemm", "gemm_gelu", "gemm_symbolic", "mlp_1", "mlp", "ew", "layernorm", "softmax", "normgelu", "train_mlp", "digits", "conv", "cnn", "train_cnn", "mnist"]
 
 
 def options():
@@ -119,8 +119,8 @@ class Sinter:
             at, words = self.files(w)
             if not hasattr(self, "error") or self.of != w.name:
                 out = os.path.join(at, "out-" + self.engine)
-                self.run("run", words[0], CHECKS.get(w.name, w.entry), *words[2:], "--out", out)
-                results = ["loss", "after"][:len(w.answer)] if w.name in CHECKS else ["0"]
+                entry, results = CHECKS.get(w.name, (w.entry, ["0"]))
+                self.run("run", words[0], entry, *words[2:], "--out", out)
                 self.error, self.of = w.error([np.load(os.path.join(out, r + ".npy")) for r in results]), w.name
             path = os.path.join(at, f"bench-{self.engine}-{self.threads}.json")
             rounds = max(1, round(seconds / 0.1))

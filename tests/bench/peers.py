@@ -24,19 +24,26 @@ def torch_net(name, weights):
 
     def lin(prefix):
         w = weights[prefix + "weight"]
-        m = nn.Linear(w.shape[1], w.shape[0], bias=prefix + "bias" in weights)
-        load(m, prefix)
-        return m
+        return load(nn.Linear(w.shape[1], w.shape[0], bias=prefix + "bias" in weights), prefix)
+
+    def conv(prefix):
+        n_out, n_in, k, _ = weights[prefix + "weight"].shape
+        return load(nn.Conv2d(n_in, n_out, k, padding=k // 2, bias=False), prefix)
+
+    def cnn(*end):
+        block = lambda i, n: [conv(f"conv{i}."), load(nn.BatchNorm2d(n), f"bn{i}."), nn.ReLU()]
+        return layers(Call(lambda x: (x / 16).reshape(-1, 1, 8, 8)), *block(1, 16), *block(2, 32), nn.MaxPool2d(2), nn.Flatten(),
+                      nn.Dropout(0.2), lin("fc."), *end)
 
     def load(m, prefix):
         with torch.no_grad():
-            for k, p in m.named_parameters():
-                p.copy_(torch.from_numpy(weights[prefix + k]))
+            for k, p in [*m.named_parameters(), *m.named_buffers()]:
+                if prefix + k in weights:
+                    p.copy_(torch.from_numpy(weights[prefix + k]))
+        return m
 
     def norm(prefix):
-        m = nn.LayerNorm(768)
-        load(m, prefix)
-        return m
+        return load(nn.LayerNorm(768), prefix)
 
     class Call(nn.Module):
         def __init__(self, fn):
@@ -57,6 +64,9 @@ def torch_net(name, weights):
         "softmax": lambda: nn.Softmax(-1),
         "normgelu": lambda: layers(norm("norm."), lin("lin."), nn.GELU()),
         "digits": lambda: layers(lin("fc1."), nn.ReLU(), nn.Dropout(0.2), lin("fc2."), nn.ReLU(), nn.Dropout(0.2), lin("fc3.")),
+        "conv": lambda: conv(""),
+        "cnn": lambda: cnn(nn.Softmax(-1)),
+        "train_cnn": lambda: cnn(),
     }
     return net[{"mlp_1": "mlp", "train_mlp": "mlp"}.get(name, name)]()
 
@@ -89,7 +99,7 @@ def torch_call(w):
         return l
 
     f = torch.compile(step, dynamic=False) if engine == "inductor" else step
-    if w.name == "digits":
+    if w.name in ("digits", "train_cnn"):
         net.eval()
         first = [float(loss())]
         net.train()

@@ -61,6 +61,33 @@ def train_mlp(i, w):
     return [np.float64(loss), np.float64(cross_entropy(mlp(i["x"], new, 3)[3], i["y"])[0])]
 
 
+def conv(x, w, padding):
+    """NCHW, stride 1, the same padding on both axes of space."""
+    p = np.pad(x, ((0, 0), (0, 0), (padding, padding), (padding, padding)))
+    windows = np.lib.stride_tricks.sliding_window_view(p, w.shape[2:], axis=(2, 3))  # [N, C, H, W, kh, kw]
+    return np.tensordot(windows, w, axes=([1, 4, 5], [1, 2, 3])).transpose(0, 3, 1, 2)
+
+
+def cnn(x, w):
+    """Logits of models/digits_cnn.sir in prediction."""
+    x = (x / 16).reshape(-1, 1, 8, 8)
+    for i in "12":
+        x = conv(x, w[f"conv{i}.weight"], 1)
+        at = lambda name: w[f"bn{i}.{name}"][None, :, None, None]
+        x = relu((x - at("running_mean")) / np.sqrt(at("running_var") + 1e-5) * at("weight") + at("bias"))
+    x = x.reshape(len(x), 32, 4, 2, 4, 2).max((3, 5)).reshape(len(x), -1)
+    return linear(x, w, "fc.")
+
+
+def cnn_weights(rng):
+    w = kaiming(rng, {"fc.": (10, 512)})
+    for i, n, k in ("1", 16, 1), ("2", 32, 16):
+        w[f"conv{i}.weight"] = rng.uniform(-1, 1, (n, k, 3, 3)) / math.sqrt(9 * k)
+        w[f"bn{i}.weight"], w[f"bn{i}.bias"] = rng.uniform(0.5, 1.5, n), rng.uniform(-0.5, 0.5, n)
+        w[f"bn{i}.running_mean"], w[f"bn{i}.running_var"] = rng.uniform(-0.1, 0.1, n), rng.uniform(0.5, 1.5, n)
+    return w
+
+
 def kaiming(rng, sizes):
     w = {}
     for name, (n, k) in sizes.items():
@@ -98,10 +125,17 @@ TABLE = {
     # Dropout draws other numbers in every engine: what is checked is the evaluation of the same weights.
     "digits": ("digits", "step", [], {"x": (64, 64), "y": (64,)}, lambda r: kaiming(r, DIGITS),
                lambda i, w: [np.float64(cross_entropy(mlp(i["x"] / 16, w, 3)[3], i["y"])[0])]),
+    "conv": ("conv", "conv", [], {"x": (1, 64, 56, 56)}, lambda r: {"weight": r.uniform(-1, 1, (64, 64, 3, 3)) / 24},
+             lambda i, w: [conv(i["x"], w["weight"], 1)]),
+    "cnn": ("digits_cnn", "predict", [], {"x": (64, 64)}, cnn_weights, lambda i, w: [softmax(cnn(i["x"], w))]),
+    "train_cnn": ("digits_cnn", "step", [], {"x": (64, 64), "y": (64,)}, cnn_weights,
+                  lambda i, w: [np.float64(cross_entropy(cnn(i["x"], w), i["y"])[0])]),
 }
 NAMES = [n for n in TABLE if n not in ("gemm_gelu", "gemm_symbolic")]
-TRAINS = ("train_mlp", "digits")
-CHECKS = {"train_mlp": "after", "digits": "evaluate"}  # the entry whose results are compared
+TRAINS = ("train_mlp", "digits", "train_cnn")
+# The entry whose results are compared and the results' names, where they are not the entry's one result without a name.
+CHECKS = {"train_mlp": ("after", ["loss", "after"]), "digits": ("evaluate", ["loss"]), "train_cnn": ("evaluate", ["loss"]),
+          "cnn": ("predict", ["probability"])}
 TOLERANCE = 1e-4  # of the largest value of the answer
 
 
