@@ -284,15 +284,16 @@ static inline uint64_t sinter_ticks(void) { /* the processor's own clock: no cal
 /* The machine an artefact is for: the numbers of ELF. */
 enum { SINTER_MACHINE_X86_64 = 62, SINTER_MACHINE_AARCH64 = 183 };
 
-/* The last bytes of a shared library, read before it is loaded; from `abi` on they stand at the same place in every
- * version. Objects and static libraries have none. */
+/* The last bytes of a shared library, read before it is loaded, and of a program; from `abi` on they stand at the same
+ * place in every version. Objects and static libraries have none. */
 typedef struct SinterTail {
-  uint64_t length;       /* of the file without this */
-  uint64_t model;        /* where in the file the description stands, as it is in memory */
-  uint32_t machine, pad; /* SINTER_MACHINE_* */
-  uint32_t abi, size;    /* size of this struct */
-  char magic[8];         /* "SINTER\r\n" */
-  uint64_t crc64;        /* CRC-64/XZ of all before it */
+  uint64_t length;    /* of the file without this */
+  uint64_t model;     /* where in the file the description stands, as it is in memory */
+  uint32_t machine;   /* SINTER_MACHINE_* */
+  uint32_t program;   /* 1: it is run, not loaded */
+  uint32_t abi, size; /* size of this struct */
+  char magic[8];      /* "SINTER\r\n" */
+  uint64_t crc64;     /* CRC-64/XZ of all before it */
 } SinterTail;
 
 #ifdef __cplusplus

@@ -21,12 +21,14 @@ typedef struct SinterArtefact {
   void *copy;               /* of the description, after sinter_artefact_read */
   uint64_t bytes;           /* of the file */
   uint32_t machine;         /* SINTER_MACHINE_* */
+  bool program;             /* it is run, not loaded */
 } SinterArtefact;
 
-bool sinter_artefact_open(SinterArtefact *, const char *path, char *why); /* refused: one for another machine */
+bool sinter_artefact_open(SinterArtefact *, const char *path, char *why); /* refused: programs, other machines */
 /* The description alone, of an artefact for any machine: none of its code is loaded, api is NULL. */
 bool sinter_artefact_read(SinterArtefact *, const char *path, char *why);
-void sinter_artefact_close(SinterArtefact *); /* after all its weights and contexts are closed */
+bool sinter_artefact_is_program(const char *path); /* false also when it is no artefact */
+void sinter_artefact_close(SinterArtefact *);      /* after all its weights and contexts are closed */
 
 /* Checks a file's tail only: magic, version, length, checksum; nothing of it is loaded. Gives the bytes of the file and
  * the machine it is for; either may be NULL. */

@@ -174,6 +174,7 @@ static char *with_tail(Arena *a, const LinkRequest *q, const char *p, size_t *n)
   SinterTail t = {.length = *n,
                   .model = (uint64_t)(model - p),
                   .machine = ((const Elf64_Ehdr *)(const void *)p)->e_machine,
+                  .program = q->kind == LINK_PROGRAM,
                   .abi = SINTER_ABI_VERSION,
                   .size = sizeof t,
                   .magic = "SINTER\r"};

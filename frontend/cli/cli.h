@@ -18,5 +18,6 @@ extern const Command command_bench, command_run, command_train, command_info, co
 
 /* CLI_DONE, or CLI_FAILED after a sentence; artefact_end. */
 int artefact_open(Artefact *, const char *path);
-int artefact_look(Artefact *, const char *path); /* one for another machine has a description only: api is NULL */
+int artefact_look(Artefact *,
+                  const char *path); /* a program, or one for another machine, has a description only: api is NULL */
 #endif

@@ -25,7 +25,7 @@ int artefact_look(Artefact *s, const char *path) {
   uint32_t machine;
   name(s, path);
   if (!sinter_artefact_verify(path, NULL, &machine, why)) return cli_fail("%s", why);
-  if (machine == sinter_machine()) return artefact_open(s, path);
+  if (machine == sinter_machine() && !sinter_artefact_is_program(path)) return artefact_open(s, path);
   if (!sinter_artefact_read(&s->art, path, why)) return cli_fail("%s", why);
   s->m = s->art.model;
   return CLI_DONE;

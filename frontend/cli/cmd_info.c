@@ -67,10 +67,10 @@ static void print_info(const Artefact *s, bool kernels) {
   printf("machine: %s\nlevels:", sinter_machine_text(s->art.machine));
   for (uint32_t i = 0; i < SINTER_LEVELS; i++)
     if (m->levels >> i & 1) printf(" %s", sinter_level_text(i));
-  if (level >= 0)
-    printf(" (here: %s)\n", sinter_level_text((uint32_t)level));
+  if (s->art.program)
+    printf("\na program: %s --help says how to run it\n", s->path);
   else
-    printf(" (here: none)\n");
+    printf(" (here: %s)\n", level >= 0 ? sinter_level_text((uint32_t)level) : "none");
   if (s->api) print_workspace(s); /* its own code knows */
   printf("\nentries:\n");
   Text entries = {0};

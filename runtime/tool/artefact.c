@@ -92,6 +92,16 @@ bool sinter_artefact_verify(const char *path, uint64_t *bytes, uint32_t *machine
   return true;
 }
 
+bool sinter_artefact_is_program(const char *path) {
+  int file;
+  uint64_t bytes;
+  SinterTail tail = {0};
+  if (sys_open_file(path, &file, &bytes)) return false;
+  bool read = bytes >= sizeof tail && !sys_read_file(file, &tail, sizeof tail, bytes - sizeof tail);
+  sys_close_file(file);
+  return read && !memcmp(tail.magic, "SINTER\r\n", 8) && tail.size == sizeof tail && tail.program;
+}
+
 static bool check_model(const SinterArtefact *a, uint64_t bytes, const char *path, char *why) {
   char inner[SINTER_WHY];
   if (sinter_model_check(a->model, bytes, inner)) return true;
@@ -105,7 +115,7 @@ bool sinter_artefact_read(SinterArtefact *a, const char *path, char *why) {
   SinterModel head;
   *a = (SinterArtefact){0};
   if (!open_checked(path, &file, &a->bytes, &tail, why)) return false;
-  a->machine = tail.machine;
+  a->machine = tail.machine, a->program = tail.program;
   bool there = tail.model < tail.length && sizeof head <= tail.length - tail.model &&
                !sys_read_file(file, &head, sizeof head, tail.model) && head.bytes >= sizeof head &&
                head.bytes <= tail.length - tail.model;
@@ -128,6 +138,8 @@ bool sinter_artefact_open(SinterArtefact *a, const char *path, char *why) {
   if (!open_checked(path, &file, &a->bytes, &tail, why)) return false;
   sys_close_file(file);
   a->machine = tail.machine;
+  if (tail.program)
+    return say(why, path, " is a program, not a library: run it; its --help says how, and `sinter info` what it holds");
   if (a->machine != sinter_machine()) {
     snprintf(why, SINTER_WHY, "%s is for %s and cannot run on this machine: compile the model with --target %s", path,
              sinter_machine_text(a->machine), sinter_machine_text(sinter_machine()));

@@ -106,6 +106,33 @@ static void of_pytorch(void **state) {
     assert_non_null(strstr(err, "cannot change root"));
 }
 
+/* The same program for the other machine, run by an emulator, which needs nothing of that machine. */
+static void on_aarch64(void **state) {
+  (void)state;
+  if (shell("command -v qemu-aarch64-static || command -v qemu-aarch64")) {
+    print_message("skipped: there is no qemu-aarch64-static (Debian: qemu-user-static)\n");
+    skip();
+  }
+  char qemu[128];
+  snprintf(qemu, sizeof qemu, "%.*s", (int)strcspn(out, "\n"), out);
+  static const char *const models[] = {"digits", "digits_cnn"};
+  for (int m = 0; m < 2; m++) {
+    assert_int_equal(shell("$SINTER compile $ROOT/models/%s.sir --emit exe --weights %s.st --target aarch64 -o arm",
+                           models[m], models[m]),
+                     0);
+    assert_int_equal(
+        shell("$SINTER run %s.so predict " DIGITS " --weights %s.st --result label >want", models[m], models[m]), 0);
+    for (int threads = 1; threads <= 3; threads++)
+      assert_int_equal(shell("%s ./arm predict " DIGITS " --result label --threads %d | cmp - want", qemu, threads), 0);
+  }
+  assert_int_equal(shell("%s ./arm predict x=none.npy", qemu), 1);
+  assert_string_equal(err, "digits_cnn: x: cannot open none.npy: there is no such file or folder\n");
+  assert_int_equal(shell("%s ./arm step " DIGITS " y=$ROOT/tests/model/digits/y.npy --threads 3 --out arm_out && "
+                         "ls arm_out/loss.npy",
+                         qemu),
+                   0);
+}
+
 static void left_out(void **state) {
   (void)state;
   assert_int_equal(shell("$SINTER compile $ROOT/tests/exe/kept.sir --emit exe --weights w.st -o kept --size"), 0);
@@ -179,7 +206,7 @@ static void same_bytes(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {cmocka_unit_test(every_level), cmocka_unit_test(of_pytorch),
-                                     cmocka_unit_test(left_out), cmocka_unit_test(refused),
-                                     cmocka_unit_test(same_bytes)};
+                                     cmocka_unit_test(on_aarch64),  cmocka_unit_test(left_out),
+                                     cmocka_unit_test(refused),     cmocka_unit_test(same_bytes)};
   return cmocka_run_group_tests(tests, make, clean);
 }

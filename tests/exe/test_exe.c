@@ -142,6 +142,11 @@ static void empty_root(void **state) {
 
 static void helps(void **state) {
   (void)state;
+  assert_int_equal(shell("$SINTER info calls"), 0);
+  assert_non_null(strstr(out, "levels: v2 v3 v4\na program: calls --help says how to run it\n\nentries:\n  predict("));
+  assert_int_equal(shell("$SINTER run calls"), 1);
+  assert_string_equal(err, "sinter: calls is a program, not a library: run it; its --help says how, and `sinter info` "
+                           "what it holds\n");
   assert_int_equal(shell("./calls --help"), 0);
   assert_non_null(strstr(out, "calls: the model calls, made by sinter 0.1.0 from calls.sir\n\nusage: calls [ENTRY] "));
   assert_non_null(strstr(out, "\n  predict(x: f32[N, 4]) -> f32[N, 3]  # N 1 to 1000"));
