@@ -47,21 +47,35 @@ uint32_t nest_result(Lower *l, Id v) {
   return b;
 }
 
+/* Two updates may meet in one element: each task takes all updates in their order, but only its own columns, a few
+ * vectors of the last axis (and its own index on the axes before those scattered over). Without an axis behind them
+ * there are no columns. */
 static void nest_scatter(Lower *l, Id v) {
+  enum { BLOCK = 4 }; /* vectors of columns that a task takes */
   const Id *in = graph_in(l->g, v);
   Kernel *k = l->k;
+  SymTab *t = l->all->ctx->syms;
   int axis = (int)graph_attr_int(l->g, v, "axis"), m = (int)graph_at(l->g, v)->nin - 2, ri = graph_rank(l->g, in[1]),
-      n = graph_rank(l->g, v);
+      n = graph_rank(l->g, v), axes = 0, lanes = lower_lanes(l);
   Id update = in[m + 1];
+  const Sym *shape = graph_shape(l->g, update);
   int nu = graph_rank(l->g, update);
+  bool columns = nu > axis + ri;
+  if (lower_in_memory(l, update)) /* the indices are no vectors */
+    lanes = l->all->target->vector_bytes / (int)dtype_size(graph_dtype(l->g, v));
   uint32_t y = nest_result(l, v);
-  Ex u[MAX_RANK], at[MAX_RANK], ok = 0;
+  Ex u[MAX_RANK] = {0}, at[MAX_RANK], ok = 0, lo = ex_idx(k, 0), hi = 0;
   copy_stage(l, v, in[0]);
-  lower_stage(l, "add", lower_total(l, graph_shape(l->g, update), nu), 6, true);
-  loop_axis(k, "t", sym_int(l->all->ctx->syms, 1)); /* in order: two updates may meet in one element */
-  for (int i = 0; i < nu; i++)
-    loop_for(k, AXIS[i], ex_idx(k, 0), lower_dim(l, graph_shape(l->g, update)[i]), FOR_SERIAL, 0, TAIL_NONE, &u[i]);
-  for (int i = 0; i < axis; i++) at[i] = u[i];
+  lower_stage(l, "add", lower_total(l, shape, nu), columns ? 2 : 6, !columns && !axis);
+  for (; axes < axis && axes < LOOP_AXES - 1; axes++) u[axes] = loop_axis(k, AXIS[axes], shape[axes]);
+  if (columns) {
+    Ex c = loop_axis(k, "c", sym_div_up(t, shape[nu - 1], sym_int(t, BLOCK * lanes)));
+    lo = loop_let(k, "lo", ex_mul(k, c, ex_idx(k, BLOCK * lanes)));
+    hi = loop_let(k, "hi", ex_op2(k, OP_MINIMUM, lower_dim(l, shape[nu - 1]), ex_add(k, lo, ex_idx(k, BLOCK * lanes))));
+  } else if (!axes)
+    loop_axis(k, "t", sym_int(t, 1));
+  for (int i = axes; i < axis + ri; i++)
+    loop_for(k, AXIS[i], ex_idx(k, 0), lower_dim(l, shape[i]), FOR_SERIAL, 0, TAIL_NONE, &u[i]);
   for (int j = 0; j < m; j++) {
     Ex size = lower_dim(l, graph_shape(l->g, in[0])[axis + j]);
     Ex i = loop_let(k, "i", ex_convert(k, DT_IDX, lower_pull(l, in[1 + j], u + axis, ri)));
@@ -69,13 +83,18 @@ static void nest_scatter(Lower *l, Id v) {
     ok = ok ? ex_op2(k, OP_AND, ok, in_range) : in_range;
     at[axis + j] = i;
   }
-  for (int i = axis + ri; i < nu; i++) at[i - ri + m] = u[i];
   ok = loop_let(k, "inside", ok);
   lower_fail(l, v, ex_op1(k, OP_NOT, ok));
-  Ex e = lower_pull(l, update, u, nu);
   loop_if(k, ok);
+  for (int i = axis + ri; i < nu - 1; i++)
+    loop_for(k, AXIS[i], ex_idx(k, 0), lower_dim(l, shape[i]), FOR_SERIAL, 0, TAIL_NONE, &u[i]);
+  if (columns) loop_for(k, "j", lo, hi, FOR_VECTOR, lanes, lower_tail(l), &u[nu - 1]);
+  for (int i = 0; i < axis; i++) at[i] = u[i];
+  for (int i = axis + ri; i < nu; i++) at[i - ri + m] = u[i];
+  Ex e = lower_pull(l, update, u, nu);
   loop_store(k, y, at, n, ex_add(k, ex_load(k, y, at, n, 0, 0), e), 0);
   nest_close(l);
+  l->out->schedule = columns ? arena_printf(l->all->ctx->arena, "nest(columns, vectorize = %d)", lanes) : "nest";
 }
 
 static void nest_dynamic_update(Lower *l, Id v) {
