@@ -227,7 +227,7 @@ static void workspace(void **state) {
   assert_int_equal(api->workspace((int64_t[]){0, 1}, 1), 0);
   assert_int_equal(api->workspace((int64_t[]){1, 101}, 1), 0);
   assert_int_equal(api->workspace(dims, 257), 0);
-  char *block = aligned_alloc(64, (three + 127) & ~(size_t)63);
+  char *block = aligned_alloc(64, three); /* to the byte: the sanitizer sees what goes beyond */
   assert_int_equal(api->create(&c, w, dims, block, one - 1), SINTER_ERROR_WORKSPACE);
   assert_null(c);
   assert_non_null(strstr(api->open_message(w), "bytes"));
