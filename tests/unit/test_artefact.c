@@ -81,6 +81,21 @@ static void refused(void **state) {
     assert_non_null(strstr(why, path));
   }
   write_file(file, file_bytes);
+  unsigned char other[sizeof(SinterTail)];
+  memcpy(other, file + file_bytes - sizeof other, sizeof other);
+  SinterTail tail;
+  memcpy(&tail, other, sizeof tail);
+  tail.abi = 99; /* of a compiler to come */
+  memcpy(file + file_bytes - sizeof tail, &tail, sizeof tail);
+  write_file(file, file_bytes);
+  memcpy(file + file_bytes - sizeof other, other, sizeof other);
+  assert_false(sinter_artefact_open(&a, path, why));
+  char want[256];
+  snprintf(want, sizeof want,
+           "%s was made by another version of sinter (interface 99, this one has %d): compile the model again", path,
+           SINTER_ABI_VERSION);
+  assert_string_equal(why, want);
+  write_file(file, file_bytes);
 }
 
 static uint64_t next_random(uint64_t *s) { return *s = *s * 6364136223846793005u + 1442695040888963407u, *s >> 33; }
