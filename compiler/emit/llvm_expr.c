@@ -114,15 +114,19 @@ static LLVMValueRef choose(Gen *g, LLVMValueRef cond, LLVMValueRef yes, LLVMValu
   return LLVMBuildSelect(g->b, cond, yes, no, "");
 }
 
-/* a > b or a is NaN ? a : b (max); one instruction where a literal decides about NaN and the order of zeros. */
-static LLVMValueRef extreme(Gen *g, bool max, LLVMValueRef a, LLVMValueRef b, DType d) {
+static bool op_divides(Op op) { return op == OP_DIV || op == OP_REM || op == OP_FLOOR_DIV || op == OP_FLOOR_MOD; }
+
+/* a > b or a is NaN ? a : b (max); one instruction where a literal decides about NaN and the order of zeros: la and lb
+ * are a and b before const_operand. */
+static LLVMValueRef extreme(Gen *g, bool max, LLVMValueRef a, LLVMValueRef b, DType d, LLVMValueRef la,
+                            LLVMValueRef lb) {
   if (is_int_type(d)) {
     LLVMIntPredicate p = dtype_is_signed(d) ? (max ? LLVMIntSGT : LLVMIntSLT) : (max ? LLVMIntUGT : LLVMIntULT);
     return LLVMBuildSelect(g->b, LLVMBuildICmp(g->b, p, a, b, ""), a, b, "");
   }
   LLVMRealPredicate p = max ? LLVMRealOGT : LLVMRealOLT;
   double x = 0, y = 0;
-  bool from_a = float_literal(a, &x) && x != 0, given = float_literal(b, &y), from_b = given && y != 0;
+  bool from_a = float_literal(la, &x) && x != 0, given = float_literal(lb, &y), from_b = given && y != 0;
   if (on_arm(g) && (from_a || from_b || (given && !signbit(y) == max)))
     return call1(g, max ? "llvm.maximum" : "llvm.minimum", (LLVMValueRef[]){a, b},
                  2); /* fmax: NaN wins, 0 is above -0 */
@@ -314,7 +318,7 @@ static LLVMValueRef fold(Gen *g, Op op, LLVMValueRef v, DType d) {
     if (op == OP_HADD)
       v = dtype_is_float(d) ? LLVMBuildFAdd(g->b, lo, hi, "") : LLVMBuildAdd(g->b, lo, hi, "");
     else
-      v = extreme(g, op == OP_HMAX, lo, hi, d);
+      v = extreme(g, op == OP_HMAX, lo, hi, d, lo, hi);
   }
   return v;
 }
@@ -558,24 +562,6 @@ static LLVMValueRef compare(Gen *g, Op op, LLVMValueRef a, LLVMValueRef b, DType
   return LLVMBuildICmp(g->b, dtype_is_signed(d) ? sgn[k] : uns[k], a, b, "");
 }
 
-/* How many registers a value takes while it is computed, as for a tree (Sethi and Ullman). */
-static int need(Gen *g, Ex e) {
-  const Expr *x = ex_at(g->k, e);
-  if (x->op == OP_LITERAL || x->op == OP_VAR || x->op == OP_REG || x->op == OP_LANE || x->dtype == DT_IDX) return 0;
-  if (x->op == OP_LOAD) return 1;
-  if (g->ex_need[e]) return g->ex_need[e];
-  int n[3] = {0};
-  for (int i = 0; i < x->nin && i < 3; i++) {
-    int v = need(g, g->k->arg.at[x->in + (uint32_t)i]), j = i;
-    for (; j && n[j - 1] < v; j--) n[j] = n[j - 1];
-    n[j] = v;
-  }
-  int r = 1;
-  for (int i = 0; i < 3; i++)
-    if (n[i] && n[i] + i > r) r = n[i] + i;
-  return g->ex_need[e] = (uint8_t)(r > 255 ? 255 : r);
-}
-
 /* The operations on values; indices come here only where they are no polynomial. */
 static LLVMValueRef operate(Gen *g, Ex id) {
   Expr e = *ex_at(g->k, id);
@@ -642,13 +628,11 @@ static LLVMValueRef operate(Gen *g, Ex id) {
     for (int i = 0; i < 3; i++) v[i] = gen_value(g, in[i]);
     return dot4(g, v[0], v[1], v[2]);
   }
-  for (int done = 0; done < e.nin && done < 3; done++) { /* what needs most registers first: the rest waits in fewer */
-    int next = -1;
-    for (int i = 0; i < e.nin && i < 3; i++)
-      if (!v[i] && (next < 0 || need(g, in[i]) > need(g, in[next]))) next = i;
-    v[next] = gen_value_lanes(g, in[next], iw);
-  }
-  bool fl = dtype_is_float(from);
+  int order[3], n = loop_order(g->k, g->ex_need, &e, order);
+  for (int i = 0; i < n; i++) v[order[i]] = gen_value_lanes(g, in[order[i]], iw);
+  bool fl = dtype_is_float(from), immediate = op == OP_SHL || op == OP_SHR || op == OP_MULHI || (!fl && op_divides(op));
+  LLVMValueRef given[2] = {v[0], v[1]};
+  for (int i = 0; i < n && !immediate; i++) v[i] = const_operand(g, in[i], v[i]);
   switch (op) {
   case OP_SPLAT:
   case OP_LEAF:
@@ -679,7 +663,7 @@ static LLVMValueRef operate(Gen *g, Ex id) {
   case OP_FLOOR_DIV:
   case OP_FLOOR_MOD: return divide(g, op, v[0], v[1], d);
   case OP_MAXIMUM:
-  case OP_MINIMUM: return extreme(g, op == OP_MAXIMUM, v[0], v[1], d);
+  case OP_MINIMUM: return extreme(g, op == OP_MAXIMUM, v[0], v[1], d, given[0], given[1]);
   case OP_AND: return LLVMBuildAnd(b, v[0], v[1], "");
   case OP_OR: return LLVMBuildOr(b, v[0], v[1], "");
   case OP_XOR: return LLVMBuildXor(b, v[0], v[1], "");

@@ -8,7 +8,7 @@
  * reproducible. */
 #ifndef SINTER_EMIT_LLVM_GEN_H
 #define SINTER_EMIT_LLVM_GEN_H
-#include "loop.h"
+#include "loop_pressure.h"
 #include "target.h"
 #include <llvm-c/Core.h>
 
@@ -53,6 +53,13 @@ typedef struct Bind { /* value of a variable */
   LLVMValueRef v;
 } Bind;
 
+typedef struct Slot { /* a place in the table of constants of a stage */
+  LLVMValueRef value; /* a vector in all lanes alike, or an element */
+  int bytes;
+  LLVMBasicBlockRef block; /* that read it last, and the turn of an unrolled loop in which it did */
+  uint32_t turn;
+} Slot;
+
 enum { GEN_SCOPES = 64, KNOWN_SLOTS = 1024 };
 typedef struct Gen {
   Arena *arena;
@@ -84,11 +91,16 @@ typedef struct Gen {
   int nreg;               /* elements in all */
   LLVMValueRef *ex_value; /* of the statement being emitted */
   uint32_t *ex_stamp, stamp;
-  uint8_t *ex_need;  /* registers it takes, 0: not known yet */
-  uint8_t *ex_reads; /* whether it loads a scalar: 1 no, 2 yes, 0: not known yet */
-  Atom *ex_atom;     /* of opaque scalar indices */
-  LLVMValueRef mask; /* lanes that are active, or NULL */
-  int64_t stack;     /* bytes of allocs */
+  uint8_t *ex_need; /* of loop_need */
+  bool *ex_held;    /* a literal that may stay in a register; of the others each use reads the table */
+  Vec(Slot) slot;
+  LLVMValueRef table, table_base;
+  uint32_t turn, fenced; /* of unrolled loops, counted over the stage; the last that begins with a fence */
+  bool tight;            /* more values are alive in the stage than there are registers */
+  uint8_t *ex_reads;     /* whether it loads a scalar: 1 no, 2 yes, 0: not known yet */
+  Atom *ex_atom;         /* of opaque scalar indices */
+  LLVMValueRef mask;     /* lanes that are active, or NULL */
+  int64_t stack;         /* bytes of allocs */
 } Gen;
 
 void gen_refuse(Gen *, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
@@ -118,6 +130,13 @@ LLVMValueRef poly_compare(Gen *, Op, const Poly *, const Poly *, int lanes);
 Poly gen_offset(Gen *, uint32_t buf, const Ex *index, int n);                   /* in elements, by the layout */
 LLVMValueRef gen_address(Gen *, uint32_t buf, const Poly *offset);              /* of lane 0, or the scalar */
 LLVMValueRef gen_addresses(Gen *, uint32_t buf, const Poly *offset, int lanes); /* <lanes x ptr> */
+
+/* llvm_const.c: literals that vectors meet. What does not fit into registers beside the values of the stage is read
+ * from a table in memory, as an operand of the instruction that wants it. */
+void const_begin(Gen *); /* before the body of a stage, g->stage */
+void const_end(Gen *);
+void const_apart(Gen *);                                            /* at the end of a loop of one turn */
+LLVMValueRef const_operand(Gen *, Ex literal, LLVMValueRef vector); /* vector, or a load of it */
 
 /* llvm_expr.c */
 LLVMTypeRef gen_type(Gen *, DType, int lanes); /* in registers: bool is i1, f16 and bf16 their bits */

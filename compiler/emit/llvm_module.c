@@ -21,8 +21,8 @@ void gen_refuse(Gen *g, const char *fmt, ...) {
  * instead of 90 % of peak); the order of emission is good already. LLVM has a process-wide option for it and nothing
  * else. */
 __attribute__((constructor)) static void set_options(void) {
-  const char *const args[] = {"sinter", "-enable-misched=false"};
-  LLVMParseCommandLineOptions(2, args, "");
+  const char *const args[] = {"sinter", "-enable-misched=false", "-hoist-const-loads=false"};
+  LLVMParseCommandLineOptions(3, args, "");
 }
 
 static void text_attr(LLVMContextRef cx, LLVMValueRef f, const char *k, const char *v) {

@@ -261,8 +261,10 @@ static void emit_serial(Gen *g, const Stmt *s) {
     for (int64_t i = 0; i < n; i += s->step) {
       Poly step = poly_int(i), p = poly_add(g, &lo, &step, 1);
       bind_index(g, s->ref, &p);
+      g->turn++;
       emit_block(g, s->body);
     }
+    if (s->mode != FOR_UNROLL) const_apart(g);
     return;
   }
   Loop l;
@@ -314,6 +316,7 @@ static void emit_vector(Gen *g, const Stmt *s) {
     emit_block(g, s->body);
     loop_finish(g, &l);
   }
+  if (poly_is_int(&full, &n) && n <= w) const_apart(g);
   if (exact || s->tail == TAIL_PAD) return;
   Poly start = poly_add(g, &lo, &full, 1), rest = poly_add(g, &d, &full, -1);
   int64_t rlo, rhi;
@@ -327,6 +330,7 @@ static void emit_vector(Gen *g, const Stmt *s) {
   }
   if (poly_is_int(&rest, &n)) {
     emit_tail(g, s, &start, &hi);
+    const_apart(g);
     return;
   }
   /* one branch around the tail; with overlap a second form for less than one vector */
@@ -579,7 +583,9 @@ LLVMValueRef gen_stage(Gen *g, const char *symbol) {
     Poly p = poly_of_atom(atom_new(g, phi[i], gen_depth(g), 0, ehi == INT64_MAX ? ehi : ehi - 1, 1));
     bind_index(g, st->axis[i], &p);
   }
+  const_begin(g);
   emit_block(g, st->body);
+  const_end(g);
   LLVMValueRef next = LLVMBuildNSWAdd(b, g->task, LLVMConstInt(g->t_i64, 1, 0), ""), carry = NULL, up[LOOP_AXES];
   for (int i = st->naxes - 1; i >= 0; i--) {
     LLVMValueRef n = LLVMBuildAdd(b, phi[i], LLVMConstInt(g->t_i64, 1, 0), "");

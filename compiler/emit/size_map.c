@@ -67,6 +67,7 @@ static SizePart part_of(const char *input) {
   if (begins(file, "runtime")) return SIZE_RUNTIME;
   if (begins(file, "<internal>")) /* merged: texts are the runtime's, numbers the kernels' */
     return begins(section, ".rodata.str") ? SIZE_RUNTIME : constants ? SIZE_CONSTANTS : SIZE_PARTS;
+  constants |= begins(section, ".data.rel.ro"); /* llvm_const.c */
   return level_of(file) >= 0 && constants ? SIZE_CONSTANTS : SIZE_PARTS;
 }
 

@@ -62,9 +62,11 @@ static const int32_t TWO_OVER_PI_26[] = {42722829, 48555073, 21659401, 56087029,
 /* ---- short words for building ---- */
 typedef struct Math {
   Kernel *k;
-  DType d, i; /* the float type, the integer type of its size */
-  bool scale; /* the level has SCALE */
+  DType d, i;      /* the float type, the integer type of its size */
+  const Target *t; /* NULL: any */
 } Math;
+
+static bool has_scale(Math m) { return m.t && m.t->has_scale; }
 
 static Ex num(Math m, double v) { return ex_float(m.k, m.d, v); }
 static Ex whole(Math m, int64_t v) { return ex_int(m.k, m.i, v); }
@@ -99,6 +101,26 @@ static Ex copysign_(Math m, Ex mag, Ex x) { /* mag >= 0 */
   return from_bits(m, ex_op2(m.k, OP_OR, to_bits(m, mag), sign));
 }
 
+/* What is worked out in f64 of f32 arguments, y may be none: in two halves, one after the other, where all lanes would
+ * not be one vector. */
+typedef Ex InF64(Math, Ex x, Ex y, bool flag);
+static Ex half(Kernel *k, Ex x, int lanes, int which) {
+  if (!x || ex_at(k, x)->lanes == 1) return x;
+  return ex_op2(k, OP_PERM, x, ex_add(k, ex_lane(k, lanes / 2), ex_idx(k, which * lanes / 2)));
+}
+static Ex through_f64(Math f, InF64 *fn, Ex x, Ex y, bool flag) {
+  Math m = {f.k, DT_F64, DT_I64, f.t};
+  int lanes = ex_at(f.k, x)->lanes;
+  if (lanes == 1 && y) lanes = ex_at(f.k, y)->lanes;
+  int n = f.t && lanes > 2 && lanes > target_lanes(f.t, DT_F64) ? 2 : 1;
+  Ex r[2];
+  for (int i = 0; i < n; i++) {
+    Ex a = n > 1 ? half(f.k, x, lanes, i) : x, b = n > 1 ? half(f.k, y, lanes, i) : y;
+    r[i] = ex_convert(f.k, DT_F32, fn(m, ex_convert(f.k, DT_F64, a), b ? ex_convert(f.k, DT_F64, b) : 0, flag));
+  }
+  return n > 1 ? ex_op3(f.k, OP_PERM2, r[0], r[1], ex_lane(f.k, lanes)) : r[0];
+}
+
 /* ---- exp ---- */
 static double rounder(Math m) { return wide(m) ? 0x1.8p52 : 0x1.8p23; } /* its unit is 1 */
 
@@ -124,7 +146,7 @@ static Ex exp_normal(Math m, Ex x) { /* x where e^x is a normal number */
 }
 /* p * 2^n by two factors, of which only the second rounds; the lowest bits of t are those of n + twice the bias. */
 static Ex scaled(Math m, Ex p, Ex t) {
-  Math u = {m.k, m.d, wide(m) ? DT_U64 : DT_U32, false};
+  Math u = {m.k, m.d, wide(m) ? DT_U64 : DT_U32, m.t};
   Ex i = to_bits(u, t), a = shl(u, shr(u, i, 1), mantissa(m)), b = sub(u, shl(u, i, mantissa(m)), a);
   return mul(m, mul(m, p, from_bits(m, a)), from_bits(m, b));
 }
@@ -132,7 +154,7 @@ static Ex exp_(Math m, Ex x) { /* the result may be denormal, or overflow */
   Ex n, r;
   x = wide(m) ? at_most(m, 710, at_least(m, -746, x)) : at_most(m, 89, at_least(m, -104, x));
   Ex t = reduce_exp(m, x, 2 * bias(m), &n, &r), p = add(m, expm1_poly(m, r), num(m, 1));
-  return m.scale ? ex_op2(m.k, OP_SCALE, p, n) : scaled(m, p, t);
+  return has_scale(m) ? ex_op2(m.k, OP_SCALE, p, n) : scaled(m, p, t);
 }
 /* 2 (2^(n-1) (e^r - 1) + 2^(n-1) - 1/2) */
 static Ex expm1_(Math m, Ex x) {
@@ -221,10 +243,9 @@ static Ex erf_(Math m, Ex x) {
 /* In f64 on every level, without fused operations. Each product of a piece of x and a piece of 2/pi is exact; whole
  * turns (multiples of 4) are taken off it exactly; the rests are added up with their rounding errors. So every finite x
  * is reduced to its quadrant and a rest right to far below an ulp. */
-static Ex sin_cos(Kernel *k, Ex x, DType d, bool cosine) {
-  Math m = {k, DT_F64, DT_I64, false};
-  Ex v = ex_convert(k, DT_F64, x), part[2] = {v, 0}, sum = 0, low = num(m, 0);
-  bool big = d == DT_F64;
+static Ex sin_cos_wide(Math m, Ex v, bool big, bool cosine) {
+  Kernel *k = m.k;
+  Ex part[2] = {v, 0}, sum = 0, low = num(m, 0);
   int pieces = big ? COUNT(TWO_OVER_PI_26) : COUNT(TWO_OVER_PI_28), bits = big ? 26 : 28;
   if (big) { /* the upper 27 bits of x, and the rest */
     part[0] = from_bits(m, ex_op2(k, OP_AND, to_bits(m, v), whole(m, (int64_t)0xFFFFFFFFFC000000)));
@@ -257,11 +278,15 @@ static Ex sin_cos(Kernel *k, Ex x, DType d, bool cosine) {
   if (cosine) q = add(m, q, whole(m, 1));
   Ex odd = equal(m, ex_op2(k, OP_AND, q, whole(m, 1)), whole(m, 1));
   Ex y = choose(m, odd, c, s);
-  y = from_bits(m, ex_op2(k, OP_XOR, to_bits(m, y), shl(m, ex_op2(k, OP_AND, q, whole(m, 2)), 62)));
-  y = ex_convert(k, d, y);
-  if (cosine) return y;
-  Math f = {k, d, d == DT_F64 ? DT_I64 : DT_I32, false};
-  return choose(f, less(f, abs_(f, x), num(f, big ? 0x1p-27 : 0x1p-12)), x, y);
+  return from_bits(m, ex_op2(k, OP_XOR, to_bits(m, y), shl(m, ex_op2(k, OP_AND, q, whole(m, 2)), 62)));
+}
+static Ex sin_cos_f32(Math m, Ex v, Ex none, bool cosine) {
+  (void)none;
+  return sin_cos_wide(m, v, false, cosine);
+}
+static Ex sin_cos(Math m, Ex x, bool cosine) {
+  Ex y = wide(m) ? sin_cos_wide(m, x, true, cosine) : through_f64(m, sin_cos_f32, x, 0, cosine);
+  return cosine ? y : choose(m, less(m, abs_(m, x), num(m, wide(m) ? 0x1p-27 : 0x1p-12)), x, y);
 }
 
 /* ---- pow ---- */
@@ -305,21 +330,32 @@ static Two log_two(Math m, Ex x) {
   return two_sum(m, top.hi, low);
 }
 
-static Ex pow_float(Kernel *k, Ex x0, Ex y0, DType d, bool scale) {
-  Math m = {k, DT_F64, DT_I64, scale};
-  Ex x = ex_convert(k, DT_F64, x0), y = ex_convert(k, DT_F64, y0), a = abs_(m, x), r;
-  Ex inf = num(m, INFINITY), zero = num(m, 0), one = num(m, 1);
-  if (d == DT_F64) {
-    Ex yc = at_most(m, 0x1p70, at_least(m, -0x1p70, y)); /* beyond it every result is 0, 1 or infinite */
-    Two l = log_two(m, a), p = two_product(m, l.hi, yc);
-    Ex e = exp_(m, p.hi), low = add(m, p.lo, mul(m, l.lo, yc));
-    Ex finite = both(m, less(m, e, inf), less(m, zero, e));
-    r = choose(m, finite, fma_(m, e, low, e), e);
-    Ex edge = ex_op2(k, OP_OR, equal(m, a, zero), equal(m, a, inf)); /* log is infinite */
-    Ex up = ex_op2(k, OP_XOR, equal(m, a, zero), less(m, zero, y));
-    r = choose(m, edge, choose(m, up, inf, zero), r);
-  } else
-    r = exp_(m, mul(m, log_(m, a), y));
+/* a^y of f32 numbers in f64, for 0 < a: 2^(y log2(a)), with polynomials as long as f32 needs (relative errors of 2e-10
+ * in the power of two, 5e-11 in the logarithm). Nothing here is denormal, also where the result is in f32. */
+static Ex pow_f32(Math m, Ex a, Ex y, bool flag) {
+  Ex e, f, unit = num(m, rounder(m) + bias(m));
+  (void)flag;
+  reduce_log(m, a, &e, &f);
+  Ex s = quo(m, f, add(m, f, num(m, 2))), z = mul(m, s, s);
+  Ex l = mul(m, s, fma_(m, z, horner(m, z, LOG64, 5), num(m, 2)));
+  Ex p = mul(m, fma_(m, l, num(m, 0x1.71547652b82fep+0), ex_convert(m.k, m.d, e)), y);
+  p = at_most(m, 200, at_least(m, -200, p));
+  Ex t = add(m, p, unit), r = mul(m, sub(m, p, sub(m, t, unit)), num(m, 0x1.62e42fefa39efp-1));
+  return mul(m, fma_(m, mul(m, horner(m, r, EXP64, 7), r), r, add(m, r, num(m, 1))), power_of_two(m, t));
+}
+static Ex pow_f64(Math m, Ex a, Ex y) {
+  Ex yc = at_most(m, 0x1p70, at_least(m, -0x1p70, y)); /* beyond it every result is 0, 1 or infinite */
+  Two l = log_two(m, a), p = two_product(m, l.hi, yc);
+  Ex e = exp_(m, p.hi), low = add(m, p.lo, mul(m, l.lo, yc));
+  Ex finite = both(m, less(m, e, num(m, INFINITY)), less(m, num(m, 0), e));
+  return choose(m, finite, fma_(m, e, low, e), e);
+}
+static Ex pow_float(Math m, Ex x, Ex y) {
+  Kernel *k = m.k;
+  Ex a = abs_(m, x), zero = num(m, 0), one = num(m, 1), inf = num(m, INFINITY);
+  Ex r = wide(m) ? pow_f64(m, a, y) : through_f64(m, pow_f32, a, y, false);
+  Ex edge = ex_op2(k, OP_OR, equal(m, a, zero), equal(m, a, inf)); /* log is infinite */
+  r = choose(m, edge, choose(m, ex_op2(k, OP_XOR, equal(m, a, zero), less(m, zero, y)), inf, zero), r);
   r = choose(m, equal(m, a, one), one, r); /* 1^inf */
   Ex half = mul(m, y, num(m, 0.5)), is_whole = equal(m, ex_op1(k, OP_FLOOR, y), y);
   Ex odd = both(m, is_whole, ex_op1(k, OP_NOT, equal(m, ex_op1(k, OP_FLOOR, half), half)));
@@ -328,8 +364,7 @@ static Ex pow_float(Kernel *k, Ex x0, Ex y0, DType d, bool scale) {
   Ex broken = both(m, both(m, less(m, x, zero), less(m, num(m, -INFINITY), x)), ex_op1(k, OP_NOT, is_whole));
   r = choose(m, broken, num(m, NAN), r);
   r = choose(m, ex_op2(k, OP_OR, ex_op1(k, OP_IS_NAN, x), ex_op1(k, OP_IS_NAN, y)), num(m, NAN), r);
-  r = choose(m, ex_op2(k, OP_OR, equal(m, y, zero), equal(m, x, one)), one, r);
-  return ex_convert(k, d, r);
+  return choose(m, ex_op2(k, OP_OR, equal(m, y, zero), equal(m, x, one)), one, r);
 }
 
 /* Square and multiply over all bits; integers wrap, a negative exponent gives 0. */
@@ -352,11 +387,12 @@ static Ex expand(void *ctx, Kernel *k, Ex e) {
   if (OP_INFO[op].cls != CLASS_UNARY && op != OP_POW && op != OP_SCALE) return 0;
   Ex a = k->arg.at[x.in];
   DType d = (DType)ex_at(k, a)->dtype;
-  Math m = {k, d, d == DT_F64 ? DT_I64 : DT_I32, t && t->has_scale};
-  if (op == OP_SCALE) return m.scale ? 0 : scaled(m, a, add(m, k->arg.at[x.in + 1], num(m, rounder(m) + 2 * bias(m))));
+  Math m = {k, d, d == DT_F64 ? DT_I64 : DT_I32, t};
+  if (op == OP_SCALE)
+    return has_scale(m) ? 0 : scaled(m, a, add(m, k->arg.at[x.in + 1], num(m, rounder(m) + 2 * bias(m))));
   if (op == OP_POW) {
     Ex b = k->arg.at[x.in + 1];
-    return dtype_is_float(d) ? pow_float(k, a, b, d, m.scale) : pow_int(k, a, b, d);
+    return dtype_is_float(d) ? pow_float(m, a, b) : pow_int(k, a, b, d);
   }
   if (op == OP_SIGN) {
     bool fl = dtype_is_float(d);
@@ -373,8 +409,8 @@ static Ex expand(void *ctx, Kernel *k, Ex e) {
   case OP_LOG: return log_(m, a);
   case OP_LOG1P: return log1p_(m, a);
   case OP_RSQRT: return quo(m, num(m, 1), ex_op1(k, OP_SQRT, a));
-  case OP_SIN: return sin_cos(k, a, d, false);
-  case OP_COS: return sin_cos(k, a, d, true);
+  case OP_SIN: return sin_cos(m, a, false);
+  case OP_COS: return sin_cos(m, a, true);
   case OP_TANH: return tanh_(m, a);
   case OP_SIGMOID: return sigmoid_(m, a);
   case OP_ERF: return erf_(m, a);

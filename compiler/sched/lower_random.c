@@ -13,27 +13,31 @@ static uint32_t random_param(Lower *l) {
 static void philox(Lower *l, Id v, Ex block, Ex c[4]) {
   Kernel *k = l->k;
   uint32_t rng = random_param(l);
+  int lanes = ex_at(k, block)->lanes;
   Ex word[3], m0 = ex_int(k, DT_U32, 0xD2511F53), m1 = ex_int(k, DT_U32, 0xCD9E8D57);
   for (int i = 0; i < 3; i++) {
     Ex at = ex_idx(k, i);
     word[i] = ex_load(k, rng, &at, 1, 0, 0);
+    if (lanes > 1 && i < 2)
+      word[i] = ex_splat(k, word[i], lanes); /* or the keys of all rounds would be made before a
+                                                loop, and 20 vectors wait in it */
   }
   c[0] = ex_convert(k, DT_U32, block);
   c[1] = ex_int(k, DT_U32, hash_fnv32(graph_attr_str(l->g, v, "key")));
   c[2] = ex_int(k, DT_U32, 0);
   c[3] = word[2];
   for (int r = 0; r < 10; r++) {
-    if (r) {
-      word[0] = ex_add(k, word[0], ex_int(k, DT_U32, 0x9E3779B9));
-      word[1] = ex_add(k, word[1], ex_int(k, DT_U32, 0xBB67AE85));
-    }
+    Ex key[2] = {word[0], word[1]};
+    for (int i = 0; r && i < 2; i++)
+      key[i] = ex_add(k, word[i], ex_int(k, DT_U32, (uint32_t)r * (i ? 0xBB67AE85 : 0x9E3779B9)));
     Ex hi0 = ex_op2(k, OP_MULHI, c[0], m0), lo0 = ex_mul(k, c[0], m0);
     Ex hi1 = ex_op2(k, OP_MULHI, c[2], m1), lo1 = ex_mul(k, c[2], m1);
-    c[0] = ex_op2(k, OP_XOR, ex_op2(k, OP_XOR, hi1, c[1]), word[0]);
-    c[2] = ex_op2(k, OP_XOR, ex_op2(k, OP_XOR, hi0, c[3]), word[1]);
+    c[0] = loop_let(k, "c", ex_op2(k, OP_XOR, ex_op2(k, OP_XOR, hi1, c[1]), key[0]));
+    c[2] = loop_let(k, "c", ex_op2(k, OP_XOR, ex_op2(k, OP_XOR, hi0, c[3]), key[1]));
     c[1] = lo1;
     c[3] = lo0;
   }
+  for (int i = 1; i < 4; i += 2) c[i] = loop_let(k, "c", c[i]);
 }
 
 static Ex number(Lower *l, DType d, Ex word) {
@@ -67,7 +71,6 @@ void lower_random_run(Lower *l, Id v, Ex first, int lanes, Ex out[4]) {
   Kernel *k = l->k;
   Ex c[4], half[4], lane = ex_lane(k, lanes), two = ex_idx(k, 2), four = ex_idx(k, 4);
   philox(l, v, ex_add(k, ex_op2(k, OP_FLOOR_DIV, first, four), lane), c);
-  for (int i = 0; i < 4; i++) c[i] = loop_let(k, "c", c[i]);
   /* element 4 b + w is word w of block b: words 0, 1 and words 2, 3 are dealt out in turn, then pairs of both */
   Ex deal =
       ex_add(k, ex_op2(k, OP_FLOOR_DIV, lane, two), ex_mul(k, ex_op2(k, OP_FLOOR_MOD, lane, two), ex_idx(k, lanes)));

@@ -1,7 +1,5 @@
 /* Reads machine code and says what no test of values can. It fails on vector registers stored to the stack inside an
- * innermost loop of a kernel with a register tile (gemm, conv, attention, wino in its name), on stack frames above 4
- * KB, and on calls to anything but memcpy and its like. In other kernels it counts such stores: tests/objects holds the
- * count of each object to a recorded one.
+ * innermost loop, on stack frames above 4 KB, and on calls to anything but memcpy and its like.
  *
  *   scan_objects [--level v4] FILE.loop | FILE.o | FILE.so ...
  *
@@ -20,28 +18,17 @@ static const char *const ALLOWED[] = {"memcpy", "memset", "memmove", ""};
 
 typedef struct Object { /* that is being read */
   const char *what;
-  const LoopModule *module; /* of its kernels, or NULL */
   int bad;
 } Object;
 
-static bool kernel_arrays(const char *symbol, const LoopModule *m) { /* k3_name_stage_v4 */
-  unsigned i = (unsigned)strtoul(symbol + 1, NULL, 10);
-  return m && *symbol == 'k' && i < m->kernels.n && m->kernels.at[i]->bufs.n > (uint32_t)m->kernels.at[i]->nparams;
-}
-
 static void print_function(const ScanFunction *f, void *ctx) {
   Object *o = ctx;
-  bool tile =
-      strstr(f->name, "gemm") || strstr(f->name, "conv") || strstr(f->name, "attention") || strstr(f->name, "wino");
-  bool bad = !f->decoded || f->frame > 4096 || (tile && f->loop_spills && !kernel_arrays(f->name, o->module));
+  bool bad = !f->decoded || f->frame > 4096 || f->loop_spills;
   if (!f->decoded) printf("%s %s: no instruction at byte %lu\n", f->target->name, f->name, (unsigned long)f->bytes);
   printf("%s %-40s %5d instructions, %2d innermost loops, %d vector spills in them, %d in all, frame %ld, %d of %d "
          "multiply and add%s\n",
          f->target->name, f->name, f->instructions, f->loops, f->loop_spills, f->spills, (long)f->frame, f->products,
-         f->vectors,
-         bad              ? "  <-- not allowed"
-         : f->loop_spills ? "  (a formula, or arrays of the task)"
-                          : "");
+         f->vectors, bad ? "  <-- not allowed" : "");
   o->bad |= bad;
 }
 
@@ -53,8 +40,8 @@ static void check_import(const char *name, const Target *t, void *ctx) {
   o->bad = 1;
 }
 
-static int print_object(const uint8_t *p, size_t size, const char *what, const Target *t, const LoopModule *m) {
-  Object o = {what, m, 0};
+static int print_object(const uint8_t *p, size_t size, const char *what, const Target *t) {
+  Object o = {what, 0};
   const char *why = scan_object(p, size, t, &(ScanVisit){print_function, check_import}, &o);
   if (why) printf("%s: %s\n", what, why);
   return o.bad || why;
@@ -103,7 +90,7 @@ static int scan_loops(const char *path, const char *text, size_t n, const char *
       if (!emit_object(&q, &r))
         printf("%s %s: %s\n", t->name, m->kernels.at[i]->name, r.error);
       else
-        bad |= print_object(r.object, r.size, m->kernels.at[i]->name, t, m);
+        bad |= print_object(r.object, r.size, m->kernels.at[i]->name, t);
     }
   }
   arena_free(a);
@@ -127,7 +114,7 @@ int main(int argc, char **argv) {
     else if (len > 5 && !strcmp(argv[i] + len - 5, ".loop"))
       bad |= scan_loops(argv[i], p, n, level);
     else
-      bad |= print_object((const uint8_t *)p, n, argv[i], level ? target_find(level) : NULL, NULL);
+      bad |= print_object((const uint8_t *)p, n, argv[i], level ? target_find(level) : NULL);
     arena_free(a);
   }
   return bad;

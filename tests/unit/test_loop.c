@@ -1,6 +1,6 @@
 /* The Loop IR: text that reads back, every kernel of tests/loop against loops in C over several sizes, task orders and
  * levels, and every planted fault of tests/loop/bad, which must be named by its own sentence. */
-#include "loop.h"
+#include "loop_pressure.h"
 #include <dirent.h>
 #include <math.h>
 #include <setjmp.h>
@@ -198,6 +198,50 @@ static void test_shared_text(void **state) {
   assert_true(loop_verify(m, "v4") && loop_verify(again, "v4"));
   buf_free(&a);
   buf_free(&b);
+  ctx_free(&c);
+}
+
+/* What a loop keeps alive: v, both splats, and the two factors. With literals anchored the splat of a is multiplied in
+ * the loop, so it lives there itself. Unrolled turns count their literals, not their values. */
+static void test_pressure(void **state) {
+  (void)state;
+  static const char text[] = "kernel weigh(N in 1..=64; in x: f32[N], in s: f32[2], out y: f32[N]) {\n"
+                             "  stage main(t < 1) {\n"
+                             "    let a = s[0]\n"
+                             "    let b = s[1]\n"
+                             "    for j in 0..N vector 8 tail mask {\n"
+                             "      let v = x[j]\n"
+                             "      y[j] = v * 2.0 + (v + splat(a, 8) * 3.0) * (v - b)\n"
+                             "    }\n"
+                             "  }\n"
+                             "  stage held(t < 1) {\n"
+                             "    reg r[4]: f32x8 = 0.0\n"
+                             "    for i in 0..4 unroll {\n"
+                             "      r[i] = x[i * 8 + lane(8)] * 5.0\n"
+                             "    }\n"
+                             "    for i in 0..4 unroll {\n"
+                             "      y[i * 8 + lane(8)] = r[i]\n"
+                             "    }\n"
+                             "  }\n"
+                             "}\n";
+  Ctx c = ctx_new();
+  LoopModule *m;
+  if (!loop_parse(&c, "weigh", text, strlen(text), &m)) fail_msg("%s", diag_first(c.diag, NULL));
+  const Kernel *k = m->kernels.at[0];
+  for (int bytes = 16; bytes <= 32; bytes *= 2)
+    for (int anchored = 0; anchored < 2; anchored++) {
+      LoopPressure p = loop_pressure(k, k->stages.at[0], bytes, false, anchored, c.arena);
+      assert_int_equal(p.vectors, 5 * (32 / bytes));
+      assert_int_equal(p.literals.n, 2);
+      for (int i = 0; i < 2; i++) {
+        assert_int_equal(p.literals.at[i].uses, 1);
+        assert_int_equal(p.literals.at[i].anchor, ex_at(k, p.literals.at[i].value)->u.f == 3.0);
+      }
+      p = loop_pressure(k, k->stages.at[1], bytes, false, anchored, c.arena);
+      assert_int_equal(p.vectors, (4 + 1) * (32 / bytes));
+      assert_int_equal(p.literals.n, 1);
+      assert_int_equal(p.literals.at[0].uses, 4);
+    }
   ctx_free(&c);
 }
 
@@ -851,7 +895,7 @@ int main(void) {
       cmocka_unit_test(test_pool_scatter), cmocka_unit_test(test_lists),     cmocka_unit_test(test_rows),
       cmocka_unit_test(test_same_bits),    cmocka_unit_test(test_gemm),      cmocka_unit_test(test_attention),
       cmocka_unit_test(test_conv),         cmocka_unit_test(test_lstm),      cmocka_unit_test(test_faults),
-      cmocka_unit_test(test_garbage),
+      cmocka_unit_test(test_garbage),      cmocka_unit_test(test_pressure),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
