@@ -11,7 +11,6 @@ kernel f_0_conv(; in x1: f32[2, 3, 5, 40], in x2: f32[4, 3, 1, 1], out y6: f32[2
           for v in 0..3 unroll {
             let x_2 = load(x1[b, i, p0 + k0, v * 16 + lane(16) + k1], v * 16 + lane(16) < 40, 0.0)
             x[v] = x_2
-            prefetch x1[b, i + 8, p0 + k0, v * 16 + lane(16) + k1]
           }
           for j in 0..4 unroll {
             let v2 = x2[o * 4 + j, i, 0, 0]
