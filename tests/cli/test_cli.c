@@ -143,6 +143,43 @@ static void run_refuses(void **state) {
                    1); /* a full disk is no success */
 }
 
+/* Bare elements, the standard input and output, one result of several. */
+static void runs_on_streams(void **state) {
+  (void)state;
+  assert_int_equal(shell("tail -c 16 one.npy >one.raw && $SINTER run fake.so predict x=one.raw --init 2"), 0);
+  assert_string_equal(out, "y: f32[1, 3]\n[[41.0, 81.0, 121.0]]\n");
+  assert_int_equal(shell("$SINTER run fake.so predict x=- --init 2 --out - <one.npy | tail -c 12 | od -An -v -t f4"),
+                   0);
+  assert_string_equal(out, "              41              81             121\n");
+  assert_int_equal(shell("$SINTER run fake.so predict x=- --raw --init 2 --out - <one.raw | od -An -v -t f4"), 0);
+  assert_string_equal(out, "              41              81             121\n");
+  assert_int_equal(
+      shell("$SINTER run fake.so predict x=one.raw N=1 --init 2 --out raw_out --raw && od -An -t f4 raw_out/y.raw"), 0);
+  assert_string_equal(out, "              41              81             121\n");
+  assert_int_equal(sinter("run fake.so evaluate x=x.npy y=y.npy --init 5 --result accuracy"), 0);
+  assert_string_equal(out, "accuracy: f32[] 0.9\n");
+  says("run fake.so evaluate x=x.npy y=y.npy --init 5 --result los", 1,
+       "sinter: evaluate has no result \"los\"; did you mean loss?\n");
+  says("run fake.so evaluate x=x.npy y=y.npy --init 5 --result perplexity", 1,
+       "sinter: evaluate has no result \"perplexity\": it has loss, accuracy\n");
+  says("run fake.so predict x=one.raw N=2 --init 1", 1, "sinter: x: one.raw has 16 bytes, but f32[2, 4] takes 32\n");
+  says("run fake.so sum x=one.raw N=5 --init 1", 1, "sinter: x: one.raw has 16 bytes, but f32[5] takes 20\n");
+  assert_int_equal(shell("head -c 15 one.raw >odd.raw"), 0);
+  says("run fake.so predict x=odd.raw --init 1", 1,
+       "sinter: x: odd.raw has 15 bytes, but f32[N, 4] takes a multiple of 16\n");
+  says("run fake.so predict x=none.raw --init 1", 1,
+       "sinter: x: cannot open none.raw: there is no such file or folder\n");
+  says("run fake.so predict x=- --init 1 <odd.raw", 1, "sinter: x: the standard input: it is not a .npy file\n");
+  says("run fake.so predict x=- --init 1 <&-", 1, "sinter: x: cannot read the standard input: it is closed\n");
+  says("run fake.so predict x=- --raw --init 1 <odd.raw", 1,
+       "sinter: x: the standard input has 15 bytes, but f32[N, 4] takes a multiple of 16\n");
+#define USE "`sinter run --help` says how it is used.\n"
+  says("run fake.so evaluate x=- y=- --init 1 <x.npy", 2,
+       "note: x: f64 is converted to f32\nsinter: y=-: the standard input was read for another input already\n" USE);
+  says("run fake.so predict x=one.npy --raw --init 1", 2, "sinter: --raw goes with --out or with NAME=-\n" USE);
+#undef USE
+}
+
 static void trains(void **state) {
   (void)state;
   assert_int_equal(
@@ -279,8 +316,9 @@ static void other_machine(void **state) {
 }
 
 int main(void) {
-  const struct CMUnitTest tests[] = {cmocka_unit_test(runs),    cmocka_unit_test(run_refuses),
-                                     cmocka_unit_test(trains),  cmocka_unit_test(train_refuses),
-                                     cmocka_unit_test(informs), cmocka_unit_test(other_machine)};
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(runs),         cmocka_unit_test(run_refuses),   cmocka_unit_test(runs_on_streams),
+      cmocka_unit_test(trains),       cmocka_unit_test(train_refuses), cmocka_unit_test(informs),
+      cmocka_unit_test(other_machine)};
   return cmocka_run_group_tests(tests, make, clean);
 }
