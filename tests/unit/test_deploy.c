@@ -235,10 +235,10 @@ static void aarch64(void **state) {
 /* Two folders, ways to name the model, folders for temporary files, numbers of processes. */
 static void same_bytes(void **state) {
   (void)state;
-  static const char *const kinds[] = {"so", "lib"};
+  static const char *const kinds[] = {"so", "lib", "exe", "so --target aarch64", "exe --target aarch64"};
   must(shell("mkdir -p here/tmp there/deeper/temporary && cp $ROOT/models/digits.sir here && "
              "cp $ROOT/models/digits.sir there/deeper"));
-  for (int i = 0; i < 2; i++) {
+  for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) {
     char arguments[512];
     snprintf(arguments, sizeof arguments, "compile $PWD/there/deeper/digits.sir --emit %s -j 4 --size -o there/m.o",
              kinds[i]);
