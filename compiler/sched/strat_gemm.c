@@ -358,6 +358,39 @@ static void panel_rows(Gemm *g, int nv, int lanes, Ex col, bool masked, Ex lo, E
   }
 }
 
+enum { CHEAP = 4 }; /* operations of an epilogue of which several copies do no harm */
+
+/* All panels where the last is not full, with masks. It has a tile of as many vectors as it takes, if these are fewer
+ * than those of the others; of columns not known in number there is such a tile for each. Where the epilogue is long,
+ * that is only done if it saves an eighth. */
+static void masked_panels(Gemm *g, Ex jp, Ex col, Ex lo, Ex hi, int64_t rows, int64_t columns) {
+  Lower *l = g->l;
+  Kernel *k = l->k;
+  int nr = g->nv * g->lanes, left = columns < 0 ? 0 : (int)((columns % nr + g->lanes - 1) / g->lanes);
+  bool masked = columns < 0 || columns % g->lanes;
+  bool saves = columns >= 0 && 8 * (g->nv - left) >= (columns / nr + 1) * g->nv;
+  if (left == g->nv || g->nv == 1 || (l->grp->cost > CHEAP && !saves)) {
+    panel_rows(g, g->nv, g->lanes, col, true, lo, hi, rows);
+    return;
+  }
+  if (columns >= 0 && columns < nr) {
+    panel_rows(g, left, g->lanes, col, masked, lo, hi, rows);
+    return;
+  }
+  loop_if(k, ex_op2(k, OP_LESS, jp, ex_op2(k, OP_FLOOR_DIV, lower_dim(l, g->n), ex_idx(k, nr))));
+  panel_rows(g, g->nv, g->lanes, col, false, lo, hi, rows);
+  loop_else(k);
+  if (left) panel_rows(g, left, g->lanes, col, masked, lo, hi, rows);
+  for (int s = 1; s <= g->nv && !left; s++) {
+    Ex rest = ex_op2(k, OP_SUB, lower_dim(l, g->n), col), fewer = ex_idx(k, (s - 1) * g->lanes);
+    loop_if(
+        k, ex_op2(k, OP_AND, ex_op2(k, OP_LESS, fewer, rest), ex_op2(k, OP_LESS_EQUAL, rest, ex_idx(k, s * g->lanes))));
+    panel_rows(g, s, g->lanes, col, true, lo, hi, rows);
+    loop_end(k);
+  }
+  loop_end(k);
+}
+
 /* Without masks the columns that do not fill a panel are done by single vectors, then one by one. */
 static void unmasked_rest(Gemm *g, Ex lo, Ex hi, int64_t constant) {
   Lower *l = g->l;
@@ -434,8 +467,10 @@ void strat_gemm(Lower *l) {
     loop_else(k);
     unmasked_rest(&g, lo, hi, rows);
     loop_end(k);
-  } else
-    panel_rows(&g, g.nv, g.lanes, col, !full && nr > 1, lo, hi, rows);
+  } else if (!full && nr > 1)
+    masked_panels(&g, jp, col, lo, hi, rows, columns);
+  else
+    panel_rows(&g, g.nv, g.lanes, col, false, lo, hi, rows);
   while (k->depth) loop_end(k);
   l->out->schedule = arena_printf(l->all->ctx->arena, "gemm(MR = %d, NV = %d, rows = %d, rhs = %s, tail = %s)", g.mr,
                                   g.nv, g.rows, g.packed ? lower_parameter(l, g.y) ? "prepared" : "packed" : "plain",
