@@ -15,6 +15,7 @@ typedef struct Gemm {
   int nb, nc, nfx, nfy; /* batch, contracted, free axes */
   int bx[MAX_RANK], by[MAX_RANK], cx[MAX_RANK], cy[MAX_RANK], fx[MAX_RANK], fy[MAX_RANK];
   int mr, nv, lanes, rows; /* rows: of a task */
+  int along;               /* of a column alone: lanes along the contracted axis, 0: none */
   bool packed;
   uint32_t panel;                                 /* buffer of the panels */
   Sym m, n;                                       /* last free axis of each side; 1 where there is none */
@@ -107,8 +108,8 @@ static void open_sum(Gemm *g) {
   static const char *const name[] = {"k", "k1", "k2", "k3", "k4", "k5", "k6", "k7"};
   Lower *l = g->l;
   for (int i = 0; i < g->nc; i++)
-    loop_for(l->k, name[i], ex_idx(l->k, 0), lower_dim(l, graph_shape(l->g, g->x)[g->cx[i]]), FOR_SERIAL, 0, TAIL_NONE,
-             &g->k[i]);
+    loop_for(l->k, name[i], ex_idx(l->k, 0), lower_dim(l, graph_shape(l->g, g->x)[g->cx[i]]),
+             g->along ? FOR_VECTOR : FOR_SERIAL, g->along, g->along ? lower_tail(l) : TAIL_NONE, &g->k[i]);
 }
 
 /* Batch axes and all free axes but the last of each side: axes of the stage, as far as it has room, else loops inside.
@@ -277,9 +278,10 @@ static void tile(Gemm *g, int mr, int nv, int lanes, Ex row, Ex col, bool masked
   int64_t dim[2] = {mr, nv};
   Ex i, v, zero = ex_idx(k, 0), at[MAX_RANK], size = lower_dim(l, g->n);
   uint32_t mark = l->memo.n;
-  uint32_t t = loop_reg(k, "t", g->dtype, lanes, 2, dim, lower_zero(l, g->dtype));
+  int wide = g->along ? g->along : lanes;
+  uint32_t t = loop_reg(k, "t", g->dtype, wide, 2, dim, lower_zero(l, g->dtype));
   open_sum(g);
-  uint32_t b = loop_reg(k, "b", g->dtype, lanes, 1, &dim[1], 0);
+  uint32_t b = loop_reg(k, "b", g->dtype, wide, 1, &dim[1], 0);
   loop_for(k, "v", zero, ex_idx(k, nv), FOR_UNROLL, 0, TAIL_NONE, &v);
   Ex n = column(g, col, v, lanes);
   if (g->packed) {
@@ -323,7 +325,8 @@ static void tile(Gemm *g, int mr, int nv, int lanes, Ex row, Ex col, bool masked
   output_index(g, ex_add(k, row, i), n, at);
   int rank = graph_rank(l->g, g->v);
   iv[0] = i, iv[1] = v;
-  lower_remember(l, g->v, at, rank, ex_reg(k, t, iv, 2));
+  Ex sum = ex_reg(k, t, iv, 2);
+  lower_remember(l, g->v, at, rank, g->along ? loop_let(k, "sum", ex_op1(k, OP_HADD, sum)) : sum);
   lower_store_outputs(l, at);
   if (masked) loop_end(k);
   loop_end(k);
@@ -407,6 +410,18 @@ static void unmasked_rest(Gemm *g, Ex lo, Ex hi, int64_t constant) {
   }
 }
 
+/* Lanes along the contracted axis if both operands lie along it and it fills a few vectors; else 0. */
+static int along_sum(const Gemm *g) {
+  const Lower *l = g->l;
+  const Graph *gr = l->g;
+  int lanes = lower_lanes(l) < g->lanes ? lower_lanes(l) : g->lanes;
+  int64_t n;
+  if (!dtype_is_float(g->dtype) || g->nc != 1 || g->cx[0] != graph_rank(gr, g->x) - 1 || lanes < 2) return 0;
+  for (int i = g->cy[0] + 1; i < graph_rank(gr, g->y); i++)
+    if (!sym_is_int(gr->ctx->syms, graph_shape(gr, g->y)[i], &n) || n != 1) return 0;
+  return sym_is_int(gr->ctx->syms, graph_shape(gr, g->x)[g->cx[0]], &n) && n < 2 * lanes ? 0 : lanes;
+}
+
 void strat_gemm(Lower *l) {
   Kernel *k = l->k;
   SymTab *t = l->all->ctx->syms;
@@ -422,7 +437,10 @@ void strat_gemm(Lower *l) {
   bool along = g.nfy && g.fy[g.nfy - 1] == graph_rank(l->g, g.y) - 1; /* columns lie one after the other */
   g.packed = columns != 1 && (!along || lower_parameter(l, g.y));
   choose_tile(&g);
-  if (columns == 1) g.nv = g.lanes = 1; /* a column alone: a row is a sum of its own */
+  if (columns == 1) { /* a column alone: a row is a sum of its own */
+    g.along = along_sum(&g);
+    g.nv = g.lanes = 1;
+  }
   int nr = g.nv * g.lanes;
   if (g.packed) pack_stage(&g);
   bool full = sym_divides(l->all->facts, nr, g.n), mask = target_mask(l->all->target, g.dtype);
@@ -437,7 +455,8 @@ void strat_gemm(Lower *l) {
   cost = sym_mul(t, column, g.m);
   lower_stage(l, "main", cost, 1, false);
   Sym times = sym_div_up(t, g.m, sym_int(t, g.rows)); /* each task reads its panel once */
-  lower_products(l, cost, g.lanes, sym_mul(t, sym_mul(t, column, times), sym_int(t, (int64_t)dtype_size(g.dtype))));
+  lower_products(l, cost, g.along ? g.along : g.lanes,
+                 sym_mul(t, sym_mul(t, column, times), sym_int(t, (int64_t)dtype_size(g.dtype))));
   Outer outer = {0};
   for (int i = 0; i < g.nb; i++) outer_axis(&outer, graph_shape(l->g, g.x)[g.bx[i]], &g.batch[i]);
   for (int i = 0; i < g.nfx - 1; i++) outer_axis(&outer, graph_shape(l->g, g.x)[g.fx[i]], &g.xs[i]);
@@ -472,9 +491,11 @@ void strat_gemm(Lower *l) {
   else
     panel_rows(&g, g.nv, g.lanes, col, false, lo, hi, rows);
   while (k->depth) loop_end(k);
-  l->out->schedule = arena_printf(l->all->ctx->arena, "gemm(MR = %d, NV = %d, rows = %d, rhs = %s, tail = %s)", g.mr,
-                                  g.nv, g.rows, g.packed ? lower_parameter(l, g.y) ? "prepared" : "packed" : "plain",
-                                  full   ? "none"
-                                  : rest ? "peel"
-                                         : "mask");
+  l->out->schedule =
+      arena_printf(l->all->ctx->arena, "gemm(MR = %d, NV = %d, rows = %d, %srhs = %s, tail = %s)", g.mr, g.nv, g.rows,
+                   g.along ? arena_printf(l->all->ctx->arena, "along = %d, ", g.along) : "",
+                   g.packed ? lower_parameter(l, g.y) ? "prepared" : "packed" : "plain",
+                   full   ? "none"
+                   : rest ? "peel"
+                          : "mask");
 }
