@@ -101,7 +101,7 @@ bool sinter_dlpack_borrow(NpyArray *a, const SinterDlManaged *m, char *why) {
                t->strides[i], i, stride);
       return false;
     }
-  a->data = (char *)t->data + (t->data ? t->byte_offset : 0);
+  a->data = t->data ? (char *)t->data + t->byte_offset : NULL;
   if (a->count && !t->data) return refuse(why, "the tensor has no data");
   if ((uintptr_t)a->data % sinter_dtype_size(a->dtype)) {
     snprintf(why, SINTER_WHY, "the tensor's data are not aligned to %u bytes", sinter_dtype_size(a->dtype));
