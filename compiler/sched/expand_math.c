@@ -241,7 +241,7 @@ static Ex erf_(Math m, Ex x) {
 
 /* ---- sin, cos ---- */
 /* In f64 on every level, without fused operations. Each product of a piece of x and a piece of 2/pi is exact; whole
- * turns (multiples of 4) are taken off it exactly; the rests are added up with their rounding errors. So every finite x
+ * turns are taken off it exactly; the rests are added up with their rounding errors. So every finite x
  * is reduced to its quadrant and a rest right to far below an ulp. */
 static Ex sin_cos_wide(Math m, Ex v, bool big, bool cosine) {
   Kernel *k = m.k;
@@ -254,9 +254,9 @@ static Ex sin_cos_wide(Math m, Ex v, bool big, bool cosine) {
   for (int i = 0; i < pieces; i++)
     for (int j = 0; j < 1 + big; j++) {
       bool far = i >= 20; /* pieces that only a large x meets, moved up so that they are no denormals */
-      double c = ldexp(big ? TWO_OVER_PI_26[i] : TWO_OVER_PI_28[i], 400 * far - bits * (i + 1));
+      double c = ldexp(big ? TWO_OVER_PI_26[i] : TWO_OVER_PI_28[i], 400 * far - bits * (i + 1) - 2); /* in turns */
       Ex p = mul(m, far ? mul(m, part[j], num(m, 0x1p-400)) : part[j], num(m, c));
-      p = sub(m, p, mul(m, ex_op1(k, OP_ROUND, mul(m, p, num(m, 0.25))), num(m, 4)));
+      p = sub(m, p, ex_op1(k, OP_ROUND, p));
       if (!sum) {
         sum = p;
         continue;
@@ -265,6 +265,8 @@ static Ex sin_cos_wide(Math m, Ex v, bool big, bool cosine) {
       low = add(m, low, add(m, sub(m, sum, sub(m, s, b)), sub(m, p, b)));
       sum = s;
     }
+  sum = mul(m, sum, num(m, 4)); /* in quadrants */
+  low = mul(m, low, num(m, 4));
   Ex n = ex_op1(k, OP_ROUND, sum), r = add(m, sub(m, sum, n), low);
   Ex again = ex_op1(k, OP_ROUND, r); /* the errors may have carried it over a half */
   n = add(m, n, again);
