@@ -288,6 +288,7 @@ bool loop_fault(const LoopModule *, const Kernel *, const Stage *, const Stmt *s
 /* Which buffers a stage loads from and stores to: arrays of k->bufs.n, may be NULL. A launch binds at least these. */
 void loop_uses(const Kernel *, const Stage *, bool *loads, bool *stores);
 bool loop_fails(const Stage *);           /* a task of it can set an error */
+bool loop_kernel_fails(const Kernel *);   /* of any stage */
 int loop_vector_bytes(const char *level); /* of a vector register: 16, 32 or 64 */
 bool loop_verify(const LoopModule *,
                  const char *level); /* level "v2" "v3" "v4" "a64": register counts; false after diag_error */

@@ -88,6 +88,12 @@ static bool block_fails(const Stmt *s) {
 
 bool loop_fails(const Stage *s) { return block_fails(s->body); }
 
+bool loop_kernel_fails(const Kernel *k) {
+  for (uint32_t i = 0; i < k->stages.n; i++)
+    if (loop_fails(k->stages.at[i])) return true;
+  return false;
+}
+
 /* ---- expressions ---- */
 
 static bool check_register_index(Verify *v, uint32_t reg, const Ex *index, int n) {

@@ -165,7 +165,8 @@ static bool in_place(const Planner *p, int k, Id old, Id value) {
   bool update = graph_op(p->g, value) == OP_DYNAMIC_UPDATE && graph_in(p->g, value)[0] == old;
   for (int i = k; i < (int)p->out->kernels.n; i++) {
     const Lowered *low = &p->out->kernels.at[i];
-    if (low->fails && !(update && i == k)) return false; /* the tasks of an update fail all or none */
+    bool fails = loop_kernel_fails(p->level->module->kernels.at[low->kernel]);
+    if (fails && !(update && i == k)) return false; /* the tasks of an update fail all or none */
     if (i > k && old && kernel_reads(low, old)) return false;
   }
   if (!old) return true;

@@ -98,7 +98,6 @@ void lower_fail(Lower *l, Id v, Ex cond) {
   while (i < l->all->places->n && (l->all->places->at[i].loc != p.loc || l->all->places->at[i].op != p.op)) i++;
   if (i == l->all->places->n) vec_push(l->all->ctx->arena, l->all->places, p);
   loop_fail(l->k, i + 1, cond);
-  l->out->fails = true;
 }
 
 /* ---- pull ---- */

@@ -37,7 +37,6 @@ typedef struct Lowered {
   Vec(LowArg) args;
   Vec(LowStage) stages; /* in order */
   const char *schedule; /* "gemm(MR = 6, NV = 2, ...)", for explain */
-  bool fails;
 } Lowered;
 
 typedef struct FailPlace { /* code - 1 indexes these */

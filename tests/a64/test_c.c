@@ -64,13 +64,6 @@ static int make(void **state) {
   return !mkdtemp(folder);
 }
 
-static int clean(void **state) {
-  (void)state;
-  char command[128];
-  snprintf(command, sizeof command, "rm -rf %s", folder);
-  return system(command);
-}
-
 int main(void) {
   const struct CMUnitTest tests[] = {cmocka_unit_test(looked_at), cmocka_unit_test(add_shared),
                                      cmocka_unit_test(add_static), cmocka_unit_test(digits_shared)};

@@ -45,13 +45,6 @@ static int make(void **state) {
   return 0;
 }
 
-static int clean(void **state) {
-  (void)state;
-  char command[128];
-  snprintf(command, sizeof command, "rm -rf %s", folder);
-  return system(command);
-}
-
 static void the_file(void **state) {
   (void)state;
   for (int i = 0; i < 2; i++) {

@@ -25,13 +25,6 @@ static int make(void **state) {
          sinter("compile $ROOT/models/digits.sir -o digits.so");
 }
 
-static int clean(void **state) {
-  (void)state;
-  char command[128];
-  snprintf(command, sizeof command, "rm -rf %s", folder);
-  return system(command);
-}
-
 /* ---- just enough of JSON and XML to say whether a text is one ---- */
 
 static const char *json_value(const char *s, int depth);

@@ -53,13 +53,6 @@ static int make(void **state) {
   return 0;
 }
 
-static int clean(void **state) {
-  (void)state;
-  char command[128];
-  snprintf(command, sizeof command, "rm -rf %s", folder);
-  return system(command);
-}
-
 static void says(const char *arguments, int status, const char *sentence) {
   assert_int_equal(sinter(arguments), status);
   assert_string_equal(err, sentence);

@@ -40,13 +40,6 @@ static int make(void **state) {
       "$SINTER compile $ROOT/models/digits_cnn.sir -o digits_cnn.so");
 }
 
-static int clean(void **state) {
-  (void)state;
-  char command[128];
-  snprintf(command, sizeof command, "rm -rf %s", folder);
-  return system(command);
-}
-
 /* Runs an entry of NAME.so with the file, and of the executable NAME, and compares what they print. */
 static void same(const char *before, const char *name, const char *words, const char *weights) {
   static char printed[sizeof out];
@@ -111,7 +104,7 @@ static void on_aarch64(void **state) {
   (void)state;
   if (shell("command -v qemu-aarch64-static || command -v qemu-aarch64")) {
     print_message("skipped: there is no qemu-aarch64-static (Debian: qemu-user-static)\n");
-    skip();
+    skip(); /* not every system has the other machine's emulator */
   }
   char qemu[128];
   snprintf(qemu, sizeof qemu, "%.*s", (int)strcspn(out, "\n"), out);

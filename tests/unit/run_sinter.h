@@ -37,4 +37,11 @@ __attribute__((format(printf, 1, 2))) static int shell(const char *fmt, ...) {
 
 /* Runs `sinter ...`. */
 static inline int sinter(const char *arguments) { return shell("$SINTER %s", arguments); }
+
+static inline int clean(void **state) { /* a teardown: removes the folder */
+  (void)state;
+  char command[128];
+  snprintf(command, sizeof command, "rm -rf %s", folder);
+  return system(command);
+}
 #endif

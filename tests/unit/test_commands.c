@@ -39,13 +39,6 @@ static int make(void **state) {
   return sinter("compile m.sir -o m.so");
 }
 
-static int clean(void **state) {
-  (void)state;
-  char command[128];
-  snprintf(command, sizeof command, "rm -rf %s", folder);
-  return system(command);
-}
-
 /* 7 rows of batches of 4: the last one, of 3, breaks `where` and is left out, once with a note. */
 static void last_batch(void **state) {
   (void)state;

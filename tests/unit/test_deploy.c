@@ -10,6 +10,7 @@
 #include <sys/stat.h>
 
 #include <cmocka.h>
+#include "libc_list.h"
 #include "run_sinter.h"
 
 static char file[1 << 20];
@@ -36,13 +37,6 @@ static int make(void **state) {
          sinter("compile $ROOT/models/digits.sir --emit lib -o libdigits.a") ||
          sinter("compile $ROOT/models/add.sir --emit obj -o add.o") ||
          sinter("compile $ROOT/models/digits.sir --emit obj --cpu v2,v3 -o digits.o");
-}
-
-static int clean(void **state) {
-  (void)state;
-  char command[128];
-  snprintf(command, sizeof command, "rm -rf %s", folder);
-  return system(command);
 }
 
 /* ---- programs ---- */
@@ -136,20 +130,6 @@ static void digits_filter(void **state) {
 }
 
 /* ---- what they hold ---- */
-
-/* Whether compiler/emit/libc.list has the name. */
-static bool of_libc(const char *name) {
-  char line[256];
-  bool found = false;
-  FILE *f = fopen("compiler/emit/libc.list", "r");
-  assert_non_null(f);
-  while (fgets(line, sizeof line, f)) {
-    line[strcspn(line, " #\n")] = 0;
-    found |= *line && !strcmp(line, name);
-  }
-  fclose(f);
-  return found;
-}
 
 static void check_symbols(const char *p, size_t n, const char *prefix, int functions) {
   const Elf64_Ehdr *h = (const void *)p;

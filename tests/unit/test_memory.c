@@ -189,7 +189,8 @@ static void check_commit(Walk *w, const Step *s, const Lowered *low, const bool 
     over |= kind == BIND_CELL || kind == BIND_INPUT;
   }
   if (over && !s->commit) fail_msg("%s: step %d stores an update, but is no commit", w->what, number_of);
-  if (*stored && low && low->fails) fail_msg("%s: step %d can fail after an update was stored", w->what, number_of);
+  if (*stored && low && loop_kernel_fails(w->level->module->kernels.at[low->kernel]))
+    fail_msg("%s: step %d can fail after an update was stored", w->what, number_of);
   *stored |= over;
   if (s->commit && *pending) fail_msg("%s: no barrier between a launch that can fail and step %d", w->what, number_of);
   if (s->kind == STEP_LAUNCH) *pending |= loop_fails(w->level->module->kernels.at[s->kernel]->stages.at[s->stage]);
