@@ -92,6 +92,20 @@ void lower_store_outputs(Lower *l, const Ex *at) {
     }
 }
 
+void lower_turn_over(Kernel *k, Ex *row, int rows, int lanes) {
+  for (int h = 1; h < rows; h *= 2) {
+    Ex lane = ex_lane(k, lanes),
+       odd = ex_op2(k, OP_FLOOR_MOD, ex_op2(k, OP_FLOOR_DIV, lane, ex_idx(k, h)), ex_idx(k, 2));
+    Ex low = ex_add(k, lane, ex_mul(k, odd, ex_idx(k, lanes - h))), high = ex_add(k, low, ex_idx(k, h));
+    for (int i = 0; i < rows; i++) {
+      if (i & h) continue;
+      Ex a = row[i], b = row[i + h];
+      row[i] = loop_let(k, "a", ex_op3(k, OP_PERM2, a, b, low));
+      row[i + h] = loop_let(k, "b", ex_op3(k, OP_PERM2, a, b, high));
+    }
+  }
+}
+
 void lower_fail(Lower *l, Id v, Ex cond) {
   FailPlace p = {graph_at(l->g, v)->loc, graph_op(l->g, v)};
   uint32_t i = 0;

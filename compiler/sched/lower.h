@@ -107,6 +107,9 @@ int lower_tile_registers(const Lower *, DType);
 /* Work of the stage begun: multiply-adds of 1 / (4 lanes) ns, and bytes that come from beyond L1, 64 of them a ns. */
 void lower_products(Lower *, Sym products, int lanes, Sym bytes);
 void lower_fail(Lower *, Id v, Ex cond);
+/* Squares of `rows` (a power of two, at most `lanes`) vectors turned over: element b * rows + j of vector i becomes
+ * element b * rows + i of vector j. Halves of pairs change places, for distances 1, 2, 4, ... */
+void lower_turn_over(Kernel *, Ex *row, int rows, int lanes);
 Ex lower_dim(Lower *, Sym);
 Ex lower_zero(Lower *, DType);
 Ex lower_number(Lower *, DType, double);

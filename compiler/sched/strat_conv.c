@@ -1,15 +1,16 @@
-/* Convolution with its epilogue, without im2col. Where the operand has something around it, an own stage copies it with
- * its zeros, so that no load of the main stage needs a mask; but for one channel a group, whose elements are loaded
- * about as often as they would be copied. A task is some channels of one row of the result, in one of three ways: lanes
- * along the channels, the kernel packed in panels [group][window][I][channels] (`prepare` does it where the kernel is a
- * parameter that the entry leaves alone) and a register tile of pixels by vectors of channels; lanes along the row,
- * where a group has few channels or windows are one place, and a register tile of channels by vectors of the row; lanes
- * along the window, which fold at the end, where the row of the result is shorter than the window's (the gradient of a
- * kernel). */
+/* Convolution with its epilogue, without im2col. A task is some channels of one row of the result, in one of three
+ * ways: lanes along the channels, the kernel packed in panels [group][window][I][channels] (`prepare` does it where the
+ * kernel is a parameter that the entry leaves alone) and a register tile of pixels by vectors of channels, which is
+ * turned over to be stored; lanes along the row, where a group has few channels or windows are one place, and a
+ * register tile of channels by vectors of the row; lanes along the window, which fold at the end, where the row of the
+ * result is shorter than the window's (the gradient of a kernel). No load of the main stage needs a mask: where the
+ * operand has something around it, the loops over the window end at its edge (lanes along channels, the length of a row
+ * known), or an own stage copies it with its zeros; but for one channel a group, whose elements are loaded about as
+ * often as they would be copied. */
 #include "nest.h"
 #include <string.h>
 
-enum { PREFETCH = 8 /* channels */, MASKED_WINDOW = 25 /* places */ };
+enum { PREFETCH = 8 /* channels */, MASKED_WINDOW = 25 /* places */, CLIPPED_WINDOW = 7, CLIPPED_TILES = 3 };
 typedef enum { ALONG_CHANNELS, ALONG_ROW, ALONG_WINDOW } Along;
 
 typedef struct Conv {
@@ -23,6 +24,7 @@ typedef struct Conv {
   Along along;
   int lanes, mr, nv; /* tile: pixels by vectors of channels; channels by vectors of the row, or by results of the row */
   bool masked;       /* places beside the operand are masked where it is loaded */
+  bool clipped;      /* windows are cut to what lies in the operand */
   bool padded, rest; /* the operand is copied; the channels of a group do not divide into tiles */
   uint32_t copy, panels;         /* buffers */
   Ex group, batch, row, channel; /* batch, group: of the result; row, channel: where those begin in the operand */
@@ -52,22 +54,24 @@ static double filled(int64_t n, int64_t unit) {
   return n == INT64_MAX ? 1 : (double)n / (double)((n + unit - 1) / unit * unit);
 }
 
-static int unrolled_channels(const Conv *c) { /* 1: they are a loop */
-  int64_t n = known(c->l, graph_shape(c->l->g, c->kernel)[1]);
-  return n <= 4 && n > 0 ? (int)n : 1;
+static bool channels_unrolled(const Conv *c) { return known(c->l, graph_shape(c->l->g, c->kernel)[1]) <= 4; }
+
+static int loads_ahead(const Conv *c) { /* of how many channels the kernel is loaded before the first is used */
+  int64_t n = extent(c->l, graph_shape(c->l->g, c->kernel)[1]);
+  return channels_unrolled(c) ? (int)n : 1;
 }
 
 /* As many channels as the registers allow, then pixels so that the tiles of a row are alike. Where input channels are
  * unrolled LLVM loads the kernel of all of them first: with 16 registers these must have room. */
 static void choose_tile(Conv *c, int64_t row, int64_t channels, int regs) {
   double score = 0;
-  int loads_ahead = regs < 32 ? unrolled_channels(c) : 1;
+  int ahead = regs < 32 ? loads_ahead(c) : 1;
   c->nv = c->mr = 1; /* at least */
   for (int nv = 1; nv <= (regs >= 32 ? 4 : 2); nv++) {
     int masks = regs < 32 && channels % (nv * c->lanes) ? nv + 1 : 0;
-    int mr = (regs - 1 - nv * loads_ahead - masks - (regs < 32)) / nv;
+    int mr = (regs - 1 - nv * ahead - masks - (regs < 32)) / nv, most = ahead > 1 ? 8 : 14;
     if (mr < 1) continue;
-    if (mr > 14) mr = 14;
+    if (mr > most) mr = most;
     if (row < INT64_MAX) mr = (int)((row + (row + mr - 1) / mr - 1) / ((row + mr - 1) / mr));
     double loads = (double)(mr * nv) / (mr + nv),
            s = filled(channels, nv * c->lanes) * filled(row, mr) * (loads < 1.6 ? loads : 1.6 + loads / 100);
@@ -83,10 +87,10 @@ static void choose_channels(Conv *c, int64_t channels, int most) { /* the fewest
 /* Channels of a group by vectors along the row, where few of either are left over. */
 static void choose_row(Conv *c, int64_t row, int64_t channels, int regs) {
   double score = 0;
-  int loads_ahead = regs < 32 ? unrolled_channels(c) : 1, most = regs >= 32 ? 4 : 2, best = 1, rows = 1;
+  int ahead = regs < 32 ? loads_ahead(c) : 1, most = regs >= 32 ? 4 : 2, best = 1, rows = 1;
   int64_t vectors = row == INT64_MAX ? row : (row + c->lanes - 1) / c->lanes;
   for (int nv = 1; nv <= most && nv <= vectors; nv++) {
-    int masks = regs < 32 && row % c->lanes ? 1 : 0, mr = (regs - 1 - nv * loads_ahead - masks - (regs < 32)) / nv;
+    int masks = regs < 32 && row % c->lanes ? 1 : 0, mr = (regs - 1 - nv * ahead - masks - (regs < 32)) / nv;
     if (mr < 1) continue;
     c->nv = nv;
     choose_channels(c, channels, mr > 14 ? 14 : mr);
@@ -143,14 +147,49 @@ static int tile_channels(const Conv *c) { return c->along == ALONG_CHANNELS ? c-
 
 /* ---- the operand ---- */
 
-static bool needs_copy(const Conv *c) {
+static bool in_memory(const Conv *c) {
   const Lower *l = c->l;
+  return lower_in_memory(l, c->x) || (graph_op(l->g, c->x) == OP_RESHAPE && lower_in_memory(l, *graph_in(l->g, c->x)));
+}
+
+static bool needs_copy(const Conv *c) {
   for (int a = 0; a < c->w.n; a++) {
-    int64_t lo = known(l, c->w.lo[a]), hi = known(l, c->w.hi[a]);
+    int64_t lo = known(c->l, c->w.lo[a]), hi = known(c->l, c->w.hi[a]);
     if (lo > 0 || hi > 0 || c->w.base[a] > 1) return true;
   }
-  return !lower_in_memory(l, c->x) &&
-         !(graph_op(l->g, c->x) == OP_RESHAPE && lower_in_memory(l, *graph_in(l->g, c->x)));
+  return !in_memory(c);
+}
+
+/* Where element e of window p of the last axis is; all are numbers. */
+static int64_t last_place(const Conv *c, int64_t p, int64_t e) {
+  int last = c->w.n - 1;
+  return p * c->w.stride[last] + e * c->w.step[last] - known(c->l, c->w.lo[last]);
+}
+
+static int64_t last_extent(const Conv *c) { return known(c->l, graph_shape(c->l->g, c->x)[1 + c->w.n]); }
+
+/* The tiles of a row whose windows lie in the operand as a whole: from, to. */
+static void inner_tiles(const Conv *c, int64_t row, int64_t *from, int64_t *to) {
+  int64_t size = known(c->l, c->w.size[c->w.n - 1]);
+  *from = 0, *to = row / c->mr;
+  while (*from < *to && last_place(c, *from * c->mr, 0) < 0) ++*from;
+  while (*to > *from && last_place(c, *to * c->mr - 1, size - 1) >= last_extent(c)) --*to;
+}
+
+/* Where the loops over the window can end at the operand's edge. Along the row that is settled tile by tile when the
+ * kernel is built: which of a tile's pixels a place of the window has. Each tile at an edge is code of its own. */
+static bool clipping_will_do(const Conv *c) {
+  int last = c->w.n - 1;
+  int64_t row = known(c->l, graph_shape(c->l->g, c->v)[2 + last]), size = known(c->l, c->w.size[last]), from, to;
+  if (c->along != ALONG_CHANNELS || !in_memory(c) || row == INT64_MAX || last_extent(c) == INT64_MAX ||
+      known(c->l, c->w.lo[last]) == INT64_MAX || size > CLIPPED_WINDOW)
+    return false;
+  if (lower_tile_registers(c->l, c->dtype) < 32 && channels_unrolled(c))
+    return false; /* room for the kernel of one place */
+  for (int a = 0; a < c->w.n; a++)
+    if (c->w.base[a] > 1) return false;
+  inner_tiles(c, row, &from, &to);
+  return from + row / c->mr - to <= CLIPPED_TILES;
 }
 
 /* Where each element is loaded for one channel alone, and the window is small enough to be unrolled: then the masks are
@@ -202,9 +241,10 @@ static void operand_index(Conv *c, Ex more, int later, Ex *at, Ex *inside) {
   at[0] = c->row, at[1] = ex_add(k, ex_add(k, c->channel, c->i), ex_idx(k, later));
   for (int a = 0; a < c->w.n; a++) {
     Ex p = more && a == c->w.n - 1 ? ex_add(k, c->p[a], more) : c->p[a];
-    at[2 + a] = c->padded
-                    ? ex_add(k, ex_mul(k, p, ex_idx(k, c->w.stride[a])), ex_mul(k, c->e[a], ex_idx(k, c->w.step[a])))
-                    : window_place(c->l, &c->w, a, graph_shape(c->l->g, c->x)[2 + a], p, c->e[a], &inside[a]);
+    Ex place = ex_add(k, ex_mul(k, p, ex_idx(k, c->w.stride[a])), ex_mul(k, c->e[a], ex_idx(k, c->w.step[a])));
+    at[2 + a] = c->padded    ? place
+                : c->clipped ? ex_op2(k, OP_SUB, place, lower_dim(c->l, c->w.lo[a]))
+                             : window_place(c->l, &c->w, a, graph_shape(c->l->g, c->x)[2 + a], p, c->e[a], &inside[a]);
   }
 }
 
@@ -233,17 +273,31 @@ static Ex weight(Conv *c, Ex o) {
 
 static void open_channels(Conv *c, bool unrolled) { /* where there are few of them */
   Lower *l = c->l;
-  Sym all = graph_shape(l->g, c->kernel)[1];
-  ForMode mode = unrolled && known(l, all) <= 4 ? FOR_UNROLL : FOR_SERIAL;
-  loop_for(l->k, "i", ex_idx(l->k, 0), lower_dim(l, all), mode, 0, TAIL_NONE, &c->i);
+  loop_for(l->k, "i", ex_idx(l->k, 0), lower_dim(l, graph_shape(l->g, c->kernel)[1]),
+           unrolled && channels_unrolled(c) ? FOR_UNROLL : FOR_SERIAL, 0, TAIL_NONE, &c->i);
 }
 
+static const char *const WINDOW[] = {"k0", "k1", "k2"};
+
 static void open_window(Conv *c, int axes) {
-  static const char *const name[] = {"k0", "k1", "k2"};
   Lower *l = c->l;
   for (int a = 0; a < axes; a++)
-    loop_for(l->k, name[a], ex_idx(l->k, 0), lower_dim(l, c->w.size[a]), c->masked ? FOR_UNROLL : FOR_SERIAL, 0,
+    loop_for(l->k, WINDOW[a], ex_idx(l->k, 0), lower_dim(l, c->w.size[a]), c->masked ? FOR_UNROLL : FOR_SERIAL, 0,
              TAIL_NONE, &c->e[a]);
+}
+
+/* The elements of the window at p that lie in the operand: 0 <= p * stride + e * step - lo < extent. */
+static void open_clipped(Conv *c, int axes) {
+  Lower *l = c->l;
+  Kernel *k = l->k;
+  for (int a = 0; a < axes; a++) {
+    Ex before = ex_op2(k, OP_SUB, lower_dim(l, c->w.lo[a]), ex_mul(k, c->p[a], ex_idx(k, c->w.stride[a]))),
+       after = ex_add(k, before, lower_dim(l, graph_shape(l->g, c->x)[2 + a])), step = ex_idx(k, c->w.step[a]),
+       up = ex_idx(k, c->w.step[a] - 1);
+    loop_for(k, WINDOW[a], ex_op2(k, OP_MAXIMUM, ex_idx(k, 0), ex_op2(k, OP_FLOOR_DIV, ex_add(k, before, up), step)),
+             ex_op2(k, OP_MINIMUM, lower_dim(l, c->w.size[a]), ex_op2(k, OP_FLOOR_DIV, ex_add(k, after, up), step)),
+             FOR_SERIAL, 0, TAIL_NONE, &c->e[a]);
+  }
 }
 
 static int panel_index(const Conv *c, Ex n, Ex *at) {
@@ -313,35 +367,98 @@ static void unroll(Conv *c, const char *name, int n, Ex *var) {
   loop_for(c->l->k, name, ex_idx(c->l->k, 0), ex_idx(c->l->k, n), FOR_UNROLL, 0, TAIL_NONE, var);
 }
 
-/* mr pixels from p on, nv vectors of channels. */
-static void channel_tile(Conv *c, int mr) {
+/* Vector v of the channels of mr pixels from p on. In memory the pixels of a channel lie side by side: some of them are
+ * turned over, so that whole vectors are stored. */
+static void store_tile(Conv *c, uint32_t t, int mr, Ex v) {
   Lower *l = c->l;
   Kernel *k = l->k;
-  int64_t dim[2] = {mr, c->nv};
-  Ex mv[2], at[MAX_RANK], lane = ex_lane(k, c->lanes);
-  uint32_t t = loop_reg(k, "t", c->dtype, c->lanes, 2, dim, lower_zero(l, c->dtype)), mark = l->memo.n;
-  int depth = k->depth, last = c->w.n - 1;
-  open_window(c, c->w.n);
+  int last = c->w.n - 1, rows;
+  uint32_t mark = l->memo.n;
+  bool masks = lower_tail(l) == TAIL_MASK;
+  Ex from = c->p[last], first = ex_add(k, c->first, ex_mul(k, v, ex_idx(k, c->lanes))), row[64];
+  for (int m = 0; m < mr; m += rows) {
+    int left = mr - m;
+    rows = narrow(c->lanes, left);
+    if (rows > left && !masks) rows /= 2;
+    if (rows > left + left / 2) rows = 1;
+    for (int i = 0; i < rows; i++) row[i] = i < left ? ex_reg(k, t, (Ex[]){ex_idx(k, m + i), v}, 2) : row[0];
+    Ex p = ex_add(k, from, ex_idx(k, m));
+    if (rows == 1) {
+      c->p[last] = p;
+      store(c, ex_add(k, first, ex_lane(k, c->lanes)), row[0]);
+      l->memo.n = mark;
+      continue;
+    }
+    lower_turn_over(k, row, rows, c->lanes);
+    c->p[last] = ex_add(k, p, ex_lane(k, rows));
+    if (left < rows) loop_if(k, ex_op2(k, OP_LESS, ex_lane(k, rows), ex_idx(k, left)));
+    for (int o = 0; o < c->lanes; o++) {
+      Ex part = row[o % rows];
+      if (rows < c->lanes) part = ex_op2(k, OP_PERM, part, ex_add(k, ex_lane(k, rows), ex_idx(k, o / rows * rows)));
+      store(c, ex_add(k, first, ex_idx(k, o)), part);
+      l->memo.n = mark;
+    }
+    if (left < rows) loop_end(k);
+  }
+}
+
+/* The input channels of the places of the window that stand, for pixels m to `end` of the tile. */
+static void add_products(Conv *c, uint32_t t, int m, int end) {
+  Lower *l = c->l;
+  Kernel *k = l->k;
+  int64_t nv = c->nv;
+  int depth = k->depth;
+  Ex mv[2], at[MAX_RANK];
+  uint32_t mark = l->memo.n;
   open_channels(c, true);
-  uint32_t b = loop_reg(k, "b", c->dtype, c->lanes, 1, &dim[1], 0);
+  uint32_t b = loop_reg(k, "b", c->dtype, c->lanes, 1, &nv, 0);
   unroll(c, "v", c->nv, &mv[1]);
   Ex n = ex_op2(k, OP_SUB, c->first, ex_mul(k, c->group, lower_dim(l, c->per)));
-  n = ex_add(k, ex_add(k, n, ex_mul(k, mv[1], ex_idx(k, c->lanes))), lane);
+  n = ex_add(k, ex_add(k, n, ex_mul(k, mv[1], ex_idx(k, c->lanes))), ex_lane(k, c->lanes));
   int r = panel_index(c, n, at);
   loop_assign(k, b, &mv[1], 1, ex_load(k, c->panels, at, r, 0, 0), 0);
   loop_end(k);
-  unroll(c, "m", mr, &mv[0]);
+  loop_for(k, "m", ex_idx(k, m), ex_idx(k, end), FOR_UNROLL, 0, TAIL_NONE, &mv[0]);
   Ex a = loop_let(k, "a", operand(c, mv[0]));
   unroll(c, "v", c->nv, &mv[1]);
   loop_assign(k, t, mv, 2, product(c, a, ex_reg(k, b, &mv[1], 1), ex_reg(k, t, mv, 2)), 0);
   close_to(l, depth, mark);
-  unroll(c, "v", c->nv, &mv[1]);
-  unroll(c, "m", mr, &mv[0]);
-  Ex from = c->p[last];
-  c->p[last] = ex_add(k, from, mv[0]);
-  store(c, ex_add(k, ex_add(k, c->first, ex_mul(k, mv[1], ex_idx(k, c->lanes))), lane), ex_reg(k, t, mv, 2));
+}
+
+/* mr pixels from p on, nv vectors of channels. `edge`: p, if it is a tile at an edge, or -1. */
+static void channel_tile(Conv *c, int mr, int64_t edge) {
+  Lower *l = c->l;
+  Kernel *k = l->k;
+  int64_t dim[2] = {mr, c->nv};
+  int depth = k->depth, last = c->w.n - 1;
+  uint32_t t = loop_reg(k, "t", c->dtype, c->lanes, 2, dim, lower_zero(l, c->dtype)), mark = l->memo.n;
+  if (edge >= 0) c->p[last] = ex_idx(k, edge);
+  if (c->clipped) {
+    open_clipped(c, last);
+    for (int64_t e = 0; e < known(l, c->w.size[last]); e++) {
+      int m = 0, end = mr;
+      while (edge >= 0 && m < end && last_place(c, edge + m, e) < 0) m++;
+      while (edge >= 0 && m < end && last_place(c, edge + end - 1, e) >= last_extent(c)) end--;
+      c->e[last] = ex_idx(k, e);
+      if (m < end) add_products(c, t, m, end);
+    }
+  } else {
+    open_window(c, c->w.n);
+    add_products(c, t, 0, mr);
+  }
+  close_to(l, depth, mark);
+  Ex v, from = c->p[last];
+  unroll(c, "v", c->nv, &v);
+  store_tile(c, t, mr, v);
   c->p[last] = from;
   close_to(l, depth, mark);
+}
+
+static void edge_tile(Conv *c, int mr, int64_t from) { /* its registers are its block's */
+  Ex at;
+  loop_for(c->l->k, "p", ex_idx(c->l->k, from), ex_idx(c->l->k, from + 1), FOR_UNROLL, 0, TAIL_NONE, &at);
+  channel_tile(c, mr, from);
+  loop_end(c->l->k);
 }
 
 /* All pixels of a row: tiles of mr, then what is left, in halves where it is not known how much that is. */
@@ -350,24 +467,27 @@ static void along_channels(Conv *c) {
   Kernel *k = l->k;
   int last = c->w.n - 1;
   Sym row = graph_shape(l->g, c->v)[2 + last];
-  int64_t n = known(l, row);
+  int64_t n = known(l, row), from = 0, to = n / c->mr;
   Ex it, end = lower_dim(l, row), mr = ex_idx(k, c->mr);
-  loop_for(k, "it", ex_idx(k, 0), ex_op2(k, OP_FLOOR_DIV, end, mr), FOR_SERIAL, 0, TAIL_NONE, &it);
+  if (c->clipped) inner_tiles(c, n, &from, &to);
+  for (int64_t i = 0; i < from; i++) edge_tile(c, c->mr, i * c->mr);
+  loop_for(k, "it", ex_idx(k, from), n < INT64_MAX ? ex_idx(k, to) : ex_op2(k, OP_FLOOR_DIV, end, mr), FOR_SERIAL, 0,
+           TAIL_NONE, &it);
   c->p[last] = loop_let(k, "p", ex_mul(k, it, mr));
-  channel_tile(c, c->mr);
+  channel_tile(c, c->mr, -1);
   loop_end(k);
-  Ex at = ex_op2(k, OP_SUB, end, ex_op2(k, OP_FLOOR_MOD, end, mr));
   if (n < INT64_MAX) {
-    c->p[last] = at;
-    if (n % c->mr) channel_tile(c, (int)(n % c->mr));
+    for (; to < n / c->mr; to++) edge_tile(c, c->mr, to * c->mr);
+    if (n % c->mr) edge_tile(c, (int)(n % c->mr), n - n % c->mr);
     return;
   }
+  Ex at = ex_op2(k, OP_SUB, end, ex_op2(k, OP_FLOOR_MOD, end, mr));
   for (int s = 8; s; s /= 2) {
     if (s >= c->mr) continue;
     at = c->p[last] = loop_let(k, "rest", at);
     Ex fits = ex_op2(k, OP_LESS_EQUAL, ex_add(k, at, ex_idx(k, s)), end);
     loop_if(k, fits);
-    channel_tile(c, s);
+    channel_tile(c, s, -1);
     loop_end(k);
     at = ex_add(k, at, ex_op3(k, OP_SELECT, fits, ex_idx(k, s), ex_idx(k, 0)));
   }
@@ -498,7 +618,8 @@ void strat_conv(Lower *l) {
   choose(&c);
   c.padded = needs_copy(&c);
   c.masked = c.padded && masks_will_do(&c);
-  c.padded &= !c.masked;
+  c.clipped = c.padded && clipping_will_do(&c);
+  c.padded &= !c.masked && !c.clipped;
   if (c.along == ALONG_CHANNELS) pack_stage(&c);
   if (c.padded) copy_stage(&c);
   Sym tiles = sym_div_up(t, c.per, sym_int(t, tile_channels(&c)));
@@ -529,5 +650,8 @@ void strat_conv(Lower *l) {
     along_window(&c);
   nest_close(l);
   l->out->schedule = arena_printf(l->all->ctx->arena, "conv(along = %s, tile = %d x %d, lanes = %d%s)", way[c.along],
-                                  c.mr, c.nv, c.lanes, c.padded ? ", operand padded" : "");
+                                  c.mr, c.nv, c.lanes,
+                                  c.padded    ? ", operand padded"
+                                  : c.clipped ? ", windows clipped"
+                                              : "");
 }

@@ -162,21 +162,6 @@ static int block_axis(const Gemm *g) {
   return sym_is_int(gr->ctx->syms, graph_shape(gr, g->y)[last], &n) && n < g->lanes ? -1 : at; /* no square in it */
 }
 
-/* A square of vectors turned over: element j of vector i becomes element i of vector j. Halves of pairs change places,
- * for distances 1, 2, 4, ... */
-static void turn_over(Kernel *k, Ex *row, int n) {
-  for (int h = 1; h < n; h *= 2) {
-    Ex lane = ex_lane(k, n), odd = ex_op2(k, OP_FLOOR_MOD, ex_op2(k, OP_FLOOR_DIV, lane, ex_idx(k, h)), ex_idx(k, 2));
-    Ex low = ex_add(k, lane, ex_mul(k, odd, ex_idx(k, n - h))), high = ex_add(k, low, ex_idx(k, h));
-    for (int i = 0; i < n; i++) {
-      if (i & h) continue;
-      Ex a = row[i], b = row[i + h];
-      row[i] = loop_let(k, "a", ex_op3(k, OP_PERM2, a, b, low));
-      row[i + h] = loop_let(k, "b", ex_op3(k, OP_PERM2, a, b, high));
-    }
-  }
-}
-
 /* A block of columns, one vector wide: squares are loaded along the contracted axis, turned over in registers and
  * stored along the columns; what is left of that axis goes one by one. */
 static void pack_blocks(Gemm *g, int along, Ex block) {
@@ -199,7 +184,7 @@ static void pack_blocks(Gemm *g, int along, Ex block) {
     row[i] = lower_pull(l, g->y, index, rank);
     if (!full) row[i] = ex_op3(k, OP_SELECT, ex_op2(k, OP_LESS, n, size), row[i], lower_zero(l, g->dtype));
   }
-  turn_over(k, row, w);
+  lower_turn_over(k, row, w, w);
   for (int i = 0; i < w; i++) {
     g->k[along] = ex_add(k, from, ex_idx(k, i));
     int r = panel_index(g, ex_add(k, first, ex_lane(k, w)), at);
