@@ -305,8 +305,10 @@ static LLVMValueRef convert(Gen *g, LLVMValueRef v, DType from, DType to) {
   return sgn ? LLVMBuildSExt(g->b, v, t, "") : LLVMBuildZExt(g->b, v, t, "");
 }
 
-/* Halves folded on each other until one lane is left. */
+/* Halves folded on each other until one lane is left. Whether a lane is NaN is asked once, beside the chain. */
 static LLVMValueRef fold(Gen *g, Op op, LLVMValueRef v, DType d) {
+  LLVMValueRef all = v;
+  bool extremum = op != OP_HADD && dtype_is_float(d);
   for (int n = lanes_in(v); n > 1; n /= 2) {
     int64_t at[256];
     for (int i = 0; i < n; i++) at[i] = i;
@@ -317,10 +319,14 @@ static LLVMValueRef fold(Gen *g, Op op, LLVMValueRef v, DType d) {
       lo = shuffle(g, v, p, at, n / 2), hi = shuffle(g, v, p, at + n / 2, n / 2);
     if (op == OP_HADD)
       v = dtype_is_float(d) ? LLVMBuildFAdd(g->b, lo, hi, "") : LLVMBuildAdd(g->b, lo, hi, "");
+    else if (extremum)
+      v = choose(g, LLVMBuildFCmp(g->b, op == OP_HMAX ? LLVMRealOGT : LLVMRealOLT, lo, hi, ""), lo, hi);
     else
       v = extreme(g, op == OP_HMAX, lo, hi, d, lo, hi);
   }
-  return v;
+  if (!extremum) return v;
+  LLVMValueRef nan = LLVMBuildFCmp(g->b, LLVMRealUNO, all, all, "");
+  return choose(g, gen_any(g, nan), LLVMConstReal(LLVMTypeOf(v), NAN), v);
 }
 
 /* Permutation by lanes that are not constant: a select for each source lane; one instruction where the level has it. */

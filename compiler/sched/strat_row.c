@@ -14,6 +14,7 @@ typedef struct Row {
   int sums;         /* registers of each reduction in the pass under way */
   int lanes, nv;    /* nv: vectors of a held row, 0: not held */
   int last;
+  int rows; /* of a task, 1 or 2 */
 } Row;
 
 static bool in_group(const Row *r, Id v) { return r->l->all->groups->of[v] == r->l->number; }
@@ -84,14 +85,13 @@ static void plan_waiting(Row *r) {
   }
 }
 
-static void plan_registers(Row *r, int levels) {
+static void plan_registers(Row *r, int levels, bool *hold) {
   Lower *l = r->l;
   int64_t n;
   const Target *t = l->all->target;
   if (levels < 1 || !sym_is_int(l->all->ctx->syms, l->grp->space[r->last], &n) || n < 2) return;
   int nv = (int)((n + r->lanes - 1) / r->lanes);
   if (n > 8 * (int64_t)r->lanes || (n % r->lanes && lower_tail(l) != TAIL_MASK)) return;
-  bool *hold = ARENA_ARRAY(l->all->ctx->arena, bool, l->g->node.n);
   int held = 0, sums = 0;
   for (uint32_t i = 0; i < l->grp->members.n; i++) {
     Id v = l->grp->members.at[i];
@@ -101,11 +101,14 @@ static void plan_registers(Row *r, int levels) {
   for (uint32_t v = 0; v < l->g->node.n; v++) held += hold[v];
   int formula =
       t->vector_regs < 32 && l->grp->cost > 12 ? 12 : 4; /* for what is being worked out: exp and the like, or little */
-  if (!held || held * nv + sums + formula > t->vector_regs) return;
-  r->nv = nv;
+  if (held && held * nv + sums + formula <= t->vector_regs) r->nv = nv;
+}
+
+static void make_registers(Row *r, const bool *hold) {
+  Lower *l = r->l;
   for (uint32_t v = 0; v < l->g->node.n; v++)
     if (hold[v]) {
-      int64_t dim = nv;
+      int64_t dim = r->nv;
       DType d = graph_dtype(l->g, v);
       r->reg[v] = 1 + loop_reg(l->k, arena_printf(l->all->ctx->arena, "h%u", v), d, r->lanes, 1, &dim, 0);
     }
@@ -136,7 +139,7 @@ static void fetch_ahead(Row *r) {
         continue;
       Ex index[MAX_RANK];
       memcpy(index, l->at, sizeof index);
-      index[r->last - 1] = ex_add(l->k, index[r->last - 1], ex_idx(l->k, 1));
+      index[r->last - 1] = ex_add(l->k, index[r->last - 1], ex_idx(l->k, r->rows));
       loop_prefetch(l->k, lower_param(l, x, space, rank, false), index, rank);
       done[x] = true;
     }
@@ -281,6 +284,45 @@ static void row_pass(Row *r, int level) {
   }
 }
 
+enum { PAIR_LEAST = 8 /* vectors */, PAIR_MOST = 1 << 13 /* bytes */ };
+
+/* Whether two rows at a time pay: the folding of one row's sums, for which its next pass waits, is then under way while
+ * the other row's elements are. Rows must be long enough to take as long, and short enough for the nearest cache. */
+static bool in_pairs(const Row *r, int levels) {
+  const Lower *l = r->l;
+  const Sym *space = l->grp->space;
+  int64_t least, most, rows, many, sums = 0;
+  if (r->nv || r->last < 1 || r->lanes == 1 || levels < 1) return false;
+  for (uint32_t i = 0; i < l->grp->members.n; i++) sums += is_reduction(r, l->grp->members.at[i]);
+  sym_range(l->all->facts, space[r->last], &least, &most);
+  sym_range(l->all->facts, space[r->last - 1], &rows, &many);
+  int64_t bytes = l->all->target->vector_bytes / r->lanes;
+  return many > 1 && least >= PAIR_LEAST * r->lanes && most <= PAIR_MOST / bytes &&
+         2 * SUMS * sums + 4 <= l->all->target->vector_regs;
+}
+
+/* `rows` rows from `first` on, each pass over all of them before the next. */
+static void row_passes(Row *r, int levels, Ex first, int rows) {
+  Lower *l = r->l;
+  uint32_t mark = l->memo.n;
+  Ex index[MAX_RANK];
+  for (int k = 0; k <= levels; k++)
+    for (int i = 0; i < rows; i++) {
+      if (r->last > 0) l->at[r->last - 1] = ex_add(l->k, first, ex_idx(l->k, i));
+      row_pass(r, k);
+    }
+  for (int i = 0; i < rows; i++) {
+    if (r->last > 0) l->at[r->last - 1] = ex_add(l->k, first, ex_idx(l->k, i));
+    for (uint32_t o = 0; o < l->grp->outputs.n; o++) {
+      Id v = l->grp->outputs.at[o];
+      if (!r->rowwise[v]) continue;
+      lower_member_index(l, v, index);
+      lower_store(l, v, index, graph_rank(l->g, v), lower_pull(l, v, index, graph_rank(l->g, v)));
+    }
+  }
+  l->memo.n = mark;
+}
+
 void strat_row(Lower *l) {
   static const char *const name[] = {"i0", "i1", "i2", "i3", "i4", "i5", "i6", "i7"};
   const Group *grp = l->grp;
@@ -304,26 +346,36 @@ void strat_row(Lower *l) {
     if (k > levels) levels = k;
   }
   lower_stage(l, "main", lower_total(l, grp->space, grp->rank), grp->cost * 1.5, false);
+  SymTab *t = l->all->ctx->syms;
   int first = r.last > LOOP_AXES ? r.last - LOOP_AXES : 0;
-  for (int i = first; i < r.last; i++) l->at[i] = loop_axis(l->k, name[i], grp->space[i]);
-  if (r.last == 0) loop_axis(l->k, "t", sym_int(l->all->ctx->syms, 1));
+  bool *hold = ARENA_ARRAY(a, bool, l->g->node.n);
+  plan_registers(&r, levels, hold);
+  r.rows = in_pairs(&r, levels) ? 2 : 1;
+  for (int i = first; i < r.last; i++)
+    l->at[i] =
+        loop_axis(l->k, name[i], i < r.last - 1 ? grp->space[i] : sym_div_up(t, grp->space[i], sym_int(t, r.rows)));
+  if (r.last == 0) loop_axis(l->k, "t", sym_int(t, 1));
   for (int i = 0; i < first; i++)
     loop_for(l->k, name[i], ex_idx(l->k, 0), lower_dim(l, grp->space[i]), FOR_SERIAL, 0, TAIL_NONE, &l->at[i]);
-  plan_registers(&r, levels);
-  if (!r.nv) plan_waiting(&r);
-  for (int k = 0; k <= levels; k++) row_pass(&r, k);
-  for (uint32_t i = 0; i < grp->outputs.n; i++) {
-    Id v = grp->outputs.at[i];
-    Ex index[MAX_RANK];
-    if (!r.rowwise[v]) continue;
-    lower_member_index(l, v, index);
-    lower_store(l, v, index, graph_rank(l->g, v), lower_pull(l, v, index, graph_rank(l->g, v)));
+  if (r.nv)
+    make_registers(&r, hold);
+  else
+    plan_waiting(&r);
+  Ex row = r.last ? ex_mul(l->k, l->at[r.last - 1], ex_idx(l->k, r.rows)) : 0;
+  bool odd = r.rows > 1 && !sym_divides(l->all->facts, r.rows, grp->space[r.last - 1]);
+  if (odd)
+    loop_if(l->k, ex_op2(l->k, OP_LESS, ex_add(l->k, row, ex_idx(l->k, 1)), lower_dim(l, grp->space[r.last - 1])));
+  row_passes(&r, levels, row, r.rows);
+  if (odd) {
+    loop_else(l->k);
+    row_passes(&r, levels, row, 1);
   }
   while (l->k->depth) loop_end(l->k);
   bool waiting = false;
   for (uint32_t i = 0; i < grp->members.n; i++) waiting |= r.waits[grp->members.at[i]] != 0;
-  l->out->schedule = r.nv ? arena_printf(a, "rowop(lanes = %d, vectors = %d, passes = %d, hold = registers)", r.lanes,
-                                         r.nv, levels + 1)
-                          : arena_printf(a, "rowop(lanes = %d, passes = %d, hold = %s, tail = %s)", r.lanes, levels + 1,
-                                         waiting ? "output" : "n", lower_tail(l) == TAIL_MASK ? "mask" : "peel");
+  l->out->schedule =
+      r.nv
+          ? arena_printf(a, "rowop(lanes = %d, vectors = %d, passes = %d, hold = registers)", r.lanes, r.nv, levels + 1)
+          : arena_printf(a, "rowop(lanes = %d, rows = %d, passes = %d, hold = %s, tail = %s)", r.lanes, r.rows,
+                         levels + 1, waiting ? "output" : "n", lower_tail(l) == TAIL_MASK ? "mask" : "peel");
 }
