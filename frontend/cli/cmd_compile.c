@@ -7,7 +7,8 @@ static const char HELP[] =
     "\n"
     "Compiles a model to a library and its C header beside it (OUT.h; beside libNAME.a: NAME.h), or to a program.\n"
     "\n"
-    "  -o FILE             the output; with --emit graph, loop, llvm or asm the text goes to the terminal without it\n"
+    "  -o FILE             the output; with --emit graph, loop, llvm or asm the text goes to the terminal without it,\n"
+    "                      or with -\n"
     "  --emit KIND         so (default), lib (a static library, -o libNAME.a), obj (one object), exe (a static\n"
     "                      program that needs no C library: OUT --help);\n"
     "                      as text: graph, loop, llvm, asm (v3, unless --cpu says another)\n"
@@ -62,6 +63,7 @@ int cmd_compile(int argc, char **argv) {
     cli_usage("--weights goes with --emit exe; a library opens its weights by PREFIX_open");
     return cli_model_end(&m, CLI_USAGE);
   }
+  if (o->output && !strcmp(o->output, "-")) m.options.output = NULL; /* the terminal */
   if (!o->output && emit_kind_is_binary(o->emit)) {
     cli_usage("where to? Name the output by -o FILE");
     return cli_model_end(&m, CLI_USAGE);

@@ -262,6 +262,17 @@ static void informs(void **state) {
        "sinter: \"x.npy\" is no DIM=NUMBER, which is all that --emit c takes beside the entry\n"
        "`sinter bench --help` says how it is used.\n");
   says("info", 2, "sinter: info wants one artefact\n`sinter info --help` says how it is used.\n");
+  char path[128];
+  snprintf(path, sizeof path, "%s/m.sir", folder);
+  FILE *model = fopen(path, "w");
+  assert_non_null(model);
+  fputs("entry f(x: f32[3]) -> f32[3] { x + 1 }\n", model);
+  fclose(model);
+  says("compile m.sir --emit graph -o -", 0, "");
+  assert_non_null(strstr(out, "entry f("));
+  assert_false(there("-"));
+  says("compile m.sir -o -", 2,
+       "sinter: where to? Name the output by -o FILE\n`sinter compile --help` says how it is used.\n");
   says("compile", 2, "sinter: which model? Name its file\n`sinter compile --help` says how it is used.\n");
   says("check none.sir", 1, "error: cannot open none.sir: No such file or directory [sir-no-file]\n");
   says("trian", 2, "sinter: there is no command \"trian\"; did you mean train?\n");
