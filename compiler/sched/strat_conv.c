@@ -10,7 +10,13 @@
 #include "nest.h"
 #include <string.h>
 
-enum { PREFETCH = 8 /* channels */, MASKED_WINDOW = 25 /* places */, CLIPPED_WINDOW = 7, CLIPPED_TILES = 3 };
+enum {
+  PREFETCH = 8 /* channels */,
+  MASKED_WINDOW = 25 /* places */,
+  CLIPPED_WINDOW = 7,
+  CLIPPED_TILES = 3,
+  PACKED_USES = 64
+};
 typedef enum { ALONG_CHANNELS, ALONG_ROW, ALONG_WINDOW } Along;
 
 typedef struct Conv {
@@ -23,6 +29,7 @@ typedef struct Conv {
   Sym per;                 /* results of a group */
   Along along;
   int lanes, mr, nv; /* tile: pixels by vectors of channels; channels by vectors of the row, or by results of the row */
+  int rows;          /* of pixels in a tile: more than one where they are short and whole */
   bool masked;       /* places beside the operand are masked where it is loaded */
   bool clipped;      /* windows are cut to what lies in the operand */
   bool padded, rest; /* the operand is copied; the channels of a group do not divide into tiles */
@@ -101,6 +108,29 @@ static void choose_row(Conv *c, int64_t row, int64_t channels, int regs) {
   c->nv = best, c->mr = rows;
 }
 
+/* Rows shorter than the window's, so short that the tile has some: the gradient of a kernel. False where the kernel is
+ * used too seldom to be packed, or its channels leave lanes empty. */
+static bool choose_rows(Conv *c, int64_t row, int64_t channels, int regs) {
+  Lower *l = c->l;
+  const Sym *y = graph_shape(l->g, c->v);
+  int64_t uses = known(l, y[0]), all = c->w.n > 1 ? known(l, y[c->w.n]) : 1;
+  double score = 0;
+  if (channels == INT64_MAX || all == INT64_MAX || all < 1 || filled(channels, c->lanes) < 0.75) return false;
+  for (int a = 0; a < c->w.n && uses < INT64_MAX; a++)
+    uses = known(l, y[2 + a]) < INT64_MAX ? uses * known(l, y[2 + a]) : uses;
+  if (uses < PACKED_USES || channels_unrolled(c)) return false;
+  for (int nv = 1; nv <= (regs >= 32 ? 4 : 2); nv++)
+    for (int rows = 1; rows <= all; rows++) {
+      int pixels = rows * (int)row, masks = regs < 32 && channels % (nv * c->lanes) ? nv + 1 : 0;
+      if (all % rows || pixels * nv + nv + masks + 1 + (regs < 32) > regs) continue;
+      double loads = (double)(pixels * nv) / (pixels + nv),
+             s = filled(channels, nv * c->lanes) * (loads < 1.6 ? loads : 1.6 + loads / 100);
+      if (s > score * 1.01) score = s, c->nv = nv, c->rows = rows;
+    }
+  c->mr = (int)row;
+  return score > 0;
+}
+
 static bool one_place(const Conv *c) { /* in each window */
   for (int a = 0; a < c->w.n; a++)
     if (known(c->l, c->w.size[a]) != 1) return false;
@@ -121,7 +151,12 @@ static void choose(Conv *c) {
   int64_t row = extent(l, graph_shape(l->g, c->v)[2 + last]), size = extent(l, c->w.size[last]),
           channels = extent(l, c->per), unit = 1;
   c->lanes = target_lanes(l->all->target, c->dtype);
-  if (row < size && 2 * row + 3 <= regs && row <= 8) {
+  c->rows = 1;
+  bool few = row < size && 2 * row + 3 <= regs && row <= 8;
+  if (few && choose_rows(c, row, channels, regs)) {
+    c->along = ALONG_CHANNELS;
+    unit = c->nv * c->lanes;
+  } else if (few) {
     c->along = ALONG_WINDOW;
     c->nv = (int)row;
     int apart = c->w.step[last] > 1 || c->w.stride[last] > 1 ? 2 : 0;    /* lanes that are put together */
@@ -181,7 +216,7 @@ static void inner_tiles(const Conv *c, int64_t row, int64_t *from, int64_t *to) 
 static bool clipping_will_do(const Conv *c) {
   int last = c->w.n - 1;
   int64_t row = known(c->l, graph_shape(c->l->g, c->v)[2 + last]), size = known(c->l, c->w.size[last]), from, to;
-  if (c->along != ALONG_CHANNELS || !in_memory(c) || row == INT64_MAX || last_extent(c) == INT64_MAX ||
+  if (c->along != ALONG_CHANNELS || c->rows > 1 || !in_memory(c) || row == INT64_MAX || last_extent(c) == INT64_MAX ||
       known(c->l, c->w.lo[last]) == INT64_MAX || size > CLIPPED_WINDOW)
     return false;
   if (lower_tile_registers(c->l, c->dtype) < 32 && channels_unrolled(c))
@@ -309,33 +344,83 @@ static int panel_index(const Conv *c, Ex n, Ex *at) {
   return r;
 }
 
+/* How many elements of the kernel's last axis lie side by side and divide it: a power of two, at most the lanes. */
+static int side_by_side(const Conv *c) {
+  const Lower *l = c->l;
+  Id v = c->kernel;
+  int axis = graph_rank(l->g, v) - 1, n = c->lanes;
+  int64_t size = known(l, c->w.size[c->w.n - 1]);
+  for (; graph_op(l->g, v) == OP_TRANSPOSE; v = *graph_in(l->g, v)) axis = (int)graph_attr(l->g, v, "axes", NULL)[axis];
+  if (!lower_in_memory(l, v) || axis != graph_rank(l->g, v) - 1 || size == INT64_MAX || c->reverse) return 1;
+  while (size % n) n /= 2;
+  return n;
+}
+
+static Ex padding_is_zero(Conv *c, Ex n, Ex e) { /* of channel n, which may be beyond the group's last */
+  Lower *l = c->l;
+  if (!c->rest) return e;
+  return ex_op3(l->k, OP_SELECT, ex_op2(l->k, OP_LESS, n, lower_dim(l, c->per)), e, lower_zero(l, c->dtype));
+}
+
+/* Places that memory has side by side, `wide` at a time, at the channels from n on: vectors along the places, of
+ * several channels each, are turned over. */
+static void pack_square(Conv *c, Ex begin, Ex n, Ex place, int wide) {
+  Kernel *k = c->l->k;
+  int last = c->w.n - 1, parts = c->lanes / wide;
+  Ex row[64], part[64] = {0}, at[MAX_RANK];
+  c->e[last] = ex_add(k, place, ex_lane(k, wide));
+  for (int i = 0; i < wide; i++) {
+    for (int p = 0; p < parts; p++) {
+      Ex o = ex_add(k, n, ex_idx(k, p * wide + i));
+      part[p] = padding_is_zero(c, o, weight(c, ex_add(k, begin, o)));
+    }
+    for (int w = 1; w < parts; w *= 2)
+      for (int p = 0; p < parts; p += 2 * w)
+        part[p] = loop_let(k, "w", ex_op3(k, OP_PERM2, part[p], part[p + w], ex_lane(k, 2 * w * wide)));
+    row[i] = part[0];
+  }
+  lower_turn_over(k, row, wide, c->lanes);
+  for (int i = 0; i < wide; i++) {
+    c->e[last] = ex_add(k, place, ex_idx(k, i));
+    int r = panel_index(c, ex_add(k, n, ex_lane(k, c->lanes)), at);
+    loop_store(k, c->panels, at, r, row[i], 0);
+  }
+}
+
 static void pack_stage(Conv *c) {
   Lower *l = c->l;
   Kernel *k = l->k;
   SymTab *t = l->all->ctx->syms;
-  int width = tile_channels(c), r = 0;
-  Sym shape[MAX_RANK];
+  int width = tile_channels(c), r = 0, wide = side_by_side(c), last = c->w.n - 1;
+  Sym shape[MAX_RANK], inputs = graph_shape(l->g, c->kernel)[1];
   shape[r++] = sym_int(t, c->groups * c->batches);
   for (int a = 0; a < c->w.n; a++) shape[r++] = c->w.size[a];
-  shape[r++] = graph_shape(l->g, c->kernel)[1];
+  shape[r++] = inputs;
   shape[r++] = sym_round_up(t, c->per, sym_int(t, width));
   Id cell = lower_parameter(l, c->kernel) == c->kernel ? c->kernel : 0;
   const char *layout = arena_printf(l->all->ctx->arena, "conv(%d, %d groups%s)", width, (int)(c->groups * c->batches),
                                     c->reverse ? ", reversed" : "");
   c->panels = lower_panels(l, c->dtype, shape, r, width, cell, layout);
-  lower_stage(l, "pack", sym_product(t, shape, r), 12, false);
+  lower_stage(l, "pack", sym_product(t, shape, r), wide < 4 ? 12 : 3, false);
   vec_last(&l->out->stages).prepares = cell != 0;
   c->group = loop_axis(k, "g", shape[0]);
-  Ex n = loop_axis(k, "n", sym_op(t, SYM_FLOORDIV, shape[r - 1], sym_int(t, c->lanes))), at[MAX_RANK];
-  Ex begin = ex_mul(k, c->group, lower_dim(l, c->per));
-  n = ex_add(k, ex_mul(k, n, ex_idx(k, c->lanes)), ex_lane(k, c->lanes));
+  Ex begin = ex_mul(k, c->group, lower_dim(l, c->per)), lanes = ex_idx(k, c->lanes), at[MAX_RANK], n, place;
+  Sym vectors = sym_op(t, SYM_FLOORDIV, shape[r - 1], sym_int(t, c->lanes));
   c->end = ex_add(k, begin, lower_dim(l, c->per));
-  open_channels(c, false); /* then the window: each channel's elements are read one after the other */
-  open_window(c, c->w.n);
-  Ex e = weight(c, ex_add(k, begin, n));
-  panel_index(c, n, at);
-  if (c->rest) e = ex_op3(k, OP_SELECT, ex_op2(k, OP_LESS, n, lower_dim(l, c->per)), e, lower_zero(l, c->dtype));
-  loop_store(k, c->panels, at, r, e, 0);
+  if (wide < 4) { /* each channel's elements are read one after the other */
+    n = ex_add(k, ex_mul(k, loop_axis(k, "n", vectors), lanes), ex_lane(k, c->lanes));
+    open_channels(c, false);
+    open_window(c, c->w.n);
+    Ex e = padding_is_zero(c, n, weight(c, ex_add(k, begin, n)));
+    panel_index(c, n, at);
+    loop_store(k, c->panels, at, r, e, 0);
+  } else { /* the panels are written one after the other */
+    for (int a = 0; a < last; a++) c->e[a] = loop_axis(k, WINDOW[a], c->w.size[a]);
+    place = ex_mul(k, loop_axis(k, "kb", sym_exact(t, c->w.size[last], sym_int(t, wide))), ex_idx(k, wide));
+    open_channels(c, false);
+    loop_for(k, "n", ex_idx(k, 0), lower_dim(l, vectors), FOR_SERIAL, 0, TAIL_NONE, &n);
+    pack_square(c, begin, ex_mul(k, n, lanes), place, wide);
+  }
   nest_close(l);
 }
 
@@ -367,9 +452,9 @@ static void unroll(Conv *c, const char *name, int n, Ex *var) {
   loop_for(c->l->k, name, ex_idx(c->l->k, 0), ex_idx(c->l->k, n), FOR_UNROLL, 0, TAIL_NONE, var);
 }
 
-/* Vector v of the channels of mr pixels from p on. In memory the pixels of a channel lie side by side: some of them are
- * turned over, so that whole vectors are stored. */
-static void store_tile(Conv *c, uint32_t t, int mr, Ex v) {
+/* Vector v of the channels of mr pixels from p on, which are in `t` from `base` on. In memory the pixels of a channel
+ * lie side by side: some of them are turned over, so that whole vectors are stored. */
+static void store_row(Conv *c, uint32_t t, int base, int mr, Ex v) {
   Lower *l = c->l;
   Kernel *k = l->k;
   int last = c->w.n - 1, rows;
@@ -381,7 +466,7 @@ static void store_tile(Conv *c, uint32_t t, int mr, Ex v) {
     rows = narrow(c->lanes, left);
     if (rows > left && !masks) rows /= 2;
     if (rows > left + left / 2) rows = 1;
-    for (int i = 0; i < rows; i++) row[i] = i < left ? ex_reg(k, t, (Ex[]){ex_idx(k, m + i), v}, 2) : row[0];
+    for (int i = 0; i < rows; i++) row[i] = i < left ? ex_reg(k, t, (Ex[]){ex_idx(k, base + m + i), v}, 2) : row[0];
     Ex p = ex_add(k, from, ex_idx(k, m));
     if (rows == 1) {
       c->p[last] = p;
@@ -408,28 +493,34 @@ static void add_products(Conv *c, uint32_t t, int m, int end) {
   Kernel *k = l->k;
   int64_t nv = c->nv;
   int depth = k->depth;
-  Ex mv[2], at[MAX_RANK];
+  Ex mv[2], at[MAX_RANK], r = 0, first = c->w.n > 1 ? c->p[c->w.n - 2] : 0;
   uint32_t mark = l->memo.n;
   open_channels(c, true);
   uint32_t b = loop_reg(k, "b", c->dtype, c->lanes, 1, &nv, 0);
   unroll(c, "v", c->nv, &mv[1]);
   Ex n = ex_op2(k, OP_SUB, c->first, ex_mul(k, c->group, lower_dim(l, c->per)));
   n = ex_add(k, ex_add(k, n, ex_mul(k, mv[1], ex_idx(k, c->lanes))), ex_lane(k, c->lanes));
-  int r = panel_index(c, n, at);
-  loop_assign(k, b, &mv[1], 1, ex_load(k, c->panels, at, r, 0, 0), 0);
+  int rank = panel_index(c, n, at);
+  loop_assign(k, b, &mv[1], 1, ex_load(k, c->panels, at, rank, 0, 0), 0);
   loop_end(k);
+  if (c->rows > 1) {
+    unroll(c, "r", c->rows, &r);
+    c->p[c->w.n - 2] = ex_add(k, first, r);
+  }
   loop_for(k, "m", ex_idx(k, m), ex_idx(k, end), FOR_UNROLL, 0, TAIL_NONE, &mv[0]);
   Ex a = loop_let(k, "a", operand(c, mv[0]));
+  if (r) mv[0] = ex_add(k, ex_mul(k, r, ex_idx(k, c->mr)), mv[0]);
   unroll(c, "v", c->nv, &mv[1]);
   loop_assign(k, t, mv, 2, product(c, a, ex_reg(k, b, &mv[1], 1), ex_reg(k, t, mv, 2)), 0);
   close_to(l, depth, mark);
+  if (r) c->p[c->w.n - 2] = first;
 }
 
 /* mr pixels from p on, nv vectors of channels. `edge`: p, if it is a tile at an edge, or -1. */
 static void channel_tile(Conv *c, int mr, int64_t edge) {
   Lower *l = c->l;
   Kernel *k = l->k;
-  int64_t dim[2] = {mr, c->nv};
+  int64_t dim[2] = {c->rows * mr, c->nv};
   int depth = k->depth, last = c->w.n - 1;
   uint32_t t = loop_reg(k, "t", c->dtype, c->lanes, 2, dim, lower_zero(l, c->dtype)), mark = l->memo.n;
   if (edge >= 0) c->p[last] = ex_idx(k, edge);
@@ -447,10 +538,15 @@ static void channel_tile(Conv *c, int mr, int64_t edge) {
     add_products(c, t, 0, mr);
   }
   close_to(l, depth, mark);
-  Ex v, from = c->p[last];
+  Ex v, from = c->p[last], first = last ? c->p[last - 1] : 0;
   unroll(c, "v", c->nv, &v);
-  store_tile(c, t, mr, v);
+  for (int r = 0; r < c->rows; r++) {
+    if (r) c->p[last - 1] = ex_add(k, first, ex_idx(k, r));
+    c->p[last] = from;
+    store_row(c, t, r * mr, mr, v);
+  }
   c->p[last] = from;
+  if (last) c->p[last - 1] = first;
   close_to(l, depth, mark);
 }
 
@@ -630,7 +726,10 @@ void strat_conv(Lower *l) {
   Ex o = 0;
   c.batch = loop_axis(k, "b", y[0]);
   if (!row_first) o = loop_axis(k, "o", sym_mul(t, tiles, sym_int(t, all)));
-  for (int a = 0; a < c.w.n - 1; a++) c.p[a] = loop_axis(k, name[a], y[2 + a]);
+  for (int a = 0; a < c.w.n - 1; a++) {
+    int rows = a == c.w.n - 2 ? c.rows : 1;
+    c.p[a] = ex_mul(k, loop_axis(k, name[a], sym_div_up(t, y[2 + a], sym_int(t, rows))), ex_idx(k, rows));
+  }
   if (row_first) o = loop_axis(k, "o", sym_mul(t, tiles, sym_int(t, all)));
   c.group = ex_idx(k, 0);
   if (all > 1) {
@@ -650,7 +749,7 @@ void strat_conv(Lower *l) {
     along_window(&c);
   nest_close(l);
   l->out->schedule = arena_printf(l->all->ctx->arena, "conv(along = %s, tile = %d x %d, lanes = %d%s)", way[c.along],
-                                  c.mr, c.nv, c.lanes,
+                                  c.rows * c.mr, c.nv, c.lanes,
                                   c.padded    ? ", operand padded"
                                   : c.clipped ? ", windows clipped"
                                               : "");
