@@ -37,7 +37,20 @@ uint32_t lower_scratch(Lower *l, const char *name, DType d, const Sym *shape, in
   return b;
 }
 
+/* The same memory with the merged axes as one, if that is how it is walked. */
+static int merge(const Lower *l, const Sym *shape, int rank, const Ex *index, Sym *to, Ex *at) {
+  int kept = l->merged && rank >= l->merged && index[rank - 1] == l->line ? rank - l->merged : rank;
+  memcpy(to, shape, (size_t)kept * sizeof *to);
+  memcpy(at, index, (size_t)kept * sizeof *at);
+  if (kept == rank) return rank;
+  to[kept] = lower_total(l, shape + kept, l->merged);
+  at[kept] = l->line;
+  return kept + 1;
+}
+
 Ex lower_load(Lower *l, Id v, const Sym *shape, int rank, const Ex *index, Ex mask) {
+  Sym as[MAX_RANK];
+  Ex at[MAX_RANK];
   mask = both(l, mask, l->guard);
   if (l->flat) {
     Sym total = lower_total(l, shape, rank);
@@ -48,7 +61,8 @@ Ex lower_load(Lower *l, Id v, const Sym *shape, int rank, const Ex *index, Ex ma
     }
     return ex_load(l->k, lower_param(l, v, &total, 1, false), l->at, 1, mask, 0);
   }
-  return ex_load(l->k, lower_param(l, v, shape, rank, false), index, rank, mask, 0);
+  rank = merge(l, shape, rank, index, as, at);
+  return ex_load(l->k, lower_param(l, v, as, rank, false), at, rank, mask, 0);
 }
 
 Id lower_parameter(const Lower *l, Id v) {
@@ -74,7 +88,10 @@ void lower_store(Lower *l, Id v, const Ex *index, int n, Ex value) {
     loop_store(l->k, lower_param(l, v, &total, 1, true), l->at, 1, value, 0);
     return;
   }
-  loop_store(l->k, lower_param(l, v, shape, n, true), index, n, value, 0);
+  Sym as[MAX_RANK];
+  Ex at[MAX_RANK];
+  n = merge(l, shape, n, index, as, at);
+  loop_store(l->k, lower_param(l, v, as, n, true), at, n, value, 0);
 }
 
 void lower_store_outputs(Lower *l, const Ex *at) {

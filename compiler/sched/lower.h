@@ -80,6 +80,8 @@ typedef struct Lower {
   Ex at[MAX_RANK]; /* the space's index where the body stands */
   Ex guard;        /* 0, or the condition under which what is being pulled exists: loads only then */
   int flat;        /* > 0: at[0] numbers the elements of the whole space */
+  int merged; /* > 0: so many last axes of the space are walked as one: `line` numbers their elements, and is the */
+  Ex line;    /* index of the last of them, those before it are 0 */
 } Lower;
 
 int lower_lanes(const Lower *);            /* lanes that suit the widest type of the group */
@@ -121,6 +123,9 @@ Ex lower_random(Lower *, Id v, Ex element);
 bool lower_random_short(const Lower *, Id v);
 void lower_random_run(Lower *, Id v, Ex first, int lanes, Ex out[4]);
 
+/* How many last axes of `space` can be walked as one by all members, or by what a reduction reads and the members
+ * before it; 1: none but the last. */
+int elem_merged(const Lower *, const Sym *space, int rank, Id reduction);
 /* Whether v can be worked out from the number of the element in the space alone (Lower.flat). `root`: v itself, what it
  * reads of the group is asked on its own. */
 bool elem_flat(const Lower *, Id v, bool root);

@@ -20,10 +20,57 @@ bool elem_flat(const Lower *l, Id v, bool root) {
     graph_attr(g, v, "axes", &n);
     return !n && elem_flat(l, *graph_in(g, v), false);
   }
+  if (o == OP_RESHAPE) return lower_in_memory(l, *graph_in(g, v)); /* its elements have the same numbers */
   if (!op_elementwise(o)) return false;
   for (uint32_t i = 0; i < graph_at(g, v)->nin; i++)
     if (!elem_flat(l, graph_in(g, v)[i], false)) return false;
   return true;
+}
+
+/* Whether v, whose last `n` axes are those of the space, reads along them only by the number of the element in them. */
+static bool merges(const Lower *l, Id v, int n, bool root) {
+  const Graph *g = l->g;
+  int m, rank = graph_rank(g, v), inside = 0;
+  Op o = graph_op(g, v);
+  if (!rank) return true;
+  if (!root && (lower_in_memory(l, v) || l->all->groups->of[v] == l->number)) return true;
+  if (o == OP_BROADCAST) {
+    Id x = *graph_in(g, v);
+    const int64_t *axes = graph_attr(g, v, "axes", &m);
+    for (int i = 0; i < m; i++) inside += axes[i] >= rank - n;
+    if (!inside) return true;
+    for (int i = 0; i < n; i++)
+      if (inside != n || axes[m - n + i] != rank - n + i ||
+          graph_shape(g, x)[m - n + i] != graph_shape(g, v)[rank - n + i])
+        return false;
+    return merges(l, x, n, false);
+  }
+  if (o == OP_TRANSPOSE) { /* of the axes before them */
+    const int64_t *axes = graph_attr(g, v, "axes", &m);
+    for (int i = rank - n; i < rank; i++)
+      if (axes[i] != i) return false;
+    return merges(l, *graph_in(g, v), n, false);
+  }
+  if (!op_elementwise(o)) return false;
+  for (uint32_t i = 0; i < graph_at(g, v)->nin; i++)
+    if (!merges(l, graph_in(g, v)[i], n, false)) return false;
+  return true;
+}
+
+int elem_merged(const Lower *l, const Sym *space, int rank, Id reduction) {
+  int64_t one;
+  if (!rank || (sym_is_int(l->all->ctx->syms, space[rank - 1], &one) && one == 1)) return 1; /* its index is always 0 */
+  for (int n = rank; n > 1; n--) {
+    bool all = !reduction || merges(l, *graph_in(l->g, reduction), n, false);
+    for (uint32_t i = 0; all && i < l->grp->members.n; i++) {
+      Id v = l->grp->members.at[i];
+      if (reduction && v >= reduction) break;
+      all = graph_rank(l->g, v) == rank && !memcmp(graph_shape(l->g, v), space, (size_t)rank * sizeof *space) &&
+            merges(l, v, n, true);
+    }
+    if (all) return n;
+  }
+  return 1;
 }
 
 /* Scalars that the body reads are loaded before its loop. */
@@ -68,7 +115,7 @@ static Ex draw_fours(Lower *l, Ex lo, Ex hi, int lanes) {
 void strat_elem(Lower *l) {
   const Group *grp = l->grp;
   SymTab *t = l->all->ctx->syms;
-  int last = grp->rank - 1, lanes = lower_lanes(l);
+  int last = grp->rank - 1, lanes = lower_lanes(l), merged = 1;
   Sym total = lower_total(l, grp->space, grp->rank);
   bool flat = grp->rank > 0;
   for (uint32_t i = 0; i < grp->members.n; i++) flat &= elem_flat(l, grp->members.at[i], true);
@@ -94,12 +141,14 @@ void strat_elem(Lower *l) {
     }
   } else {
     static const char *const name[] = {"i0", "i1", "i2", "i3", "i4", "i5", "i6", "i7"};
-    int first = last > LOOP_AXES ? last - LOOP_AXES : 0; /* a stage has so many axes; the rest are loops */
-    for (int i = first; i < last; i++) l->at[i] = loop_axis(l->k, name[i], grp->space[i]);
-    if (!last) loop_axis(l->k, "t", sym_int(t, 1));
+    merged = elem_merged(l, grp->space, grp->rank, 0);
+    int rows = grp->rank - merged, first = rows > LOOP_AXES ? rows - LOOP_AXES : 0; /* a stage has so many axes */
+    for (int i = first; i < rows; i++) l->at[i] = loop_axis(l->k, name[i], grp->space[i]);
+    if (!rows) loop_axis(l->k, "t", sym_int(t, 1));
     for (int i = 0; i < first; i++)
       loop_for(l->k, name[i], lo, lower_dim(l, grp->space[i]), FOR_SERIAL, 0, TAIL_NONE, &l->at[i]);
-    hi = lower_dim(l, grp->space[last]);
+    for (int i = rows; i < last; i++) l->at[i] = lo;
+    hi = lower_dim(l, lower_total(l, grp->space + rows, merged));
   }
   for (uint32_t i = 0; i < grp->members.n; i++)
     for (uint32_t k = 0; k < graph_at(l->g, grp->members.at[i])->nin; k++)
@@ -118,8 +167,12 @@ void strat_elem(Lower *l) {
   bool single = !flat && sym_is_int(t, grp->space[last], &one) && one == 1;
   if (!single) loop_for(l->k, "j", lo, hi, FOR_VECTOR, lanes, lower_tail(l), &j);
   l->at[flat ? 0 : last] = j;
+  if (merged > 1) l->merged = merged, l->line = j;
   lower_store_outputs(l, NULL);
   while (l->k->depth) loop_end(l->k);
-  l->out->schedule = arena_printf(l->all->ctx->arena, "steps(%svectorize = %d, tail = %s)", flat ? "fuse, " : "", lanes,
-                                  lower_tail(l) == TAIL_MASK ? "mask" : "peel");
+  l->out->schedule = arena_printf(l->all->ctx->arena, "steps(%svectorize = %d, tail = %s)",
+                                  flat         ? "fuse, "
+                                  : merged > 1 ? arena_printf(l->all->ctx->arena, "fuse = %d, ", merged)
+                                               : "",
+                                  lanes, lower_tail(l) == TAIL_MASK ? "mask" : "peel");
 }

@@ -28,6 +28,7 @@ typedef struct Reduce {
   bool reduced[MAX_RANK];
   bool inner; /* the last axis is reduced */
   bool flat;  /* all are, and count as one: the elements of the space */
+  int merged; /* so many last axes, all reduced, count as one */
   int sums;   /* registers that sum along the last axis, so that one addition need not wait for another */
   int cut;    /* the axis that is cut into parts, -1: none is */
   Sym rows, parts;
@@ -102,11 +103,16 @@ static void axis_loop(Reduce *q, int axis, Ex part, Ex *index) {
 static void accumulate(Reduce *q, uint32_t acc, Ex *in, Ex sum) {
   Lower *l = q->l;
   uint32_t mark = l->memo.n;
-  if (q->flat) l->flat = 1, l->at[0] = in[0];
-  Ex e = lower_pull(l, q->x, in, graph_rank(l->g, q->x)), old = ex_reg(l->k, acc, &sum, q->sums > 1);
+  Ex at[MAX_RANK], line = in[q->rank - 1];
+  int rank = graph_rank(l->g, q->x);
+  for (int i = 0; i < rank; i++) at[i] = i < q->rank - 1 ? in[i] : ex_idx(l->k, 0);
+  at[rank - 1] = line;
+  if (q->flat) l->flat = 1, l->at[0] = line;
+  if (q->merged > 1) l->merged = q->merged, l->line = line;
+  Ex e = lower_pull(l, q->x, at, rank), old = ex_reg(l->k, acc, &sum, q->sums > 1);
   if (graph_dtype(l->g, q->x) == DT_BOOL) e = ex_convert(l->k, DT_I32, e);
   loop_assign(l->k, acc, &sum, q->sums > 1, ex_op2(l->k, fold_step(q->op), old, e), 0);
-  l->flat = 0;
+  l->flat = l->merged = 0;
   l->memo.n = mark;
 }
 
@@ -226,6 +232,15 @@ static Reduce reduction(Lower *l, Id r) {
     q.shape[0] = lower_total(l, q.shape, q.rank);
     q.rank = 1;
   }
+  int last_reduced = 0;
+  while (last_reduced < q.rank && q.reduced[q.rank - 1 - last_reduced]) last_reduced++;
+  q.merged = last_reduced > 1 ? elem_merged(l, q.shape, q.rank, r) : 1;
+  if (q.merged > last_reduced) q.merged = last_reduced;
+  if (q.merged > 1) {
+    q.rank -= q.merged - 1;
+    q.shape[q.rank - 1] = lower_total(l, q.shape + q.rank - 1, q.merged);
+    q.reduced[q.rank - 1] = true;
+  }
   if (q.inner && l->grp->cost <= CHEAP && most_of(l, q.shape[q.rank - 1]) >= 2 * SUMS * q.lanes) q.sums = SUMS;
   plan_parts(&q);
   return q;
@@ -243,9 +258,10 @@ static void lower_reduction(Reduce *q) {
   } else
     reduce_stage(q, WHOLE);
   l->out->schedule = arena_printf(c->arena, "steps(%s, vectorize = %d, tail = %s%s)",
-                                  q->flat    ? "fuse"
-                                  : q->inner ? "rows"
-                                             : "columns",
+                                  q->flat         ? "fuse"
+                                  : q->merged > 1 ? arena_printf(c->arena, "rows, fuse = %d", q->merged)
+                                  : q->inner      ? "rows"
+                                                  : "columns",
                                   q->lanes, lower_tail(l) == TAIL_MASK ? "mask" : "peel", parts);
 }
 

@@ -174,6 +174,16 @@ static bool apart(const Lower *l, const Windows *w) {
   return w->n && most <= UNROLL;
 }
 
+/* Every element is in one of windows that are apart. */
+static bool covered(const Lower *l, Id v, const Windows *w) {
+  SymTab *t = l->all->ctx->syms;
+  const Sym *x = graph_shape(l->g, v), *p = graph_shape(l->g, graph_in(l->g, v)[1]);
+  for (int i = 0; i < w->n; i++)
+    if (!is_int(l, w->size[i], w->stride[i]) || w->step[i] > 1 || x[i] != sym_mul(t, p[i], sym_int(t, w->stride[i])))
+      return false;
+  return true;
+}
+
 /* A vector of windows at a time: the number of the first maximum among a window's elements, then all of them. */
 static void scatter_apart(Lower *l, Id v, const Windows *w, uint32_t y) {
   Kernel *k = l->k;
@@ -216,6 +226,11 @@ static void select_scatter(Lower *l, Id v, const Windows *w) {
   Ex p[MAX_RANK], at[MAX_RANK], zero = lower_zero(l, graph_dtype(l->g, v)), i;
   int rank = w->n, outer = 0;
   uint32_t y = nest_result(l, v);
+  bool alone = apart(l, w);
+  if (alone && covered(l, v, w)) {
+    scatter_apart(l, v, w, y);
+    return;
+  }
   while (outer < rank && outer < LOOP_AXES && spans_nothing(l, w, outer)) outer++;
   lower_stage(l, "zero", lower_total(l, graph_shape(l->g, v), rank), 1, false);
   open_tasks(l, graph_shape(l->g, v), outer, at);
@@ -226,7 +241,7 @@ static void select_scatter(Lower *l, Id v, const Windows *w) {
   }
   loop_store(k, y, at, rank, zero, 0);
   nest_close(l);
-  if (apart(l, w)) {
+  if (alone) {
     scatter_apart(l, v, w, y);
     return;
   }

@@ -27,13 +27,6 @@ kernel f_1_elementwise(B in 1..=2147483647; in v2: f32[32 * B], out y3: f32[32 *
 }
 
 kernel f_2_nest(B in 1..=2147483647; inout y4: f32[B, 2, 8, 8], in x1: f32[B, 2, 8, 8], in v3: f32[B, 2, 4, 4]) {
-  stage zero(i0 < B, i1 < 2) {
-    for i2 in 0..8 {
-      for i3 in 0..8 vector 16 tail mask {
-        y4[i0, i1, i2, i3] = 0.0
-      }
-    }
-  }
   stage add(i0 < B, i1 < 2, i2 < 4) {
     for i3 in 0..4 vector 4 tail mask {
       reg best: f32x4 = 0.0
