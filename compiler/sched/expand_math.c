@@ -27,6 +27,11 @@ static const double ERF32[] = {0x1.06eba8p-3, -0x1.812742p-2,  0x1.ce2de2p-4, -0
                                0x1.54a480p-8, -0x1.a8fbe2p-11, 0x1.5892d8p-14}; /* erf(x) / x - 1 in x^2 */
 static const double LOGERFC32[] = {0x1.7bea94p-13, -0x1.2129eep+0, -0x1.443dd0p-1, -0x1.bbcc6cp-4,
                                    0x1.9c4a34p-6,  -0x1.12783cp-8, 0x1.cb4118p-12, -0x1.67076ep-16};
+static const double LOG2ERFC32[] = {
+    -0x1.a0be84p+0, -0x1.d63ec4p-1, -0x1.2fabe2p-3,  0x1.c4b920p-6, 0x1.e54bc0p-13,
+    -0x1.3b3af6p-9, 0x1.deabd2p-11, -0x1.63ee4ep-13, 0x1.c01642p-17}; /* log2(erfc(x)) / x */
+static const double EXP2_32[] = {0x1.62e430p-1, 0x1.ebfbdep-3,  0x1.c6af6ep-5,
+                                 0x1.3b2ba0p-7, 0x1.5f07b4p-10, 0x1.4308fap-13}; /* (2^x - 1) / x */
 static const double ERF64[] = {0x1.06eba8214db69p-3,   -0x1.812746b0379e7p-2,  0x1.ce2f21a042bdep-4,
                                -0x1.b82ce312889bep-6,  0x1.565bcd0e650c1p-8,   -0x1.c02db3feed242p-11,
                                0x1.f9a326c26c1b2p-14,  -0x1.f4d2561f99d64p-17, 0x1.b9e650de20161p-20,
@@ -226,7 +231,20 @@ static Ex sigmoid_(Math m, Ex x) {
   Ex t = exp_(m, neg(m, abs_(m, x))), one = num(m, 1);
   return quo(m, choose(m, less(m, x, num(m, 0)), t, one), add(m, t, one));
 }
+/* x c(x), of which the first term is rounded once. */
+static Ex product_of(Math m, Ex x, const double *c, int n) {
+  return fma_(m, num(m, *c), x, mul(m, mul(m, horner(m, x, c + 1, n - 1), x), x));
+}
+/* 1 - 2^n - 2^n (2^f - 1) with n + f = log2(erfc(|x|)): good near 0 too, where erfc is near 1. */
+static Ex erf_fused(Math m, Ex x) {
+  double magic = rounder(m) + bias(m);
+  Ex p = product_of(m, at_most(m, 3.95, abs_(m, x)), LOG2ERFC32, COUNT(LOG2ERFC32)), t = add(m, p, num(m, magic));
+  Ex f = sub(m, p, sub(m, t, num(m, magic))), s = power_of_two(m, t);
+  Ex e = product_of(m, f, EXP2_32, COUNT(EXP2_32));
+  return copysign_(m, fma_(m, neg(m, s), e, sub(m, num(m, 1), s)), x);
+}
 static Ex erf_(Math m, Ex x) {
+  if (!wide(m) && m.t && m.t->has_fma) return erf_fused(m, x);
   Ex a = abs_(m, x), z = mul(m, x, x), r, small;
   if (wide(m)) {
     Ex c = at_most(m, 6, a), u = quo(m, sub(m, c, num(m, 2.5)), add(m, c, num(m, 2.5)));
