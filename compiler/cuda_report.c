@@ -78,11 +78,21 @@ static void print_kernel(Report *r, const CudaImage *m, const CubinKernel *k, ui
   buf_put(r->out, "\n");
 }
 
+static void print_warnings(Report *r, const CudaImage *m) {
+  for (const char *p = m->log; *p;) {
+    size_t n = strcspn(p, "\n");
+    const char *line = arena_strndup(r->ctx->arena, p, n);
+    if (strstr(line, "warning")) buf_printf(r->out, "  NVRTC: %s\n", line);
+    p += n + (p[n] == '\n');
+  }
+}
+
 static bool print_image(Report *r, const CudaImage *m) {
   Cubin cubin;
   const char *why;
   buf_printf(r->out, "%s for %s: %zu bytes of %s, %.2f s%s\n", m->program->name, m->arch, m->size,
              is_ptx(m) ? "PTX" : "code", m->seconds, m->second_way ? ", by ptxas, as NVRTC crashes" : "");
+  print_warnings(r, m);
   if (is_ptx(m)) return true;
   for (uint32_t i = 0; i < m->advice.n; i++) buf_printf(r->out, "  ptxas: %s\n", m->advice.at[i]);
   if (!cubin_read(r->ctx->arena, m->code, m->size, &cubin, &why))

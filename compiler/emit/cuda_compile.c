@@ -94,6 +94,8 @@ static void print_into(const char *path) {
   close(fd);
 }
 
+enum { RTC_SAYS = 100 }; /* + RtcStatus: exit status of a child; NVRTC may end it with one of its own */
+
 static int first_way(void *self, int job, Buf *said) {
   const CudaWork *w = self;
   const CudaImage *m = w->job[job].image;
@@ -107,11 +109,12 @@ static int first_way(void *self, int job, Buf *said) {
     r.refused = why;
   }
   buf_put(said, status == RTC_REFUSED ? r.refused : r.log);
-  return (int)status;
+  return RTC_SAYS + (int)status;
 }
 
 static const char *file_text(const CudaWork *w, const char *path, size_t *n) { /* "" if there is none */
   const char *why, *text = access(path, R_OK) == 0 ? file_read(w->ctx->arena, path, n, &why) : NULL;
+  if (!text) *n = 0;
   return text ? text : "";
 }
 
@@ -135,10 +138,10 @@ static bool first_ended(void *self, int job, const ChildEnd *end) {
   if (end->signal)
     j->state = end->signal == SIGALRM ? JOB_LATE : end->signal == SIGKILL ? JOB_KILLED : JOB_CRASHED;
   else
-    j->state = end->status == RTC_DONE      ? JOB_DONE
-               : end->status == RTC_REFUSED ? JOB_REFUSED
-               : end->status == RTC_MEMORY  ? JOB_MEMORY
-                                            : JOB_CRASHED;
+    j->state = end->status == RTC_SAYS + RTC_DONE      ? JOB_DONE
+               : end->status == RTC_SAYS + RTC_REFUSED ? JOB_REFUSED
+               : end->status == RTC_SAYS + RTC_MEMORY  ? JOB_MEMORY
+                                                       : JOB_CRASHED;
   if (j->state == JOB_DONE && !take_code(w, job, end->said)) {
     j->state = JOB_REFUSED;
     j->said = NO_CODE;
@@ -166,28 +169,35 @@ static int second_way(void *self, int k, Buf *said) {
   return 127;
 }
 
-/* What NVRTC 13.0 dies of, a constant 0 where an address belongs, ptxas 13.0 takes and leaves the instruction out,
- * without a word. Returns such a one; NULL: none. */
+static uint32_t times_in(const char *text, const char *word) {
+  uint32_t n = 0;
+  for (const char *p = text; (p = strstr(p, word)); p += strlen(word)) n++;
+  return n;
+}
+
+/* What NVRTC 13.0 dies of, a constant where some instructions take an address, ptxas 13.0 accepts, and leaves the
+ * instruction out without a word. Returns one of which there are fewer than in the PTX; NULL: none. */
 static const char *left_out(const CudaWork *w, int job, const CudaImage *m) {
   static const struct {
     const char *ptx;
-    SassOp op[4]; /* any of them */
-  } kinds[] = {{"wgmma.mma_async", {SASS_HGMMA, SASS_QGMMA, SASS_IGMMA, SASS_IGMMA}},
-               {"mma.sync", {SASS_HMMA, SASS_QMMA, SASS_IMMA, SASS_DMMA}},
-               {"stmatrix", {SASS_STSM, SASS_STSM, SASS_STSM, SASS_STSM}},
-               {"ldmatrix", {SASS_LDSM, SASS_LDSM, SASS_LDSM, SASS_LDSM}}};
+    SassOp op[4]; /* what ptxas makes of it: any of them */
+    int nops;
+  } kinds[] = {{"wgmma.mma_async", {SASS_HGMMA, SASS_QGMMA, SASS_IGMMA}, 3},
+               {"mma.sync", {SASS_HMMA, SASS_QMMA, SASS_IMMA, SASS_DMMA}, 4},
+               {"stmatrix", {SASS_STSM}, 1},
+               {"ldmatrix", {SASS_LDSM}, 1}};
   size_t n;
   Cubin c;
   const char *why, *ptx = file_text(w, job_file(w, job, "ptx"), &n);
   for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) {
-    if (!strstr(ptx, kinds[i].ptx)) continue;
+    uint32_t wanted = times_in(ptx, kinds[i].ptx), there = 0;
+    if (!wanted) continue;
     if (!cubin_read(w->ctx->arena, m->code, m->size, &c, &why)) return kinds[i].ptx;
-    uint32_t there = 0;
     for (uint32_t k = 0; k < c.nkernels; k++) {
       const SassCounts counts = sass_count(&c.kernel[k], c.sm);
-      for (int o = 0; o < 4; o++) there += sass_of(&counts, kinds[i].op[o]);
+      for (int o = 0; o < kinds[i].nops; o++) there += sass_of(&counts, kinds[i].op[o]);
     }
-    if (!there) return kinds[i].ptx;
+    if (there < wanted) return kinds[i].ptx;
   }
   return NULL;
 }

@@ -1,8 +1,9 @@
 /* CUDA C to machine code, without a GPU: every program for every architecture by a child process of its own, because
  * NVRTC can crash, and because it does not use several processors within one process. A crash, a hang, running out of
  * memory and a mistake in the text are sentences; then the text is kept in a file that the sentence names. When NVRTC
- * crashes and a CUDA toolkit has `ptxas`, the program goes another way: NVRTC to PTX only, ptxas from there.
- * The code depends on program, architecture, options and NVRTC alone. */
+ * crashes and a CUDA toolkit has `ptxas`, the program goes another way: NVRTC to PTX only, ptxas from there, and the
+ * code is looked through for instructions that ptxas left out. The code depends on program, architecture, options and
+ * NVRTC alone. */
 #ifndef SINTER_EMIT_CUDA_COMPILE_H
 #define SINTER_EMIT_CUDA_COMPILE_H
 #include "children.h"

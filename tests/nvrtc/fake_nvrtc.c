@@ -43,7 +43,7 @@ int nvrtcCompileProgram(Program *p, int n, const char *const *option) {
     abort();
   }
   if (begins(p, "is killed")) raise(SIGKILL);
-  if (begins(p, "leaves")) exit(5);
+  if (begins(p, "leaves ")) exit(atoi(p->text + 7));
   if (begins(p, "grows")) /* up to the limit of memory */
     for (;;)
       if (!malloc(1 << 24)) return OUT_OF_MEMORY;
@@ -51,6 +51,7 @@ int nvrtcCompileProgram(Program *p, int n, const char *const *option) {
     strcpy(p->log, "a.cu(1): warning: odd\na.cu(2): error: no such thing\n  more\n1 error detected\n");
     return COMPILATION;
   }
+  if (begins(p, "warns")) strcpy(p->log, "a.cu(1): warning: odd\n");
   if (begins(p, "has no reason")) return COMPILATION;
   if (begins(p, "is empty")) return DONE;
   char *to = p->out + sprintf(p->out, "%s\n", p->text);
