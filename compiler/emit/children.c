@@ -1,7 +1,9 @@
 #include "children.h"
 #include <errno.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/pidfd.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -33,10 +35,20 @@ static int child(Ctx *c, const Children *q, int job) {
 
 static double seconds_of(struct timeval t) { return (double)t.tv_sec + (double)t.tv_usec * 1e-6; }
 
+/* Until the child has ended; true after diag_error if a signal of the user came before. */
+static bool interrupted_before_end(Ctx *c, const Children *q, pid_t pid) {
+  struct pollfd child = {.fd = pidfd_open(pid, 0), .events = POLLIN}; /* Linux before 5.3 has none: not interrupted */
+  bool interrupted = false;
+  while (child.fd >= 0 && !interrupted && poll(&child, 1, 100) == 0) interrupted = link_interrupted(c, q->folder);
+  if (child.fd >= 0) close(child.fd);
+  return interrupted;
+}
+
 /* Waits for a job, and hands it on unless `ok` is false: then something else was said before. */
 static bool collect(Ctx *c, const Children *q, int job, pid_t pid, bool ok) {
   int status = 0;
   struct rusage used = {0};
+  ok = ok && !interrupted_before_end(c, q, pid);
   if (!ok) kill(pid, SIGKILL);
   while (wait4(pid, &status, 0, &used) < 0)
     if (errno != EINTR)

@@ -320,6 +320,38 @@ static void each_is_said(void **state) { /* others are compiled, and come out wh
   end(&t);
 }
 
+/* A signal that the user ends the program by, while NVRTC does not end: program, child and temporary files are gone. */
+static void interrupted(void **state) {
+  (void)state;
+  int alive[2], started[2]; /* every process of it holds the writing ends */
+  char byte;
+  assert_int_equal(shell("mkdir scratch"), 0);
+  assert_int_equal(pipe(alive) | pipe(started), 0);
+  fflush(NULL);
+  pid_t pid = fork();
+  if (pid == 0) {
+    char scratch[128];
+    snprintf(scratch, sizeof scratch, "%s/scratch", folder);
+    setenv("TMPDIR", scratch, 1);
+    Case t = begin();
+    CudaImage m;
+    if (write(started[1], "", 1) == 1) compile(&t, "sleeps", (CudaOptions){.seconds = 1000}, &m);
+    end(&t); /* the signal arrives */
+    _exit(0);
+  }
+  close(alive[1]);
+  assert_int_equal(read(started[0], &byte, 1), 1);
+  nanosleep(&(struct timespec){.tv_nsec = 200000000}, NULL); /* so that the child runs; if not, it holds all the same */
+  assert_int_equal(kill(pid, SIGTERM), 0);
+  int status;
+  assert_int_equal(waitpid(pid, &status, 0), pid);
+  assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGTERM);
+  assert_int_equal(read(alive[0], &byte, 1), 0);
+  assert_int_equal(shell("ls scratch"), 0);
+  assert_string_equal(out, "");
+  close(alive[0]), close(started[0]), close(started[1]);
+}
+
 /* ---- ptxas after a crash ---- */
 
 static void fake_ptxas(const char *body) {
@@ -435,8 +467,8 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(finds),         cmocka_unit_test(unusable),      cmocka_unit_test(in_and_out),
       cmocka_unit_test(architectures), cmocka_unit_test(reads_the_log), cmocka_unit_test(failures),
-      cmocka_unit_test(each_is_said),  cmocka_unit_test(second_way),    cmocka_unit_test(no_cubin),
-      cmocka_unit_test(command),
+      cmocka_unit_test(each_is_said),  cmocka_unit_test(second_way),    cmocka_unit_test(interrupted),
+      cmocka_unit_test(no_cubin),      cmocka_unit_test(command),
   };
   return cmocka_run_group_tests(tests, make, clean);
 }
