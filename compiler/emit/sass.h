@@ -6,8 +6,8 @@
 #include "cubin.h"
 #include "str.h"
 
-/* Name, lowest 9 bits, whether a width belongs to it; in the order of reports. Compared with nvdisasm 13. A name may
- * have other bits as well: ALSO in sass.c. */
+/* Name, lowest 9 bits, whether a width belongs to it; in the order of reports. tests/nvrtc compares all with
+ * nvdisasm. A name may have other bits as well: ALSO in sass.c; REDG stands for RED too, as it is before sm_90. */
 #define SASS_OPERATIONS(OP)                                                                                            \
   OP(HGMMA, 0x1f0, false) /* wgmma: 16-bit floats and tf32; FP8; integers */                                           \
   OP(QGMMA, 0x1f3, false)                                                                                              \

@@ -124,6 +124,109 @@ static void kernels(void **state) {
   end(&t);
 }
 
+/* ---- the names of instructions ---- */
+
+typedef struct Named { /* instructions of one kernel by name, as nvdisasm prints them */
+  const char *kernel, *name;
+  uint32_t n;
+} Named;
+typedef Vec(Named) Names;
+
+static void add_name(Arena *a, Names *names, const char *kernel, const char *name) {
+  for (uint32_t i = 0; i < names->n; i++)
+    if (!strcmp(names->at[i].kernel, kernel) && !strcmp(names->at[i].name, name)) {
+      names->at[i].n++;
+      return;
+    }
+  vec_push(a, names, (Named){kernel, name, 1});
+}
+
+/* "LDG.E.NA.128.CONSTANT R4, ..." as sass.h has it: LDG.128; accesses without a width: LDG.32; others: the name. */
+static const char *short_name(Arena *a, const char *text) {
+  static const char *const widths[][2] = {{".U8", "u8"},   {".S8", "s8"}, {".U16", "u16"},
+                                          {".S16", "s16"}, {".64", "64"}, {".128", "128"}};
+  static const char *const wide[] = {"LDG", "STG", "LD", "ST", "LDS", "STS", "LDL", "STL", "LDGSTS"};
+  const char *all = arena_strndup(a, text, strcspn(text, " ;")), *name = arena_strndup(a, text, strcspn(text, " ;."));
+  if (!strcmp(name, "RED")) return "REDG";
+  for (size_t i = 0; i < sizeof wide / sizeof *wide; i++) {
+    if (strcmp(name, wide[i])) continue;
+    for (size_t w = 0; w < sizeof widths / sizeof *widths; w++) {
+      const char *at = strstr(all, widths[w][0]);
+      size_t n = strlen(widths[w][0]);
+      if (at && (!at[n] || at[n] == '.')) return arena_printf(a, "%s.%s", name, widths[w][1]);
+    }
+    return arena_printf(a, "%s.32", name);
+  }
+  return name;
+}
+
+static Names disassemble(Arena *a, const char *nvdisasm, const char *cubin) {
+  Names names = {0};
+  char line[4096];
+  const char *kernel = NULL;
+  FILE *f = popen(arena_printf(a, "%s %s", nvdisasm, cubin), "r");
+  assert_non_null(f);
+  while (fgets(line, sizeof line, f)) {
+    const char *text = strstr(line, ".section\t.text."), *p = line + strspn(line, " \t");
+    if (text) kernel = arena_strndup(a, text + 15, strcspn(text + 15, ","));
+    if (!kernel || strncmp(p, "/*", 2) || !(p = strstr(p, "*/"))) continue;
+    p += 2 + strspn(p + 2, " \t{");
+    if (*p == '@') p += strcspn(p, " "), p += strspn(p, " ");
+    if (*p >= 'A' && *p <= 'Z') add_name(a, &names, kernel, short_name(a, p));
+  }
+  assert_int_equal(pclose(f), 0);
+  return names;
+}
+
+static void must_agree(const Names *names, const CubinKernel *k, uint32_t sm) {
+  const SassCounts counts = sass_count(k, sm);
+  uint32_t known = 0, ours = 0, n;
+  for (uint32_t i = 0; i < names->n; i++) {
+    if (strcmp(names->at[i].kernel, k->name) || !sass_named(&counts, names->at[i].name, &n)) continue;
+    if (n != names->at[i].n)
+      fail_msg("%s, sm_%u: %u of %s, but nvdisasm finds %u", k->name, sm, n, names->at[i].name, names->at[i].n);
+    known += n;
+  }
+  for (int op = 0; op < SASS_COUNT; op++) ours += sass_of(&counts, (SassOp)op);
+  if (ours != known)
+    fail_msg("%s, sm_%u: %u instructions with a name, but nvdisasm finds %u", k->name, sm, ours, known);
+}
+
+static void every_name(void **state) {
+  (void)state;
+  static const struct {
+    const char *name, *arch;
+  } files[] = {{"copy", "sm_75"},   {"softmax", "sm_75"},  {"softmax", "sm_80"}, {"mma80", "sm_80"},
+               {"spill", "sm_80"},  {"local", "sm_80"},    {"every", "sm_80"},   {"many", "sm_90a"},
+               {"mma80", "sm_90a"}, {"wgmma90", "sm_90a"}, {"advice", "sm_90a"}, {"every", "sm_90a"},
+               {"many", "sm_100"},  {"softmax", "sm_120"}, {"mma80", "sm_120"},  {"every", "sm_120"}};
+  Case t = begin();
+  Arena *a = t.c.arena;
+  char *nvdisasm = arena_printf(a, "%s", t.rtc->path), *slash = strrchr(nvdisasm, '/');
+  nvdisasm = arena_printf(a, "%.*s/../bin/nvdisasm", (int)(slash ? slash - nvdisasm : 0), nvdisasm);
+  if (access(nvdisasm, X_OK)) {
+    printf("skipped: there is no %s\n", nvdisasm);
+    end(&t);
+    skip();
+  }
+  uint32_t all[SASS_COUNT] = {0};
+  for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
+    CudaImage m = compiled(&t, arena_printf(a, "%s.cu", files[i].name), files[i].arch);
+    const char *why, *path = arena_printf(a, "%s/disassembled.cubin", folder);
+    Cubin c;
+    assert_true(cubin_read(a, m.code, m.size, &c, &why) && link_write(a, path, m.code, m.size, &why));
+    Names names = disassemble(a, nvdisasm, path);
+    for (uint32_t k = 0; k < c.nkernels; k++) {
+      must_agree(&names, &c.kernel[k], c.sm);
+      const SassCounts counts = sass_count(&c.kernel[k], c.sm);
+      for (int op = 0; op < SASS_COUNT; op++) all[op] += sass_of(&counts, (SassOp)op);
+    }
+  }
+  for (int op = 0; op < SASS_COUNT; op++)
+    if (!all[op]) fail_msg("no kernel here has the instruction %d of sass.h", op);
+  end(&t);
+}
+
 static void ptx(void **state) {
   (void)state;
   Case t = begin();
@@ -371,17 +474,10 @@ static void command(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(kernels),
-      cmocka_unit_test(ptx),
-      cmocka_unit_test(same_bytes),
-      cmocka_unit_test(recorded),
-      cmocka_unit_test(headers_from_memory),
-      cmocka_unit_test(mistakes),
-      cmocka_unit_test(crashes),
-      cmocka_unit_test(second_way),
-      cmocka_unit_test(little_memory),
-      cmocka_unit_test(audit),
-      cmocka_unit_test(command),
+      cmocka_unit_test(kernels),       cmocka_unit_test(every_name), cmocka_unit_test(ptx),
+      cmocka_unit_test(same_bytes),    cmocka_unit_test(recorded),   cmocka_unit_test(headers_from_memory),
+      cmocka_unit_test(mistakes),      cmocka_unit_test(crashes),    cmocka_unit_test(second_way),
+      cmocka_unit_test(little_memory), cmocka_unit_test(audit),      cmocka_unit_test(command),
   };
   return cmocka_run_group_tests(tests, make, clean);
 }
