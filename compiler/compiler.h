@@ -53,6 +53,23 @@ typedef struct BenchSource {
   int ndims;
 } BenchSource;
 bool bench_program(Program *, const CompileOptions *, const BenchSource *, Buf *); /* options: one level */
+/* What `sinter cuda` does: files of CUDA C through NVRTC, as those who write kernels for the compiler want it. No GPU.
+ */
+typedef struct CudaCommand {
+  const char *const *files;
+  int nfiles;
+  const char *archs; /* "sm_80,sm_90a"; compute_80: PTX */
+  const char *const *options;
+  int noptions;       /* of NVRTC: "-DN=4" */
+  const char *output; /* a folder, made if need be, for FILE.ARCH.cubin and .ptx; NULL: none are written */
+  bool audit;         /* refuse local memory, spills, advice of ptxas, fewer instructions than `least` */
+  const char *const *least;
+  int nleast;  /* "HGMMA=4", "KERNEL:LDG.128=2" */
+  int jobs;    /* processes at once; 0: one a processor */
+  int seconds; /* that a compilation may take; 0: as the compiler has it */
+} CudaCommand;
+bool cuda_command(Ctx *, const CudaCommand *, Buf *); /* the report; false after diag_error, with what there is of it */
+bool cuda_where(Ctx *, Buf *);                        /* which NVRTC and ptxas are used; false after diag_error */
 const char *emit_kind_name(EmitKind);
 bool emit_kind_is_binary(EmitKind); /* a file of machine code; else a text */
 #endif

@@ -1,15 +1,13 @@
 /* Code generation in child processes: a crash of the code generator costs one sentence, and processors share the work.
  * What a child gets depends on the model alone, never on how many run at once. */
+#include "children.h"
 #include "pipeline.h"
 #include <dlfcn.h>
-#include <errno.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
-enum { KERNELS_A_CHILD = 4, MAX_JOBS = 64 };
+enum { KERNELS_A_CHILD = 4 };
 
 const SinterEmitter *emitter_open(Ctx *c) {
   static const char *const beside[] = {"libsinter_llvm.so", SINTER_MODULE_FOLDER "/libsinter_llvm.so" /* installed */,
@@ -42,27 +40,29 @@ const SinterEmitter *emitter_open(Ctx *c) {
 
 typedef struct Job {
   int level, first, count;
-  pid_t pid;
-  const char *object, *error;
+  const char *object;
 } Job;
+typedef struct Generation {
+  Compilation *c;
+  const SinterEmitter *emitter;
+  Vec(Job) jobs;
+} Generation;
 
 /* In the child. */
-static int generate(Compilation *c, const SinterEmitter *e, const LinkFolder *f, const Job *j) {
-  static const int deadly[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT};
-  for (size_t i = 0; i < sizeof deadly / sizeof *deadly; i++)
-    signal(deadly[i], SIG_DFL); /* handlers of the program are not for us */
-  link_child(f);
-  Arena *a = c->program->ctx->arena;
-  const LevelUnit *l = &c->level[j->level];
+static int generate(void *self, int job, Buf *said) {
+  Generation *g = self;
+  const Job *j = &g->jobs.at[job];
+  const LevelUnit *l = &g->c->level[j->level];
+  Arena *a = g->c->program->ctx->arena;
   EmitResult r = {0};
   const char *why = NULL;
-  bool ok = e->emit_object(
+  bool ok = g->emitter->emit_object(
       &(EmitRequest){.module = l->module, .target = l->target, .first = j->first, .count = j->count, .arena = a}, &r);
   if (!ok)
     why = r.error;
   else
     ok = link_write(a, j->object, r.object, r.size, &why);
-  if (!ok) file_write(a, j->error, why, strlen(why), &why);
+  if (!ok) buf_put(said, why);
   return ok ? 0 : 1;
 }
 
@@ -74,60 +74,37 @@ static const char *kernels_of(Compilation *c, const Job *j) {
                        : arena_printf(a, "kernels %s to %s for %s", first, last, c->level[j->level].target->name);
 }
 
-/* Waits for a job; says what went wrong unless `ok` is false: then something else was said before. */
-static bool collect(Compilation *c, const LinkFolder *f, Job *j, bool ok) {
-  Ctx *x = c->program->ctx;
-  int status = 0;
-  pid_t pid = j->pid;
-  j->pid = 0;
-  while (waitpid(pid, &status, 0) < 0)
-    if (errno != EINTR)
-      return diag_error(x->diag, "emit-child", 0, "lost the process that generates %s: %s", kernels_of(c, j),
-                        strerror(errno));
-  if (ok && link_interrupted(x, f)) return false;
-  if (WIFEXITED(status) && WEXITSTATUS(status) == 0) return ok;
-  if (!ok) return false;
-  if (WIFSIGNALED(status))
+static bool generated(void *self, int job, const ChildEnd *end) {
+  Generation *g = self;
+  Diag *diag = g->c->program->ctx->diag;
+  const char *kernels = kernels_of(g->c, &g->jobs.at[job]);
+  if (end->signal)
     return diag_error(
-        x->diag, "emit-child", 0,
+        diag, "emit-child", 0,
         "the code generator died of signal %d on %s; this is a mistake in Sinter, please report it with the model",
-        WTERMSIG(status), kernels_of(c, j));
-  size_t n = 0;
-  const char *why = NULL, *text = file_read(x->arena, j->error, &n, &why);
-  return diag_error(x->diag, "emit", 0, "cannot generate %s: %s", kernels_of(c, j),
-                    text ? text : "the code generator gave no reason");
+        end->signal, kernels);
+  if (!end->status) return true;
+  return diag_error(diag, "emit", 0, "cannot generate %s: %s", kernels,
+                    *end->said ? end->said : "the code generator gave no reason");
 }
 
 bool emit_objects(Compilation *c, const SinterEmitter *e, const LinkFolder *f, ObjectPaths *out) {
   Ctx *x = c->program->ctx;
-  Vec(Job) jobs = {0};
+  Generation g = {.c = c, .emitter = e};
   for (int l = 0; l < c->nlevels; l++) {
     int n = (int)c->level[l].module->kernels.n;
     for (int first = 0; first < n; first += KERNELS_A_CHILD) {
       Job j = {.level = l, .first = first, .count = n - first < KERNELS_A_CHILD ? n - first : KERNELS_A_CHILD};
       j.object = arena_printf(x->arena, "%s/%s_%d.o", f->path, c->level[l].target->name, first);
-      j.error = arena_printf(x->arena, "%s/%s_%d.error", f->path, c->level[l].target->name, first);
-      vec_push(x->arena, &jobs, j);
+      vec_push(x->arena, &g.jobs, j);
       vec_push(x->arena, out, j.object);
     }
   }
-  long cpus = sysconf(_SC_NPROCESSORS_ONLN);
-  uint32_t most = c->options->jobs > 0 ? (uint32_t)c->options->jobs : cpus > 0 ? (uint32_t)cpus : 1;
-  if (most > MAX_JOBS) most = MAX_JOBS;
-  bool ok = true;
-  for (uint32_t started = 0, done = 0; done < started || (ok && started < jobs.n);) {
-    if (ok && started < jobs.n && started - done < most) {
-      Job *j = &jobs.at[started];
-      j->pid = fork();
-      if (j->pid == 0) _exit(generate(c, e, f, j));
-      if (j->pid > 0)
-        started++;
-      else if (started == done)
-        ok = diag_error(x->diag, "emit-child", 0, "cannot start a process that generates code: %s", strerror(errno));
-      else
-        ok = collect(c, f, &jobs.at[done++], ok); /* no room for another: wait for one */
-    } else
-      ok = collect(c, f, &jobs.at[done++], ok);
-  }
-  return ok;
+  return children_run(x, &(Children){.folder = f,
+                                     .verb = "generates code",
+                                     .jobs = (int)g.jobs.n,
+                                     .most = c->options->jobs,
+                                     .self = &g,
+                                     .work = generate,
+                                     .ended = generated});
 }

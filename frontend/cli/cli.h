@@ -14,7 +14,7 @@ typedef struct Command {
 } Command;
 
 int cmd_compile(int argc, char **argv), cmd_check(int argc, char **argv), cmd_explain(int argc, char **argv);
-extern const Command command_bench, command_run, command_train, command_info, command_verify;
+extern const Command command_bench, command_cuda, command_run, command_train, command_info, command_verify;
 
 /* CLI_DONE, or CLI_FAILED after a sentence; artefact_end. */
 int artefact_open(Artefact *, const char *path);

@@ -5,8 +5,8 @@
 static const Command COMPILE = {"compile", "makes an artefact of a model", cmd_compile, NULL};
 static const Command CHECK = {"check", "reads a model and shows its entries; makes no code", cmd_check, NULL};
 static const Command EXPLAIN = {"explain", "shows what is fused into which kernel, and why", cmd_explain, NULL};
-static const Command *const COMMANDS[] = {&COMPILE,      &command_train, &command_run, &command_bench,
-                                          &command_info, &CHECK,         &EXPLAIN,     &command_verify};
+static const Command *const COMMANDS[] = {&COMPILE, &command_train, &command_run,    &command_bench, &command_info,
+                                          &CHECK,   &EXPLAIN,       &command_verify, &command_cuda};
 enum { N_COMMANDS = sizeof COMMANDS / sizeof *COMMANDS };
 #ifndef SINTER_VERSION
 #define SINTER_VERSION "0.1.0"

@@ -1,0 +1,3 @@
+extern "C" __global__ void wrong(float *out) {
+  out[0] = missing;
+}
