@@ -1,5 +1,6 @@
 /* Values: every op of the Loop IR with the meaning of ops.def's `defined` column, loads and stores by their class. */
 #include "llvm_gen.h"
+#include "scalar.h"
 #include <math.h>
 #include <string.h>
 
@@ -255,38 +256,85 @@ static LLVMValueRef float_rem(Gen *g, LLVMValueRef a, LLVMValueRef b, DType d) {
   return r;
 }
 
+/* ---- 16-bit floats: bits in memory, f32 in registers ---- */
+#define C(c) gen_splat(g, LLVMConstInt(g->t_i32, (c), 0), n)
+
+static LLVMValueRef widen_bits(Gen *g, LLVMValueRef v, unsigned up) {
+  int n = lanes_in(v);
+  return LLVMBuildShl(g->b, LLVMBuildZExt(g->b, v, vector_of(g->t_i32, n), ""), C(up), "");
+}
+
+/* Without F16C: exponent and mantissa moved to their places, the difference of the biases by a product, which is exact
+ * and makes of denormals what they are. */
+static LLVMValueRef half_to_f32(Gen *g, LLVMValueRef v) {
+  int n = lanes_in(v);
+  LLVMTypeRef f = vector_of(g->t_f32, n), w = vector_of(g->t_i32, n);
+  LLVMValueRef b = widen_bits(g, v, 13), size = LLVMBuildAnd(g->b, b, C(0x7FFF << 13), ""),
+               sign = LLVMBuildShl(g->b, LLVMBuildAnd(g->b, b, C(0x8000u << 13), ""), C(3), "");
+  LLVMValueRef scaled = LLVMBuildFMul(g->b, LLVMBuildBitCast(g->b, size, f, ""),
+                                      gen_splat(g, LLVMConstReal(g->t_f32, 0x1p112), n), "");
+  LLVMValueRef special = LLVMBuildICmp(g->b, LLVMIntSGT, size, C((0x7C00 << 13) - 1), ""),
+               most = LLVMBuildSelect(g->b, special, C(0x7F800000), C(0), "");
+  scaled = LLVMBuildOr(g->b, LLVMBuildBitCast(g->b, scaled, w, ""), most, "");
+  return LLVMBuildBitCast(g->b, LLVMBuildOr(g->b, scaled, sign, ""), f, "");
+}
+
+/* Without F16C: the exponent moved, half of the last place added, ties to even; a denormal is rounded by the addition
+ * of a number whose last place is its. */
+static LLVMValueRef half_of_f32(Gen *g, LLVMValueRef v) {
+  int n = lanes_in(v);
+  const unsigned bias = (127u - 15u) << 23, magic = (127u - 15u + 23u - 10u + 1u) << 23;
+  LLVMTypeRef f = vector_of(g->t_f32, n), w = vector_of(g->t_i32, n);
+  LLVMValueRef b = LLVMBuildBitCast(g->b, v, w, ""), size = LLVMBuildAnd(g->b, b, C(0x7FFFFFFF), ""),
+               sign = LLVMBuildLShr(g->b, LLVMBuildXor(g->b, b, size, ""), C(16), "");
+  LLVMValueRef odd = LLVMBuildAnd(g->b, LLVMBuildLShr(g->b, size, C(13), ""), C(1), ""),
+               normal = LLVMBuildAdd(g->b, LLVMBuildAdd(g->b, size, C(0xFFFu - bias), ""), odd, "");
+  normal = LLVMBuildLShr(g->b, normal, C(13), "");
+  LLVMValueRef sum = LLVMBuildFAdd(g->b, LLVMBuildBitCast(g->b, size, f, ""),
+                                   LLVMBuildBitCast(g->b, C(magic), f, ""), ""),
+               denormal = LLVMBuildSub(g->b, LLVMBuildBitCast(g->b, sum, w, ""), C(magic), "");
+  LLVMValueRef nan = LLVMBuildICmp(g->b, LLVMIntSGT, size, C(0x7F800000), ""),
+               special = LLVMBuildSelect(g->b, nan, C(0x7E00), C(0x7C00), "");
+  LLVMValueRef small = LLVMBuildICmp(g->b, LLVMIntSLT, size, C((127u - 14u) << 23), ""),
+               large = LLVMBuildICmp(g->b, LLVMIntSGT, size, C((127u + 16u) << 23), "");
+  LLVMValueRef r = LLVMBuildSelect(g->b, small, denormal, LLVMBuildSelect(g->b, large, special, normal, ""), "");
+  return LLVMBuildTrunc(g->b, LLVMBuildOr(g->b, r, sign, ""), vector_of(g->t_i16, n), "");
+}
+
+static LLVMValueRef bf16_of_f32(Gen *g, LLVMValueRef v) {
+  int n = lanes_in(v);
+  LLVMValueRef nan = LLVMBuildFCmp(g->b, LLVMRealUNO, v, v, ""),
+               b = LLVMBuildBitCast(g->b, v, vector_of(g->t_i32, n), "");
+  LLVMValueRef odd = LLVMBuildAnd(g->b, LLVMBuildLShr(g->b, b, C(16), ""), C(1), "");
+  LLVMValueRef r = LLVMBuildAdd(g->b, LLVMBuildAdd(g->b, b, C(0x7FFF), ""), odd, ""),
+               quiet = LLVMBuildOr(g->b, b, C(0x400000), "");
+  r = LLVMBuildLShr(g->b, LLVMBuildSelect(g->b, nan, quiet, r, ""), C(16), "");
+  return LLVMBuildTrunc(g->b, r, vector_of(g->t_i16, n), "");
+}
+#undef C
+
+static LLVMValueRef to_f32(Gen *g, LLVMValueRef v, DType from) {
+  int n = lanes_in(v);
+  LLVMTypeRef t = vector_of(g->t_f32, n);
+  if (from == DT_BF16) return LLVMBuildBitCast(g->b, widen_bits(g, v, 16), t, "");
+  if (g->target->level == LEVEL_V2) return half_to_f32(g, v);
+  return LLVMBuildFPExt(g->b, LLVMBuildBitCast(g->b, v, vector_of(LLVMHalfTypeInContext(g->cx), n), ""), t, "");
+}
+
+static LLVMValueRef of_f32(Gen *g, LLVMValueRef v, DType to) {
+  int n = lanes_in(v);
+  if (to == DT_BF16) return bf16_of_f32(g, v);
+  if (g->target->level == LEVEL_V2) return half_of_f32(g, v);
+  v = LLVMBuildFPTrunc(g->b, v, vector_of(LLVMHalfTypeInContext(g->cx), n), "");
+  return LLVMBuildBitCast(g->b, v, vector_of(g->t_i16, n), "");
+}
+
 static LLVMValueRef convert(Gen *g, LLVMValueRef v, DType from, DType to) {
   int n = lanes_in(v);
   LLVMTypeRef t = gen_type(g, to, n);
   if (from == to) return v;
-  if (from == DT_F16 || from == DT_BF16) {
-    if (from == DT_BF16) {
-      LLVMTypeRef w = vector_of(g->t_i32, n);
-      v = LLVMBuildShl(g->b, LLVMBuildZExt(g->b, v, w, ""), gen_splat(g, LLVMConstInt(g->t_i32, 16, 0), n), "");
-      v = LLVMBuildBitCast(g->b, v, vector_of(g->t_f32, n), "");
-    } else {
-      if (g->target->level == LEVEL_V2) gen_refuse(g, "kernel %s: level v2 has no conversion of f16", g->k->name);
-      v = LLVMBuildFPExt(g->b, LLVMBuildBitCast(g->b, v, vector_of(LLVMHalfTypeInContext(g->cx), n), ""),
-                         vector_of(g->t_f32, n), "");
-    }
-    return convert(g, v, DT_F32, to);
-  }
-  if (to == DT_F16 || to == DT_BF16) {
-    if (from == DT_F64) BUG("%s: f64 to %s rounds twice: not in the Loop IR", g->k->name, dtype_name(to));
-    v = convert(g, v, from, DT_F32);
-    if (to == DT_F16) {
-      if (g->target->level == LEVEL_V2) gen_refuse(g, "kernel %s: level v2 has no conversion of f16", g->k->name);
-      return LLVMBuildBitCast(g->b, LLVMBuildFPTrunc(g->b, v, vector_of(LLVMHalfTypeInContext(g->cx), n), ""), t, "");
-    }
-    LLVMTypeRef w = vector_of(g->t_i32, n);
-#define C(c) gen_splat(g, LLVMConstInt(g->t_i32, (c), 0), n)
-    LLVMValueRef nan = LLVMBuildFCmp(g->b, LLVMRealUNO, v, v, ""), b = LLVMBuildBitCast(g->b, v, w, "");
-    LLVMValueRef odd = LLVMBuildAnd(g->b, LLVMBuildLShr(g->b, b, C(16), ""), C(1), "");
-    LLVMValueRef r = LLVMBuildAdd(g->b, LLVMBuildAdd(g->b, b, C(0x7FFF), ""), odd, ""),
-                 quiet = LLVMBuildOr(g->b, b, C(0x400000), "");
-    return LLVMBuildTrunc(g->b, LLVMBuildLShr(g->b, LLVMBuildSelect(g->b, nan, quiet, r, ""), C(16), ""), t, "");
-#undef C
-  }
+  if (dtype_is_half(from)) return convert(g, to_f32(g, v, from), DT_F32, to);
+  if (dtype_is_half(to)) return of_f32(g, convert(g, v, from, DT_F32), to);
   bool ff = dtype_is_float(from), tf = dtype_is_float(to);
   if (to == DT_BOOL) {
     LLVMValueRef zero = LLVMConstNull(LLVMTypeOf(v));
@@ -539,11 +587,12 @@ LLVMValueRef gen_value_lanes(Gen *g, Ex e, int lanes) {
 
 static LLVMValueRef literal(Gen *g, const Expr *e) {
   LLVMTypeRef t = element_type(g, (DType)e->dtype);
-  if (e->dtype == DT_F16 || e->dtype == DT_BF16) {
-    gen_refuse(g, "kernel %s: a literal of %s", g->k->name, dtype_name((DType)e->dtype));
-    return LLVMConstNull(t);
-  }
-  LLVMValueRef v = dtype_is_float((DType)e->dtype) ? LLVMConstReal(t, e->u.f) : LLVMConstInt(t, (uint64_t)e->u.i, 1);
+  DType d = (DType)e->dtype;
+  uint16_t bits = 0;
+  if (dtype_is_half(d)) scalar_store(d, (Scalar){.f = e->u.f}, &bits);
+  LLVMValueRef v = dtype_is_half(d)    ? LLVMConstInt(t, bits, 0)
+                   : dtype_is_float(d) ? LLVMConstReal(t, e->u.f)
+                                       : LLVMConstInt(t, (uint64_t)e->u.i, 1);
   return gen_splat(g, v, e->lanes);
 }
 

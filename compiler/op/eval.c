@@ -124,7 +124,7 @@ void eval_fail(Frame *f, Id v) {
 void eval_add(const Frame *f, DType d, Scalar *sum, Scalar term) {
   if (dtype_is_float(d)) {
     sum->f += term.f;
-    if (f->e->stepwise) *sum = scalar_fit(d, *sum);
+    if (f->e->stepwise) *sum = scalar_fit(dtype_computed(d), *sum);
   } else
     sum->i = (int64_t)((uint64_t)sum->i + (uint64_t)term.i);
 }

@@ -85,12 +85,19 @@ typedef struct Lower {
 int lower_lanes(const Lower *);            /* lanes that suit the widest type of the group */
 Tail lower_tail(const Lower *);            /* mask where every type of the group can be masked, else peel */
 bool lower_in_memory(const Lower *, Id v); /* another group or the caller has stored it: it is loaded */
+Id lower_memory(const Lower *, Id v);      /* v if it is in memory, of a 16-bit float as f32 that float; else 0 */
+/* What stands for v, a 16-bit float as f32, in this kernel: where the kernel makes that float itself, the f32 that it
+ * rounds when it stores it; else v. */
+Id lower_unrounded(const Lower *, Id v);
+/* The type in which v can be packed without loss: its own, or the 16 bits that are behind it. */
+DType lower_packed_type(const Lower *, Id v);
+bool lower_masks(const Lower *); /* every type that the group reads or stores can be masked */
 Ex lower_pull(Lower *, Id v, const Ex *index, int n);
 void lower_remember(Lower *, Id v, const Ex *index, int n, Ex value);
 Ex lower_load(Lower *, Id v, const Sym *shape, int rank, const Ex *index, Ex mask);
 uint32_t lower_param(Lower *, Id v, const Sym *shape, int rank, bool out);
 uint32_t lower_scratch(Lower *, const char *name, DType, const Sym *shape, int rank, ArgKind, Id node);
-/* The parameter behind a chain of transposes, if the entry leaves it alone; else 0. */
+/* The parameter behind a chain of transposes and of 16 bits as f32, if the entry leaves it alone; else 0. */
 Id lower_parameter(const Lower *, Id v);
 /* A buffer of panels, `width` elements of the last axis wide. Of parameter `cell` (0: none) `prepare` makes it once for
  * all products that name the same layout. */

@@ -16,7 +16,7 @@ typedef struct Conv {
   Lower *l;
   Id v, x, kernel;
   Windows w;
-  DType dtype;
+  DType dtype, packs; /* in which the products are summed, and the kernel packed */
   bool reverse;
   int64_t groups, batches; /* of the channels, of the first axis of the operand: one of them is 1 */
   Sym per;                 /* results of a group */
@@ -149,8 +149,7 @@ static bool needs_copy(const Conv *c) {
     int64_t lo = known(l, c->w.lo[a]), hi = known(l, c->w.hi[a]);
     if (lo > 0 || hi > 0 || c->w.base[a] > 1) return true;
   }
-  return !lower_in_memory(l, c->x) &&
-         !(graph_op(l->g, c->x) == OP_RESHAPE && lower_in_memory(l, *graph_in(l->g, c->x)));
+  return !lower_memory(l, c->x) && !(graph_op(l->g, c->x) == OP_RESHAPE && lower_memory(l, *graph_in(l->g, c->x)));
 }
 
 /* Where each element is loaded for one channel alone, and the window is small enough to be unrolled: then the masks are
@@ -164,7 +163,7 @@ static bool masks_will_do(const Conv *c) {
     window *= size;
   }
   return c->along == ALONG_ROW && known(l, c->per) == 1 && window <= MASKED_WINDOW && lower_tail(l) == TAIL_MASK &&
-         c->w.stride[c->w.n - 1] == 1 && lower_in_memory(l, c->x);
+         c->w.stride[c->w.n - 1] == 1 && lower_memory(l, c->x);
 }
 
 /* All places of the operand that windows see, with zeros where there is none. */
@@ -265,10 +264,11 @@ static void pack_stage(Conv *c) {
   for (int a = 0; a < c->w.n; a++) shape[r++] = c->w.size[a];
   shape[r++] = graph_shape(l->g, c->kernel)[1];
   shape[r++] = sym_round_up(t, c->per, sym_int(t, width));
-  Id cell = lower_parameter(l, c->kernel) == c->kernel ? c->kernel : 0;
+  Id cell = lower_parameter(l, c->kernel);
+  if (cell != lower_memory(l, c->kernel)) cell = 0; /* transposed */
   const char *layout = arena_printf(l->all->ctx->arena, "conv(%d, %d groups%s)", width, (int)(c->groups * c->batches),
                                     c->reverse ? ", reversed" : "");
-  c->panels = lower_panels(l, c->dtype, shape, r, width, cell, layout);
+  c->panels = lower_panels(l, c->packs, shape, r, width, cell, layout);
   lower_stage(l, "pack", sym_product(t, shape, r), 12, false);
   vec_last(&l->out->stages).prepares = cell != 0;
   c->group = loop_axis(k, "g", shape[0]);
@@ -278,9 +278,9 @@ static void pack_stage(Conv *c) {
   c->end = ex_add(k, begin, lower_dim(l, c->per));
   open_channels(c, false); /* then the window: each channel's elements are read one after the other */
   open_window(c, c->w.n);
-  Ex e = weight(c, ex_add(k, begin, n));
+  Ex e = ex_convert(k, c->packs, weight(c, ex_add(k, begin, n)));
   panel_index(c, n, at);
-  if (c->rest) e = ex_op3(k, OP_SELECT, ex_op2(k, OP_LESS, n, lower_dim(l, c->per)), e, lower_zero(l, c->dtype));
+  if (c->rest) e = ex_op3(k, OP_SELECT, ex_op2(k, OP_LESS, n, lower_dim(l, c->per)), e, lower_zero(l, c->packs));
   loop_store(k, c->panels, at, r, e, 0);
   nest_close(l);
 }
@@ -328,7 +328,7 @@ static void channel_tile(Conv *c, int mr) {
   Ex n = ex_op2(k, OP_SUB, c->first, ex_mul(k, c->group, lower_dim(l, c->per)));
   n = ex_add(k, ex_add(k, n, ex_mul(k, mv[1], ex_idx(k, c->lanes))), lane);
   int r = panel_index(c, n, at);
-  loop_assign(k, b, &mv[1], 1, ex_load(k, c->panels, at, r, 0, 0), 0);
+  loop_assign(k, b, &mv[1], 1, ex_convert(k, c->dtype, ex_load(k, c->panels, at, r, 0, 0)), 0);
   loop_end(k);
   unroll(c, "m", mr, &mv[0]);
   Ex a = loop_let(k, "a", operand(c, mv[0]));
@@ -487,6 +487,7 @@ void strat_conv(Lower *l) {
             .x = graph_in(l->g, v)[0],
             .kernel = graph_in(l->g, v)[1],
             .dtype = graph_dtype(l->g, v),
+            .packs = lower_packed_type(l, graph_in(l->g, v)[1]),
             .reverse = graph_attr_int(l->g, v, "reverse"),
             .groups = graph_attr_int(l->g, v, "groups"),
             .batches = graph_attr_int(l->g, v, "batch_groups")};
