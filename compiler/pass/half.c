@@ -1,7 +1,9 @@
 /* 16-bit floats are stored, never computed on: an op with an operand or a result of f16 or bf16 becomes the same op of
  * f32 between converts. What only moves elements (and the leaves) stays as it is. The graph afterwards means what it
- * meant before, for the evaluator computes 16 bits just so; which roundings a kernel then leaves out is said in
- * sched/README.md. */
+ * meant before, for the evaluator computes 16 bits just so. A kernel may leave out the roundings made here, but not those
+ * that the model asks for (`x.to(bf16)`): behind these stands a stop_gradient, which else has no meaning any more.
+ * sched/README.md has the rule. */
+#include "group.h"
 #include "pass.h"
 #include <string.h>
 
@@ -45,7 +47,8 @@ static Id visit(void *ctx, const Graph *from, Id v, Graph *to, const Id *map) {
   Id y = op == OP_CONVERT ? g_convert(to, dtype_computed(d), in[0])
          : op == OP_IOTA  ? g_iota(to, DT_F32, graph_shape(from, v), x->rank, (int)graph_attr_int(from, v, "axis"))
                           : again(to, from, v, in);
-  return half ? g_convert(to, d, y) : y;
+  if (half) y = g_convert(to, d, y);
+  return half && op == OP_CONVERT && graph_op(to, y) == OP_CONVERT ? g_unary(to, OP_STOP_GRADIENT, y) : y;
 }
 
 bool pass_half(void *ctx, const Graph *from, Graph *to, Id *map) {

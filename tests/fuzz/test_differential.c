@@ -37,7 +37,7 @@ static bool differs_not(uint32_t seed, bool show) {
   const char *level = levels[seed % 3];
   Unit unit = {.program = p};
   LevelUnit planned;
-  bool ok = (program_map(p, pass_inline_all, NULL) && program_map(p, pass_simplify, NULL) && program_verify(p)) ||
+  bool ok = (program_map(p, pass_inline_all, NULL) && program_map(p, pass_simplify, NULL) && program_map(p, pass_half, NULL) && program_verify(p)) ||
             complain(&c, seed, "simplifying");
   if (ok && show) {
     Buf b = {0};
