@@ -137,6 +137,15 @@ void scalar_store(DType d, Scalar s, void *p) {
   }
 }
 
+double scalar_beside(DType d, double x, bool up) {
+  uint16_t bits;
+  if (x == 0 || !isfinite(x)) return x;
+  if (!dtype_is_half(d)) return (double)nextafterf((float)x, up ? INFINITY : -INFINITY);
+  scalar_store(d, (Scalar){.f = x}, &bits);
+  bits = (uint16_t)(up == (x > 0) ? bits + 1 : bits - 1); /* away from 0 is the next pattern */
+  return scalar_load(d, &bits).f;
+}
+
 Scalar scalar_bits(DType from, DType to, Scalar s) {
   char raw[8] = {0};
   scalar_store(from, s, raw);

@@ -40,22 +40,13 @@ const Tensor *reference_result(const Reference *r, Part part, uint32_t i) {
 
 /* ---- conditioning ---- */
 
-/* The next larger or smaller number of 16 bits. */
-static double beside(DType d, Scalar x, bool up) {
-  uint16_t bits;
-  scalar_store(d, x, &bits);
-  bits = (uint16_t)(up == (x.f > 0) ? bits + 1 : bits - 1);
-  return scalar_load(d, &bits).f;
-}
-
 static Tensor nudge(Arena *a, const Tensor *t, uint64_t *state) {
   Tensor c = tensor_new(a, t->dtype, t->dim, t->rank);
   for (int64_t k = 0; k < tensor_count(t); k++) {
     Scalar x = tensor_at(t, k);
-    if (dtype_computed(t->dtype) == DT_F32 && x.f != 0) { /* a zero has no last place; that it is not negative may matter */
+    if (dtype_computed(t->dtype) == DT_F32) { /* a zero stays: that a number is not negative may matter */
       *state = *state * 6364136223846793005u + 1442695040888963407u; /* Knuth's generator, MMIX */
-      bool up = *state >> 63;
-      x.f = dtype_is_half(t->dtype) ? beside(t->dtype, x, up) : nextafterf((float)x.f, up ? INFINITY : -INFINITY);
+      x.f = scalar_beside(t->dtype, x.f, *state >> 63);
     }
     tensor_set(&c, k, x);
   }
