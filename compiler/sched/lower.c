@@ -464,8 +464,11 @@ static Sym group_flops(const Lower *l) {
 }
 
 int lower_tile_registers(const Lower *l, DType d) {
-  int regs = l->all->target->vector_regs;
-  return d == DT_I64 && regs < 32 ? regs - 4 : regs;
+  const Target *t = l->all->target;
+  const Id *in = graph_in(l->g, l->grp->anchor);
+  bool pieces = d == DT_I64 && t->vector_regs < 32;
+  for (int i = 0; i < 2 && !(t->needs & (CPU_F16C | CPU_NEON)); i++) pieces |= lower_packed_type(l, in[i]) == DT_F16;
+  return pieces ? t->vector_regs - 4 : t->vector_regs;
 }
 
 void lower_products(Lower *l, Sym products, int lanes, Sym bytes) {

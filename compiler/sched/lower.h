@@ -108,8 +108,8 @@ void lower_store(Lower *, Id v, const Ex *index, int n, Ex value);
 void lower_store_outputs(Lower *, const Ex *at);
 void lower_member_index(const Lower *, Id v, Ex *index); /* at, seen from member v: its rows or its full index */
 void lower_stage(Lower *, const char *name, Sym elements, double cost, bool serial);
-/* Registers for a tile of products: without those that 64-bit multiplication in pieces takes where it is no
- * instruction. */
+/* Registers for a tile of products: without those that 64-bit multiplication or the conversion of f16 in pieces takes
+ * where it is no instruction. */
 int lower_tile_registers(const Lower *, DType);
 /* Work of the stage begun: multiply-adds of 1 / (4 lanes) ns, and bytes that come from beyond L1, 64 of them a ns. */
 void lower_products(Lower *, Sym products, int lanes, Sym bytes);
