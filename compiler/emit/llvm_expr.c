@@ -271,8 +271,8 @@ static LLVMValueRef half_to_f32(Gen *g, LLVMValueRef v) {
   LLVMTypeRef f = vector_of(g->t_f32, n), w = vector_of(g->t_i32, n);
   LLVMValueRef b = widen_bits(g, v, 13), size = LLVMBuildAnd(g->b, b, C(0x7FFF << 13), ""),
                sign = LLVMBuildShl(g->b, LLVMBuildAnd(g->b, b, C(0x8000u << 13), ""), C(3), "");
-  LLVMValueRef scaled = LLVMBuildFMul(g->b, LLVMBuildBitCast(g->b, size, f, ""),
-                                      gen_splat(g, LLVMConstReal(g->t_f32, 0x1p112), n), "");
+  LLVMValueRef scaled =
+      LLVMBuildFMul(g->b, LLVMBuildBitCast(g->b, size, f, ""), gen_splat(g, LLVMConstReal(g->t_f32, 0x1p112), n), "");
   LLVMValueRef special = LLVMBuildICmp(g->b, LLVMIntSGT, size, C((0x7C00 << 13) - 1), ""),
                most = LLVMBuildSelect(g->b, special, C(0x7F800000), C(0), "");
   scaled = LLVMBuildOr(g->b, LLVMBuildBitCast(g->b, scaled, w, ""), most, "");
@@ -290,8 +290,8 @@ static LLVMValueRef half_of_f32(Gen *g, LLVMValueRef v) {
   LLVMValueRef odd = LLVMBuildAnd(g->b, LLVMBuildLShr(g->b, size, C(13), ""), C(1), ""),
                normal = LLVMBuildAdd(g->b, LLVMBuildAdd(g->b, size, C(0xFFFu - bias), ""), odd, "");
   normal = LLVMBuildLShr(g->b, normal, C(13), "");
-  LLVMValueRef sum = LLVMBuildFAdd(g->b, LLVMBuildBitCast(g->b, size, f, ""),
-                                   LLVMBuildBitCast(g->b, C(magic), f, ""), ""),
+  LLVMValueRef sum = LLVMBuildFAdd(g->b, LLVMBuildBitCast(g->b, size, f, ""), LLVMBuildBitCast(g->b, C(magic), f, ""),
+                                   ""),
                denormal = LLVMBuildSub(g->b, LLVMBuildBitCast(g->b, sum, w, ""), C(magic), "");
   LLVMValueRef nan = LLVMBuildICmp(g->b, LLVMIntSGT, size, C(0x7F800000), ""),
                special = LLVMBuildSelect(g->b, nan, C(0x7E00), C(0x7C00), "");

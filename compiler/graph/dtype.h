@@ -48,7 +48,5 @@ static inline DType dtype_computed(DType d) { return dtype_is_half(d) ? DT_F32 :
 static inline bool dtype_is_int(DType d) { return (d >= DT_I8 && d <= DT_U64) || d == DT_IDX; }
 static inline bool dtype_is_signed(DType d) { return (d >= DT_I8 && d <= DT_I64) || d == DT_IDX; }
 /* The types that models may use today. */
-static inline bool dtype_in_graph(DType d) {
-  return dtype_is_float(d) || d == DT_I32 || d == DT_I64 || d == DT_BOOL;
-}
+static inline bool dtype_in_graph(DType d) { return dtype_is_float(d) || d == DT_I32 || d == DT_I64 || d == DT_BOOL; }
 #endif

@@ -402,7 +402,8 @@ const char *ex_why_not(const Kernel *k, Op op, const Ex *in, int n) {
   for (int i = first + 1; i < n; i++)
     if (x[i]->dtype != d)
       return arena_printf(a, "%s where %s is needed: convert", dtype_name(x[i]->dtype), dtype_name(d));
-  if (dtype_is_half(d) && !moves_only(op)) return arena_printf(a, "arithmetic on %s: convert to f32 first", dtype_name(d));
+  if (dtype_is_half(d) && !moves_only(op))
+    return arena_printf(a, "arithmetic on %s: convert to f32 first", dtype_name(d));
   if (!op_takes(op, d) || (op == OP_MULHI && d != DT_U32)) return arena_printf(a, "%s on %s", name, dtype_name(d));
   int w = max_lanes(k, in, n);
   for (int i = 0; i < n; i++)

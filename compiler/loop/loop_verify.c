@@ -157,8 +157,7 @@ static bool check_block(Verify *v, const Stmt *s);
 
 static bool check_reg(Verify *v, const Stmt *s) {
   const LoopReg *r = &v->k->regs.at[s->ref];
-  if (dtype_is_half(r->dtype))
-    return FAULT(v, "loop-half", "a register of %s: use f32", dtype_name(r->dtype));
+  if (dtype_is_half(r->dtype)) return FAULT(v, "loop-half", "a register of %s: use f32", dtype_name(r->dtype));
   int64_t n = 1;
   for (int i = 0; i < r->rank; i++) {
     if (r->dim[i] < 1 || r->dim[i] > 256)

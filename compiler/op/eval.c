@@ -203,8 +203,9 @@ static bool rounds(Op op) {
   case OP_WINDOW_MAX:
   case OP_SELECT_GATHER: return false;
   case OP_SCATTER_ADD: return true;
-  default: return op_elementwise(op) || OP_INFO[op].cls == CLASS_REDUCE || OP_INFO[op].cls == CLASS_DOT ||
-                  OP_INFO[op].cls == CLASS_WINDOW;
+  default:
+    return op_elementwise(op) || OP_INFO[op].cls == CLASS_REDUCE || OP_INFO[op].cls == CLASS_DOT ||
+           OP_INFO[op].cls == CLASS_WINDOW;
   }
 }
 

@@ -6,9 +6,7 @@ static const double SMALLEST = 1e-3, CONDITION = 8;
 
 /* Of a tensor's largest value: some units of f32 and f64, whose sums run in another order; of 16 bits the unit in the
  * last place by which a result differs that was rounded from an f32 just beside the evaluator's. */
-static double tolerance(DType d) {
-  return d == DT_F64 ? 1e-13 : d == DT_F16 ? 0x1p-10 : d == DT_BF16 ? 0x1p-7 : 4e-6;
-}
+static double tolerance(DType d) { return d == DT_F64 ? 1e-13 : d == DT_F16 ? 0x1p-10 : d == DT_BF16 ? 0x1p-7 : 4e-6; }
 
 static EntryCall fresh(const Reference *r) {
   EntryCall c = r->call;
@@ -44,7 +42,7 @@ static Tensor nudge(Arena *a, const Tensor *t, uint64_t *state) {
   Tensor c = tensor_new(a, t->dtype, t->dim, t->rank);
   for (int64_t k = 0; k < tensor_count(t); k++) {
     Scalar x = tensor_at(t, k);
-    if (dtype_computed(t->dtype) == DT_F32) { /* a zero stays: that a number is not negative may matter */
+    if (dtype_computed(t->dtype) == DT_F32 && x.f != 0) {            /* that a number is not negative may matter */
       *state = *state * 6364136223846793005u + 1442695040888963407u; /* Knuth's generator, MMIX */
       x.f = scalar_beside(t->dtype, x.f, *state >> 63);
     }
@@ -81,9 +79,7 @@ static double distance_from_wide(const Tensor *t, const Tensor *wide) {
 
 /* ---- distances ---- */
 
-static double allowed(const Tensor *want) {
-  return fmax(tensor_largest(want), SMALLEST) * tolerance(want->dtype);
-}
+static double allowed(const Tensor *want) { return fmax(tensor_largest(want), SMALLEST) * tolerance(want->dtype); }
 
 double reference_plain_distance(const Tensor *got, const Tensor *want, int64_t *at) {
   double d = tensor_distance(got, want, at);

@@ -97,7 +97,8 @@ bool group_one_hot(const Graph *g, Id v) {
 /* Whether any element of v can be worked out alone. */
 static bool by_element(const Graph *g, Id v) {
   Op o = graph_op(g, v);
-  return op_elementwise(o) || group_move(o) || o == OP_RANDOM || o == OP_GATHER || group_one_hot(g, v) || group_free(g, v);
+  return op_elementwise(o) || group_move(o) || o == OP_RANDOM || o == OP_GATHER || group_one_hot(g, v) ||
+         group_free(g, v);
 }
 
 /* ---- reads ---- */

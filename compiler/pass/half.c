@@ -1,8 +1,8 @@
 /* 16-bit floats are stored, never computed on: an op with an operand or a result of f16 or bf16 becomes the same op of
  * f32 between converts. What only moves elements (and the leaves) stays as it is. The graph afterwards means what it
- * meant before, for the evaluator computes 16 bits just so. A kernel may leave out the roundings made here, but not those
- * that the model asks for (`x.to(bf16)`): behind these stands a stop_gradient, which else has no meaning any more.
- * sched/README.md has the rule. */
+ * meant before, for the evaluator computes 16 bits just so. A kernel may leave out the roundings made here, but not
+ * those that the model asks for (`x.to(bf16)`): behind these stands a stop_gradient, which else has no meaning any
+ * more. sched/README.md has the rule. */
 #include "group.h"
 #include "pass.h"
 #include <string.h>

@@ -66,7 +66,8 @@ Id step_convert_convert(Graph *g, Id v, bool single) {
   Id x = operand_of(g, v, OP_CONVERT);
   if (!x) return 0;
   DType from = graph_dtype(g, first_of(g, x)), by = graph_dtype(g, x);
-  bool keeps = from == DT_BOOL || (from == DT_F32 && by == DT_F64) || (from == DT_I32 && (by == DT_I64 || by == DT_F64)) ||
+  bool keeps = from == DT_BOOL || (from == DT_F32 && by == DT_F64) ||
+               (from == DT_I32 && (by == DT_I64 || by == DT_F64)) ||
                (dtype_is_half(from) && !dtype_is_half(by) && dtype_is_float(by));
   return keeps ? g_convert(g, graph_dtype(g, v), first_of(g, x)) : 0;
 }

@@ -11,7 +11,7 @@ enum { PREFETCH = 8, LINE = 64 }; /* steps of the sum ahead; bytes that one pref
 typedef struct Gemm {
   Lower *l;
   Id v, x, y;
-  DType dtype, packs; /* in which the product is summed, and the right-hand side packed */
+  DType dtype, packs;   /* in which the product is summed, and the right-hand side packed */
   int nb, nc, nfx, nfy; /* batch, contracted, free axes */
   int bx[MAX_RANK], by[MAX_RANK], cx[MAX_RANK], cy[MAX_RANK], fx[MAX_RANK], fy[MAX_RANK];
   int mr, nv, lanes, rows; /* rows: of a task */

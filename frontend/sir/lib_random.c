@@ -1,6 +1,7 @@
 #include "library.h"
 
-/* A uniform draw in [0, 1), keyed by where it stands, of f32 for 16 bits. kind tells several draws of one call apart. */
+/* A uniform draw in [0, 1), keyed by where it stands, of f32 for 16 bits. kind tells several draws of one call apart.
+ */
 static bool draw(Tracer *t, const char *kind, Value shape, DType d, Id *out) {
   Sym sizes[MAX_RANK];
   int rank;

@@ -42,7 +42,7 @@ static uint16_t to_half(float f) {
   uint32_t sign = u.i >> 16 & 0x8000, size = u.i & 0x7FFFFFFF;
   if (f != f) return (uint16_t)(sign | 0x7E00);
   if (size >= 143u << 23) return (uint16_t)(sign | 0x7C00); /* 65536 and beyond */
-  if (size < 113u << 23) { /* below 2^-14: the sum has the last place of a denormal */
+  if (size < 113u << 23) {                                  /* below 2^-14: the sum has the last place of a denormal */
     u.f = of_bits(size) + 0.5f;
     return (uint16_t)(sign | (u.i - 0x3F000000));
   }

@@ -158,11 +158,11 @@ static const int64_t LONG[] = {INT64_MAX, INT64_MIN, INT64_MIN + 1, 1ll << 32, -
 #define COUNT(a) ((int64_t)(sizeof(a) / sizeof *(a)))
 
 static int64_t corners(DType d) {
-  return d == DT_BOOL  ? 2
-         : d == DT_F64 ? COUNT(REAL) + COUNT(WIDE)
+  return d == DT_BOOL        ? 2
+         : d == DT_F64       ? COUNT(REAL) + COUNT(WIDE)
          : dtype_is_float(d) ? COUNT(REAL)
-         : d == DT_I32 ? COUNT(WHOLE)
-                       : COUNT(WHOLE) + COUNT(LONG);
+         : d == DT_I32       ? COUNT(WHOLE)
+                             : COUNT(WHOLE) + COUNT(LONG);
 }
 
 static Scalar corner(DType d, int64_t k) {
@@ -375,11 +375,12 @@ static void test_cells(void **state) {
 int main(void) {
   if (native_machine.missing()) return native_left_out();
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(test_f32),     cmocka_unit_test(test_f64),  cmocka_unit_test(test_f16),     cmocka_unit_test(test_bf16),      cmocka_unit_test(test_i32),
-      cmocka_unit_test(test_i64),     cmocka_unit_test(test_bool),       cmocka_unit_test(test_moves),
-      cmocka_unit_test(test_indices), cmocka_unit_test(test_reductions), cmocka_unit_test(test_products),
-      cmocka_unit_test(test_leaves),  cmocka_unit_test(test_failures),   cmocka_unit_test(test_edges),
-      cmocka_unit_test(test_windows), cmocka_unit_test(test_cells),
+      cmocka_unit_test(test_f32),        cmocka_unit_test(test_f64),      cmocka_unit_test(test_f16),
+      cmocka_unit_test(test_bf16),       cmocka_unit_test(test_i32),      cmocka_unit_test(test_i64),
+      cmocka_unit_test(test_bool),       cmocka_unit_test(test_moves),    cmocka_unit_test(test_indices),
+      cmocka_unit_test(test_reductions), cmocka_unit_test(test_products), cmocka_unit_test(test_leaves),
+      cmocka_unit_test(test_failures),   cmocka_unit_test(test_edges),    cmocka_unit_test(test_windows),
+      cmocka_unit_test(test_cells),
   };
   int failed = cmocka_run_group_tests(tests, NULL, NULL);
   matrix_remove_tables();

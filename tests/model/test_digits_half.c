@@ -10,7 +10,7 @@ enum { ROWS = 29, RESULTS = 8, STEPS = 3 };
 static const struct {
   const char *file;
   int count;
-} RESULT[RESULTS] = {{"logits", ROWS * 10}, {"loss", 1},        {"fc1_weight", 32 * 64}, {"fc1_bias", 32},
+} RESULT[RESULTS] = {{"logits", ROWS * 10},   {"loss", 1},      {"fc1_weight", 32 * 64}, {"fc1_bias", 32},
                      {"fc2_weight", 16 * 32}, {"fc2_bias", 16}, {"fc3_weight", 10 * 16}, {"fc3_bias", 10}};
 
 /* False: this processor lacks the level. */
@@ -68,7 +68,8 @@ static void steps(void **state) {
     assert_int_equal(digits_half_step(c, &(digits_half_step_in){x.data, y.data, ROWS}, &(digits_half_step_out){&loss}),
                      SINTER_OK);
     double exact = ((double *)want.data)[i];
-    if (!(fabs((double)loss - exact) <= 0x1p-8 * exact)) fail_msg("loss %d is %.6g, in f64 it is %.6g", i, (double)loss, exact);
+    if (!(fabs((double)loss - exact) <= 0x1p-8 * exact))
+      fail_msg("loss %d is %.6g, in f64 it is %.6g", i, (double)loss, exact);
   }
   npy_free(&x);
   npy_free(&y);

@@ -509,7 +509,8 @@ static void test_halves(void **state) {
       int n = i & 4 ? EACH * PATTERNS : PATTERNS;
       for (int k = 0; k < PATTERNS; k++) {
         double a = scalar_load(d, &bits[k]).f, b = scalar_load(d, &(uint16_t){(uint16_t)(k ^ 1)}).f;
-        float middle = isinf(a) ? (float)(d == DT_F16 ? copysign(65520, a) : copysign(0x1.FFp127, a)) : (float)((a + b) / 2);
+        float middle =
+            isinf(a) ? (float)(d == DT_F16 ? copysign(65520, a) : copysign(0x1.FFp127, a)) : (float)((a + b) / 2);
         float *w = wide + EACH * k;
         w[0] = (float)a, w[1] = middle, w[2] = nextafterf(middle, INFINITY), w[3] = nextafterf(middle, -INFINITY);
         w[4] = (float)(a + (a - b) / 2), w[5] = (float)(a * 1.7);
@@ -543,7 +544,7 @@ int main(void) {
     return cmocka_run_group_tests(tests, NULL, NULL);
   }
   struct CMUnitTest tests[LEVEL_COUNT + 3] = {cmocka_unit_test(test_defined), cmocka_unit_test(test_text),
-                                             cmocka_unit_test(test_halves)};
+                                              cmocka_unit_test(test_halves)};
   size_t n = 3;
   for (int i = 0; i < LEVEL_COUNT; i++)
     if (!strcmp(TARGETS[i].arch, jit_machine.arch))

@@ -313,11 +313,11 @@ static void in(Case *c, float *x, int64_t n) { add_arg(c, x, n, 4, NULL); }
 static void out(Case *c, int64_t n, const double *want) { add_arg(c, NULL, n, 4, want); }
 
 static double number(DType d, const void *p, size_t i) {
-  return d == DT_F32   ? (double)((const float *)p)[i]
-         : d == DT_F64 ? ((const double *)p)[i]
-         : d == DT_I32 ? (double)((const int32_t *)p)[i]
+  return d == DT_F32        ? (double)((const float *)p)[i]
+         : d == DT_F64      ? ((const double *)p)[i]
+         : d == DT_I32      ? (double)((const int32_t *)p)[i]
          : dtype_is_half(d) ? scalar_load(d, (const uint16_t *)p + i).f
-                       : (double)((const uint8_t *)p)[i];
+                            : (double)((const uint8_t *)p)[i];
 }
 
 static void compare(const Case *c, const char *level, const LoopBuf *b, const void *got, const double *want,
@@ -913,13 +913,13 @@ static void test_garbage(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(test_text),         cmocka_unit_test(test_canonical), cmocka_unit_test(test_build),
-      cmocka_unit_test(test_rewrite),      cmocka_unit_test(test_access),    cmocka_unit_test(test_shared_text),
-      cmocka_unit_test(test_elementwise),  cmocka_unit_test(test_half), cmocka_unit_test(test_exp),       cmocka_unit_test(test_moves),
-      cmocka_unit_test(test_pool_scatter), cmocka_unit_test(test_lists),     cmocka_unit_test(test_rows),
-      cmocka_unit_test(test_same_bits),    cmocka_unit_test(test_gemm),      cmocka_unit_test(test_attention),
-      cmocka_unit_test(test_conv),         cmocka_unit_test(test_lstm),      cmocka_unit_test(test_faults),
-      cmocka_unit_test(test_garbage),      cmocka_unit_test(test_pressure),
+      cmocka_unit_test(test_text),        cmocka_unit_test(test_canonical),    cmocka_unit_test(test_build),
+      cmocka_unit_test(test_rewrite),     cmocka_unit_test(test_access),       cmocka_unit_test(test_shared_text),
+      cmocka_unit_test(test_elementwise), cmocka_unit_test(test_half),         cmocka_unit_test(test_exp),
+      cmocka_unit_test(test_moves),       cmocka_unit_test(test_pool_scatter), cmocka_unit_test(test_lists),
+      cmocka_unit_test(test_rows),        cmocka_unit_test(test_same_bits),    cmocka_unit_test(test_gemm),
+      cmocka_unit_test(test_attention),   cmocka_unit_test(test_conv),         cmocka_unit_test(test_lstm),
+      cmocka_unit_test(test_faults),      cmocka_unit_test(test_garbage),      cmocka_unit_test(test_pressure),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

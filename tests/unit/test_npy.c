@@ -287,7 +287,8 @@ static void converts_halves(void **state) {
       assert_true(isnan(x) ? (k & 0x7FFF) > infinity && (back & 0x7FFF) > infinity : back == h);
       if ((k & 0x7FFF) >= infinity - 1) continue;
       assert_true(sinter_convert(SINTER_F32, &y, type, &next, 1, why));
-      float middle = (float)(((double)x + (double)y) / 2), beside[3] = {nextafterf(middle, x), middle, nextafterf(middle, y)};
+      float middle = (float)(((double)x + (double)y) / 2),
+            beside[3] = {nextafterf(middle, x), middle, nextafterf(middle, y)};
       uint16_t want[3] = {h, k & 1 ? next : h, next}, got[3];
       assert_true(sinter_convert(type, got, SINTER_F32, beside, 3, why));
       assert_memory_equal(got, want, sizeof got);
@@ -310,10 +311,10 @@ static void converts_halves(void **state) {
 
 int main(void) {
   snprintf(path, sizeof path, "/tmp/test_npy_%d", (int)getpid());
-  const struct CMUnitTest tests[] = {
-      cmocka_unit_test(reads),     cmocka_unit_test(refused), cmocka_unit_test(mutated), cmocka_unit_test(other_data),
-      cmocka_unit_test(no_memory), cmocka_unit_test(writes),  cmocka_unit_test(converts),
-      cmocka_unit_test(converts_halves)};
+  const struct CMUnitTest tests[] = {cmocka_unit_test(reads),     cmocka_unit_test(refused),
+                                     cmocka_unit_test(mutated),   cmocka_unit_test(other_data),
+                                     cmocka_unit_test(no_memory), cmocka_unit_test(writes),
+                                     cmocka_unit_test(converts),  cmocka_unit_test(converts_halves)};
   int failed = cmocka_run_group_tests(tests, NULL, NULL);
   unlink(path);
   return failed;
