@@ -321,6 +321,14 @@ static LLVMValueRef to_f32(Gen *g, LLVMValueRef v, DType from) {
   return LLVMBuildFPExt(g->b, LLVMBuildBitCast(g->b, v, vector_of(LLVMHalfTypeInContext(g->cx), n), ""), t, "");
 }
 
+/* One bf16 in all lanes, as f32: it is spread over twice as many, of which the upper of each pair stay. */
+static LLVMValueRef spread_bf16(Gen *g, LLVMValueRef v, int n) {
+  LLVMTypeRef w = vector_of(g->t_i32, n);
+  v = LLVMBuildBitCast(g->b, gen_splat(g, v, 2 * n), w, "");
+  v = LLVMBuildShl(g->b, v, gen_splat(g, LLVMConstInt(g->t_i32, 16, 0), n), "");
+  return LLVMBuildBitCast(g->b, v, vector_of(g->t_f32, n), "");
+}
+
 static LLVMValueRef of_f32(Gen *g, LLVMValueRef v, DType to) {
   int n = lanes_in(v);
   if (to == DT_BF16) return bf16_of_f32(g, v);
@@ -661,6 +669,8 @@ static LLVMValueRef operate(Gen *g, Ex id) {
     if (d == DT_BOOL) return convert(g, w > 1 ? poly_vector(g, &p, w) : poly_scalar(g, &p), DT_I64, d);
     return poly_narrow(g, &p, d, w);
   }
+  if (op == OP_CONVERT && from == DT_BF16 && d == DT_F32 && w > 1 && ex_at(g->k, in[0])->op == OP_SPLAT)
+    return spread_bf16(g, gen_value(g, g->k->arg.at[ex_at(g->k, in[0])->in]), w);
   if (op == OP_PERM || op == OP_PERM2) {
     int sw = ex_at(g->k, in[0])->lanes;
     v[0] = gen_value(g, in[0]);

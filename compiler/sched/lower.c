@@ -389,6 +389,13 @@ Ex lower_pull(Lower *l, Id v, const Ex *given, int n) {
   return x;
 }
 
+Ex lower_pull_spread(Lower *l, Id v, const Ex *index, int n, int lanes) {
+  Id memory = group_widens(l->g, v) && lanes > 1 ? lower_memory(l, v) : 0;
+  if (!memory) return lower_pull(l, v, index, n);
+  Ex e = lower_load(l, memory, graph_shape(l->g, memory), n, index, 0);
+  return ex_convert(l->k, DT_F32, ex_splat(l->k, e, lanes));
+}
+
 /* ---- one group ---- */
 
 static int widest(const Lower *l) {

@@ -93,6 +93,9 @@ Id lower_unrounded(const Lower *, Id v);
 DType lower_packed_type(const Lower *, Id v);
 bool lower_masks(const Lower *); /* every type that the group reads or stores can be masked */
 Ex lower_pull(Lower *, Id v, const Ex *index, int n);
+/* The same where the index has no lanes and the value is wanted in all of them: 16 bits are spread before they are
+ * converted, which is cheaper than the other way round. */
+Ex lower_pull_spread(Lower *, Id v, const Ex *index, int n, int lanes);
 void lower_remember(Lower *, Id v, const Ex *index, int n, Ex value);
 Ex lower_load(Lower *, Id v, const Sym *shape, int rank, const Ex *index, Ex mask);
 uint32_t lower_param(Lower *, Id v, const Sym *shape, int rank, bool out);

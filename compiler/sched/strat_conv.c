@@ -207,12 +207,13 @@ static void operand_index(Conv *c, Ex more, int later, Ex *at, Ex *inside) {
   }
 }
 
-static Ex operand(Conv *c, Ex more) {
+static Ex operand(Conv *c, Ex more, int lanes) { /* lanes: of what it is multiplied by, if it has none itself */
   Ex at[MAX_RANK], inside[MAX_RANK];
   operand_index(c, more, 0, at, inside);
   for (int a = 0; a < c->w.n; a++)
     if (inside[a]) BUG("a convolution reads beside its operand");
-  return c->padded ? ex_load(c->l->k, c->copy, at, c->w.n + 2, 0, 0) : lower_pull(c->l, c->x, at, c->w.n + 2);
+  return c->padded ? ex_load(c->l->k, c->copy, at, c->w.n + 2, 0, 0)
+                   : lower_pull_spread(c->l, c->x, at, c->w.n + 2, lanes);
 }
 
 /* ---- the kernel ---- */
@@ -331,7 +332,7 @@ static void channel_tile(Conv *c, int mr) {
   loop_assign(k, b, &mv[1], 1, ex_convert(k, c->dtype, ex_load(k, c->panels, at, r, 0, 0)), 0);
   loop_end(k);
   unroll(c, "m", mr, &mv[0]);
-  Ex a = loop_let(k, "a", operand(c, mv[0]));
+  Ex a = loop_let(k, "a", operand(c, mv[0], c->lanes));
   unroll(c, "v", c->nv, &mv[1]);
   loop_assign(k, t, mv, 2, product(c, a, ex_reg(k, b, &mv[1], 1), ex_reg(k, t, mv, 2)), 0);
   close_to(l, depth, mark);
@@ -461,7 +462,7 @@ static void along_window(Conv *c) {
   loop_for(k, "k", ex_idx(k, 0), lower_dim(l, c->w.size[last]), FOR_VECTOR, c->lanes, lower_tail(l), &c->e[last]);
   uint32_t xs = loop_reg(k, "x", c->dtype, c->lanes, 1, &dim[1], 0), inner = l->memo.n;
   unroll(c, "p", c->nv, &c->p[last]);
-  loop_assign(k, xs, &c->p[last], 1, operand(c, 0), 0);
+  loop_assign(k, xs, &c->p[last], 1, operand(c, 0, 1), 0);
   loop_end(k);
   l->memo.n = inner;
   unroll(c, "j", c->mr, &jc[0]);

@@ -310,7 +310,7 @@ static void tile(Gemm *g, int mr, int nv, int lanes, Ex row, Ex col, bool masked
   l->memo.n = mark; /* what was worked out there is out of sight here, also where both operands are one node */
   loop_for(k, "i", zero, ex_idx(k, mr), FOR_UNROLL, 0, TAIL_NONE, &i);
   operand_index(g, false, ex_add(k, row, i), at);
-  Ex a = loop_let(k, "a", lower_pull(l, g->x, at, graph_rank(l->g, g->x)));
+  Ex a = loop_let(k, "a", lower_pull_spread(l, g->x, at, graph_rank(l->g, g->x), g->along ? 1 : lanes));
   loop_for(k, "v", zero, ex_idx(k, nv), FOR_UNROLL, 0, TAIL_NONE, &v);
   Ex iv[2] = {i, v}, old = ex_reg(k, t, iv, 2), bv = ex_reg(k, b, &v, 1);
   loop_assign(k, t, iv, 2, real ? ex_op3(k, OP_FMA, a, bv, old) : ex_add(k, old, ex_mul(k, a, bv)), 0);

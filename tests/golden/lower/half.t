@@ -66,8 +66,7 @@ kernel f_0_gemm(; inout panels: bf16[8, 32] panel(1, 16) align 64, in p2: bf16[2
           }
           prefetch panels[k + 8, jp * 16]
           for i in 0..5 unroll {
-            let v1 = x1[row + i, k]
-            let a = f32(v1)
+            let a = f32(splat(x1[row + i, k], 8))
             for v in 0..2 unroll {
               t[i][v] = fma(a, b[v], t[i][v])
             }
@@ -96,8 +95,7 @@ kernel f_0_gemm(; inout panels: bf16[8, 32] panel(1, 16) align 64, in p2: bf16[2
             }
             prefetch panels[k + 8, col]
             for i in 0..5 unroll {
-              let v1 = x1[row + i, k]
-              let a = f32(v1)
+              let a = f32(splat(x1[row + i, k], 8))
               for v in 0..1 unroll {
                 t[i][v] = fma(a, b[v], t[i][v])
               }
