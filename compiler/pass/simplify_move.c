@@ -377,7 +377,9 @@ static Id of_broadcast(Graph *g, Id v, bool times) {
   if (sym_overflowed(t, count)) return 0;
   for (int i = 0; i < m; i++) to[i] = place_after(gone, kept[i]);
   Id r = first_of(g, x);
-  if (times) r = g_binary(g, OP_MUL, r, g_convert(g, graph_dtype(g, v), g_dim(g, count)));
+  DType d = graph_dtype(g, v), computed = dtype_computed(d); /* 16 bits have no room for every count */
+  if (times)
+    r = g_convert(g, d, g_binary(g, OP_MUL, g_convert(g, computed, r), g_convert(g, computed, g_dim(g, count))));
   return m == graph_rank(g, v) ? r : g_broadcast(g, r, graph_shape(g, v), graph_rank(g, v), to);
 }
 
