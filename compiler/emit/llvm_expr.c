@@ -256,69 +256,17 @@ static LLVMValueRef float_rem(Gen *g, LLVMValueRef a, LLVMValueRef b, DType d) {
   return r;
 }
 
-/* ---- 16-bit floats: bits in memory, f32 in registers ---- */
-#define C(c) gen_splat(g, LLVMConstInt(g->t_i32, (c), 0), n)
-
-static LLVMValueRef widen_bits(Gen *g, LLVMValueRef v, unsigned up) {
-  int n = lanes_in(v);
-  return LLVMBuildShl(g->b, LLVMBuildZExt(g->b, v, vector_of(g->t_i32, n), ""), C(up), "");
-}
-
-/* Without F16C: exponent and mantissa moved to their places, the difference of the biases by a product, which is exact
- * and makes of denormals what they are. */
-static LLVMValueRef half_to_f32(Gen *g, LLVMValueRef v) {
-  int n = lanes_in(v);
-  LLVMTypeRef f = vector_of(g->t_f32, n), w = vector_of(g->t_i32, n);
-  LLVMValueRef b = widen_bits(g, v, 13), size = LLVMBuildAnd(g->b, b, C(0x7FFF << 13), ""),
-               sign = LLVMBuildShl(g->b, LLVMBuildAnd(g->b, b, C(0x8000u << 13), ""), C(3), "");
-  LLVMValueRef scaled =
-      LLVMBuildFMul(g->b, LLVMBuildBitCast(g->b, size, f, ""), gen_splat(g, LLVMConstReal(g->t_f32, 0x1p112), n), "");
-  LLVMValueRef special = LLVMBuildICmp(g->b, LLVMIntSGT, size, C((0x7C00 << 13) - 1), ""),
-               most = LLVMBuildSelect(g->b, special, C(0x7F800000), C(0), "");
-  scaled = LLVMBuildOr(g->b, LLVMBuildBitCast(g->b, scaled, w, ""), most, "");
-  return LLVMBuildBitCast(g->b, LLVMBuildOr(g->b, scaled, sign, ""), f, "");
-}
-
-/* Without F16C: the exponent moved, half of the last place added, ties to even; a denormal is rounded by the addition
- * of a number whose last place is its. */
-static LLVMValueRef half_of_f32(Gen *g, LLVMValueRef v) {
-  int n = lanes_in(v);
-  const unsigned bias = (127u - 15u) << 23, magic = (127u - 15u + 23u - 10u + 1u) << 23;
-  LLVMTypeRef f = vector_of(g->t_f32, n), w = vector_of(g->t_i32, n);
-  LLVMValueRef b = LLVMBuildBitCast(g->b, v, w, ""), size = LLVMBuildAnd(g->b, b, C(0x7FFFFFFF), ""),
-               sign = LLVMBuildLShr(g->b, LLVMBuildXor(g->b, b, size, ""), C(16), "");
-  LLVMValueRef odd = LLVMBuildAnd(g->b, LLVMBuildLShr(g->b, size, C(13), ""), C(1), ""),
-               normal = LLVMBuildAdd(g->b, LLVMBuildAdd(g->b, size, C(0xFFFu - bias), ""), odd, "");
-  normal = LLVMBuildLShr(g->b, normal, C(13), "");
-  LLVMValueRef sum = LLVMBuildFAdd(g->b, LLVMBuildBitCast(g->b, size, f, ""), LLVMBuildBitCast(g->b, C(magic), f, ""),
-                                   ""),
-               denormal = LLVMBuildSub(g->b, LLVMBuildBitCast(g->b, sum, w, ""), C(magic), "");
-  LLVMValueRef nan = LLVMBuildICmp(g->b, LLVMIntSGT, size, C(0x7F800000), ""),
-               special = LLVMBuildSelect(g->b, nan, C(0x7E00), C(0x7C00), "");
-  LLVMValueRef small = LLVMBuildICmp(g->b, LLVMIntSLT, size, C((127u - 14u) << 23), ""),
-               large = LLVMBuildICmp(g->b, LLVMIntSGT, size, C((127u + 16u) << 23), "");
-  LLVMValueRef r = LLVMBuildSelect(g->b, small, denormal, LLVMBuildSelect(g->b, large, special, normal, ""), "");
-  return LLVMBuildTrunc(g->b, LLVMBuildOr(g->b, r, sign, ""), vector_of(g->t_i16, n), "");
-}
-
-static LLVMValueRef bf16_of_f32(Gen *g, LLVMValueRef v) {
-  int n = lanes_in(v);
-  LLVMValueRef nan = LLVMBuildFCmp(g->b, LLVMRealUNO, v, v, ""),
-               b = LLVMBuildBitCast(g->b, v, vector_of(g->t_i32, n), "");
-  LLVMValueRef odd = LLVMBuildAnd(g->b, LLVMBuildLShr(g->b, b, C(16), ""), C(1), "");
-  LLVMValueRef r = LLVMBuildAdd(g->b, LLVMBuildAdd(g->b, b, C(0x7FFF), ""), odd, ""),
-               quiet = LLVMBuildOr(g->b, b, C(0x400000), "");
-  r = LLVMBuildLShr(g->b, LLVMBuildSelect(g->b, nan, quiet, r, ""), C(16), "");
-  return LLVMBuildTrunc(g->b, r, vector_of(g->t_i16, n), "");
-}
-#undef C
+/* ---- 16-bit floats: bits in memory, f32 in registers; expand_math leaves what an instruction does ---- */
+static bool has_f16(const Gen *g) { return g->target->needs & (CPU_F16C | CPU_NEON); }
 
 static LLVMValueRef to_f32(Gen *g, LLVMValueRef v, DType from) {
+  if (from == DT_F16 && !has_f16(g)) BUG("%s: a conversion of f16 reached the emitter", g->k->name);
   int n = lanes_in(v);
-  LLVMTypeRef t = vector_of(g->t_f32, n);
-  if (from == DT_BF16) return LLVMBuildBitCast(g->b, widen_bits(g, v, 16), t, "");
-  if (g->target->level == LEVEL_V2) return half_to_f32(g, v);
-  return LLVMBuildFPExt(g->b, LLVMBuildBitCast(g->b, v, vector_of(LLVMHalfTypeInContext(g->cx), n), ""), t, "");
+  LLVMTypeRef t = vector_of(g->t_f32, n), w = vector_of(g->t_i32, n);
+  if (from == DT_F16)
+    return LLVMBuildFPExt(g->b, LLVMBuildBitCast(g->b, v, vector_of(LLVMHalfTypeInContext(g->cx), n), ""), t, "");
+  v = LLVMBuildShl(g->b, LLVMBuildZExt(g->b, v, w, ""), gen_splat(g, LLVMConstInt(g->t_i32, 16, 0), n), "");
+  return LLVMBuildBitCast(g->b, v, t, "");
 }
 
 /* One bf16 in all lanes, as f32: it is spread over twice as many, of which the upper of each pair stay. */
@@ -329,10 +277,8 @@ static LLVMValueRef spread_bf16(Gen *g, LLVMValueRef v, int n) {
   return LLVMBuildBitCast(g->b, v, vector_of(g->t_f32, n), "");
 }
 
-static LLVMValueRef of_f32(Gen *g, LLVMValueRef v, DType to) {
+static LLVMValueRef to_f16(Gen *g, LLVMValueRef v) {
   int n = lanes_in(v);
-  if (to == DT_BF16) return bf16_of_f32(g, v);
-  if (g->target->level == LEVEL_V2) return half_of_f32(g, v);
   v = LLVMBuildFPTrunc(g->b, v, vector_of(LLVMHalfTypeInContext(g->cx), n), "");
   return LLVMBuildBitCast(g->b, v, vector_of(g->t_i16, n), "");
 }
@@ -342,7 +288,10 @@ static LLVMValueRef convert(Gen *g, LLVMValueRef v, DType from, DType to) {
   LLVMTypeRef t = gen_type(g, to, n);
   if (from == to) return v;
   if (dtype_is_half(from)) return convert(g, to_f32(g, v, from), DT_F32, to);
-  if (dtype_is_half(to)) return of_f32(g, convert(g, v, from, DT_F32), to);
+  if (dtype_is_half(to)) {
+    if (to == DT_BF16 || !has_f16(g)) BUG("%s: a conversion to %s reached the emitter", g->k->name, dtype_name(to));
+    return to_f16(g, convert(g, v, from, DT_F32));
+  }
   bool ff = dtype_is_float(from), tf = dtype_is_float(to);
   if (to == DT_BOOL) {
     LLVMValueRef zero = LLVMConstNull(LLVMTypeOf(v));

@@ -477,34 +477,41 @@ static void test_defined(void **state) {
   arena_free(c.arena);
 }
 
-/* f16 and bf16: every pattern as f32; every number, the middle to the next one and what lies beside it, as 16 bits. */
-static void test_halves(void **state) {
-  (void)state;
-  enum { PATTERNS = 1 << 16, EACH = 6, TESTS = 8 };
-  Ctx c = jit_ctx();
-  LoopModule *m = loop_module_new(&c);
-  for (int i = 0; i < TESTS; i++) { /* bit 0: type, bit 1: vectors, bit 2: from f32 */
+enum { PATTERNS = 1 << 16, EACH = 6, HALF_TESTS = 8 };
+
+static LoopModule *half_kernels(Ctx *c) {
+  LoopModule *m = loop_module_new(c);
+  for (int i = 0; i < HALF_TESTS; i++) { /* bit 0: type, bit 1: vectors, bit 2: from f32 */
     DType d = i & 1 ? DT_F16 : DT_BF16, from = i & 4 ? DT_F32 : d, to = i & 4 ? d : DT_F32;
     Kernel *k = loop_kernel(m, "halves");
-    Sym n = sym_int(c.syms, i & 4 ? EACH * PATTERNS : PATTERNS);
+    Sym n = sym_int(c->syms, i & 4 ? EACH * PATTERNS : PATTERNS);
     uint32_t x = loop_param(k, "x", BUF_IN, from, &n, 1), y = loop_param(k, "y", BUF_OUT, to, &n, 1);
     Ex j;
     loop_stage(k, "main");
-    loop_axis(k, "t", sym_int(c.syms, 1));
+    loop_axis(k, "t", sym_int(c->syms, 1));
     loop_for(k, "j", ex_idx(k, 0), loop_sym(k, n), i & 2 ? FOR_VECTOR : FOR_SERIAL, i & 2 ? 8 : 0, TAIL_NONE, &j);
     loop_store(k, y, &j, 1, ex_convert(k, to, ex_load(k, x, &j, 1, 0, 0)), 0);
     loop_end(k);
   }
+  return m;
+}
+
+/* f16 and bf16: every pattern as f32; every number, the middle to the next one and what lies beside it, as 16 bits. */
+static void test_halves(void **state) {
+  (void)state;
+  Ctx c = jit_ctx();
   uint16_t *bits = arena_alloc(c.arena, sizeof *bits * PATTERNS), *got = arena_alloc(c.arena, 2 * EACH * PATTERNS);
   float *wide = arena_alloc(c.arena, 4 * EACH * PATTERNS), *back = arena_alloc(c.arena, 4 * PATTERNS);
   for (int i = 0; i < PATTERNS; i++) bits[i] = (uint16_t)i;
   for (int level = 0; level < LEVEL_COUNT; level++) {
     const Target *t = &TARGETS[level];
     if (!jit_machine.runs(t)) continue;
+    LoopModule *m = half_kernels(&c);
+    expand_math_module(m, t);
     EmitResult made;
     if (!emit_object(&(EmitRequest){.module = m, .target = t, .arena = c.arena}, &made)) fail_msg("%s", made.error);
     void *code = jit_machine.open(m, t, &made);
-    for (int i = 0; i < TESTS; i++) {
+    for (int i = 0; i < HALF_TESTS; i++) {
       DType d = i & 1 ? DT_F16 : DT_BF16;
       int n = i & 4 ? EACH * PATTERNS : PATTERNS;
       for (int k = 0; k < PATTERNS; k++) {
