@@ -19,6 +19,7 @@ static const struct {
 } GRAPH_PASSES[] = {
     {"inline", pass_inline_all}, /* composites too: fusion finds their loops again */
     {"simplify", pass_simplify},
+    {"half", pass_half}, /* 16-bit floats: computed in f32 */
 };
 
 enum { CHECK_SIZE = 3, CHECK_SEED = 1 }; /* of --check: dimensions near this */

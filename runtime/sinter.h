@@ -91,7 +91,7 @@ typedef struct NpyArray {
 } NpyArray;
 
 /* Versions 1 to 3; either order of axes (the data then are put in row order); little-endian bool, integers and floats.
- */
+ * NumPy has no bf16: here, as with the package ml_dtypes, its element type is '<V2', two bytes of no known kind. */
 bool npy_read(NpyArray *, const char *path, char *why);
 bool npy_parse(NpyArray *, const char *name, const void *file, size_t bytes, char *why); /* of what was read already */
 enum { NPY_HEAD = 512 };
@@ -101,8 +101,8 @@ bool npy_write(const char *path, uint32_t dtype, uint32_t rank, const int64_t *d
 void npy_free(NpyArray *);
 
 /* Converts n elements if none loses more than a rounding to a narrower float: floats to floats; integers and bool to
- * integers or bool that hold them; integers to floats that hold them exactly. Floats never become integers. f16 is
- * read, not written; bf16 neither. */
+ * integers or bool that hold them; integers to floats that hold them exactly. Floats never become integers; 16 bits
+ * are rounded from f32. */
 bool sinter_convert(uint32_t to_dtype, void *to, uint32_t from_dtype, const void *from, int64_t n, char *why);
 
 /* ---- DLPack ----

@@ -1,5 +1,6 @@
 /* Values: every op of the Loop IR with the meaning of ops.def's `defined` column, loads and stores by their class. */
 #include "llvm_gen.h"
+#include "scalar.h"
 #include <math.h>
 #include <string.h>
 
@@ -255,37 +256,41 @@ static LLVMValueRef float_rem(Gen *g, LLVMValueRef a, LLVMValueRef b, DType d) {
   return r;
 }
 
+/* ---- 16-bit floats: bits in memory, f32 in registers; expand_math leaves what an instruction does ---- */
+static bool has_f16(const Gen *g) { return g->target->needs & (CPU_F16C | CPU_NEON); }
+
+static LLVMValueRef to_f32(Gen *g, LLVMValueRef v, DType from) {
+  if (from == DT_F16 && !has_f16(g)) BUG("%s: a conversion of f16 reached the emitter", g->k->name);
+  int n = lanes_in(v);
+  LLVMTypeRef t = vector_of(g->t_f32, n), w = vector_of(g->t_i32, n);
+  if (from == DT_F16)
+    return LLVMBuildFPExt(g->b, LLVMBuildBitCast(g->b, v, vector_of(LLVMHalfTypeInContext(g->cx), n), ""), t, "");
+  v = LLVMBuildShl(g->b, LLVMBuildZExt(g->b, v, w, ""), gen_splat(g, LLVMConstInt(g->t_i32, 16, 0), n), "");
+  return LLVMBuildBitCast(g->b, v, t, "");
+}
+
+/* One bf16 in all lanes, as f32: it is spread over twice as many, of which the upper of each pair stay. */
+static LLVMValueRef spread_bf16(Gen *g, LLVMValueRef v, int n) {
+  LLVMTypeRef w = vector_of(g->t_i32, n);
+  v = LLVMBuildBitCast(g->b, gen_splat(g, v, 2 * n), w, "");
+  v = LLVMBuildShl(g->b, v, gen_splat(g, LLVMConstInt(g->t_i32, 16, 0), n), "");
+  return LLVMBuildBitCast(g->b, v, vector_of(g->t_f32, n), "");
+}
+
+static LLVMValueRef to_f16(Gen *g, LLVMValueRef v) {
+  int n = lanes_in(v);
+  v = LLVMBuildFPTrunc(g->b, v, vector_of(LLVMHalfTypeInContext(g->cx), n), "");
+  return LLVMBuildBitCast(g->b, v, vector_of(g->t_i16, n), "");
+}
+
 static LLVMValueRef convert(Gen *g, LLVMValueRef v, DType from, DType to) {
   int n = lanes_in(v);
   LLVMTypeRef t = gen_type(g, to, n);
   if (from == to) return v;
-  if (from == DT_F16 || from == DT_BF16) {
-    if (from == DT_BF16) {
-      LLVMTypeRef w = vector_of(g->t_i32, n);
-      v = LLVMBuildShl(g->b, LLVMBuildZExt(g->b, v, w, ""), gen_splat(g, LLVMConstInt(g->t_i32, 16, 0), n), "");
-      v = LLVMBuildBitCast(g->b, v, vector_of(g->t_f32, n), "");
-    } else {
-      if (g->target->level == LEVEL_V2) gen_refuse(g, "kernel %s: level v2 has no conversion of f16", g->k->name);
-      v = LLVMBuildFPExt(g->b, LLVMBuildBitCast(g->b, v, vector_of(LLVMHalfTypeInContext(g->cx), n), ""),
-                         vector_of(g->t_f32, n), "");
-    }
-    return convert(g, v, DT_F32, to);
-  }
-  if (to == DT_F16 || to == DT_BF16) {
-    if (from == DT_F64) BUG("%s: f64 to %s rounds twice: not in the Loop IR", g->k->name, dtype_name(to));
-    v = convert(g, v, from, DT_F32);
-    if (to == DT_F16) {
-      if (g->target->level == LEVEL_V2) gen_refuse(g, "kernel %s: level v2 has no conversion of f16", g->k->name);
-      return LLVMBuildBitCast(g->b, LLVMBuildFPTrunc(g->b, v, vector_of(LLVMHalfTypeInContext(g->cx), n), ""), t, "");
-    }
-    LLVMTypeRef w = vector_of(g->t_i32, n);
-#define C(c) gen_splat(g, LLVMConstInt(g->t_i32, (c), 0), n)
-    LLVMValueRef nan = LLVMBuildFCmp(g->b, LLVMRealUNO, v, v, ""), b = LLVMBuildBitCast(g->b, v, w, "");
-    LLVMValueRef odd = LLVMBuildAnd(g->b, LLVMBuildLShr(g->b, b, C(16), ""), C(1), "");
-    LLVMValueRef r = LLVMBuildAdd(g->b, LLVMBuildAdd(g->b, b, C(0x7FFF), ""), odd, ""),
-                 quiet = LLVMBuildOr(g->b, b, C(0x400000), "");
-    return LLVMBuildTrunc(g->b, LLVMBuildLShr(g->b, LLVMBuildSelect(g->b, nan, quiet, r, ""), C(16), ""), t, "");
-#undef C
+  if (dtype_is_half(from)) return convert(g, to_f32(g, v, from), DT_F32, to);
+  if (dtype_is_half(to)) {
+    if (to == DT_BF16 || !has_f16(g)) BUG("%s: a conversion to %s reached the emitter", g->k->name, dtype_name(to));
+    return to_f16(g, convert(g, v, from, DT_F32));
   }
   bool ff = dtype_is_float(from), tf = dtype_is_float(to);
   if (to == DT_BOOL) {
@@ -545,11 +550,12 @@ LLVMValueRef gen_value_lanes(Gen *g, Ex e, int lanes) {
 
 static LLVMValueRef literal(Gen *g, const Expr *e) {
   LLVMTypeRef t = element_type(g, (DType)e->dtype);
-  if (e->dtype == DT_F16 || e->dtype == DT_BF16) {
-    gen_refuse(g, "kernel %s: a literal of %s", g->k->name, dtype_name((DType)e->dtype));
-    return LLVMConstNull(t);
-  }
-  LLVMValueRef v = dtype_is_float((DType)e->dtype) ? LLVMConstReal(t, e->u.f) : LLVMConstInt(t, (uint64_t)e->u.i, 1);
+  DType d = (DType)e->dtype;
+  uint16_t bits = 0;
+  if (dtype_is_half(d)) scalar_store(d, (Scalar){.f = e->u.f}, &bits);
+  LLVMValueRef v = dtype_is_half(d)    ? LLVMConstInt(t, bits, 0)
+                   : dtype_is_float(d) ? LLVMConstReal(t, e->u.f)
+                                       : LLVMConstInt(t, (uint64_t)e->u.i, 1);
   return gen_splat(g, v, e->lanes);
 }
 
@@ -618,6 +624,8 @@ static LLVMValueRef operate(Gen *g, Ex id) {
     if (d == DT_BOOL) return convert(g, w > 1 ? poly_vector(g, &p, w) : poly_scalar(g, &p), DT_I64, d);
     return poly_narrow(g, &p, d, w);
   }
+  if (op == OP_CONVERT && from == DT_BF16 && d == DT_F32 && w > 1 && ex_at(g->k, in[0])->op == OP_SPLAT)
+    return spread_bf16(g, gen_value(g, g->k->arg.at[ex_at(g->k, in[0])->in]), w);
   if (op == OP_PERM || op == OP_PERM2) {
     int sw = ex_at(g->k, in[0])->lanes;
     v[0] = gen_value(g, in[0]);

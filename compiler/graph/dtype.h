@@ -1,5 +1,5 @@
-/* Element types. Graph and Loop IR share them; f16 and bf16 are storage types (converted on load, computed in f32) and
- * are refused until the order that brings them, as are the narrow and unsigned integers above the Loop IR. */
+/* Element types. Graph and Loop IR share them; f16 and bf16 are storage types: computed in f32, rounded from
+ * f32 where a value is stored. The narrow and unsigned integers are refused above the Loop IR. */
 #ifndef SINTER_GRAPH_DTYPE_H
 #define SINTER_GRAPH_DTYPE_H
 #include <stdbool.h>
@@ -42,10 +42,11 @@ static inline const char *dtype_name(DType d) {
 
 DType dtype_parse(const char *name); /* DT_NONE if there is no such type */
 static inline bool dtype_is_float(DType d) { return d >= DT_F32 && d <= DT_BF16; }
+static inline bool dtype_is_half(DType d) { return d == DT_F16 || d == DT_BF16; }
+/* In which values of d are computed. */
+static inline DType dtype_computed(DType d) { return dtype_is_half(d) ? DT_F32 : d; }
 static inline bool dtype_is_int(DType d) { return (d >= DT_I8 && d <= DT_U64) || d == DT_IDX; }
 static inline bool dtype_is_signed(DType d) { return (d >= DT_I8 && d <= DT_I64) || d == DT_IDX; }
 /* The types that models may use today. */
-static inline bool dtype_in_graph(DType d) {
-  return d == DT_F32 || d == DT_F64 || d == DT_I32 || d == DT_I64 || d == DT_BOOL;
-}
+static inline bool dtype_in_graph(DType d) { return dtype_is_float(d) || d == DT_I32 || d == DT_I64 || d == DT_BOOL; }
 #endif

@@ -1,5 +1,6 @@
 #include "graph.h"
 #include "infer.h"
+#include "scalar.h"
 #include <stdlib.h>
 #include <string.h>
 
@@ -150,7 +151,7 @@ static void normalize_constant(Infer *f) {
     double x;
     memcpy(&x, &w[i], sizeof x);
     if (dtype_is_float(d)) {
-      x = x != x ? __builtin_nan("") : d == DT_F32 ? (double)(float)x : x;
+      x = x != x ? __builtin_nan("") : scalar_round(d, x);
       memcpy(&w[i], &x, sizeof x);
     } else if (d == DT_BOOL)
       w[i] = w[i] != 0;

@@ -53,7 +53,9 @@ typedef struct Groups {
 static inline bool group_product(const Group *x) { return x->kind == GROUP_GEMM || x->kind == GROUP_CONV; }
 const char *group_kind_name(GroupKind);
 bool group_leaf(const Graph *, Id); /* inputs, cells, constants that are tables: they lie in memory from the start */
-bool group_free(const Graph *, Id); /* worked out anew by each reader: movement, iota, numbers, dims */
+bool group_free(const Graph *, Id); /* worked out anew by each reader: movement, iota, numbers, dims, 16 bits as f32 */
+bool group_move(Op);                /* it only says which element is read */
+bool group_widens(const Graph *, Id); /* a 16-bit float as f32 */
 /* A scatter_add whose indices but the last are its own places: each element gets its update or nothing, so that it is
  * worked out like an element-wise node (the gradient of picking one element a row). */
 bool group_one_hot(const Graph *, Id);

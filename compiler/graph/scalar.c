@@ -29,8 +29,8 @@ static double round_small(double x, int bits, int emin, double most) {
 double scalar_round(DType d, double x) {
   switch (d) {
   case DT_F32: return (double)(float)x;
-  case DT_F16: return round_small(x, 11, -14, 65504.0);
-  case DT_BF16: return round_small(x, 8, -126, 0x1.FEp127);
+  case DT_F16: return round_small((double)(float)x, 11, -14, 65504.0);
+  case DT_BF16: return round_small((double)(float)x, 8, -126, 0x1.FEp127);
   default: return x;
   }
 }
@@ -137,6 +137,15 @@ void scalar_store(DType d, Scalar s, void *p) {
   }
 }
 
+double scalar_beside(DType d, double x, bool up) {
+  uint16_t bits;
+  if (x == 0 || !isfinite(x)) return x;
+  if (!dtype_is_half(d)) return (double)nextafterf((float)x, up ? INFINITY : -INFINITY);
+  scalar_store(d, (Scalar){.f = x}, &bits);
+  bits = (uint16_t)(up == (x > 0) ? bits + 1 : bits - 1); /* away from 0 is the next pattern */
+  return scalar_load(d, &bits).f;
+}
+
 Scalar scalar_bits(DType from, DType to, Scalar s) {
   char raw[8] = {0};
   scalar_store(from, s, raw);
@@ -163,8 +172,8 @@ Scalar scalar_convert(DType from, DType to, Scalar s) {
   if (!dtype_is_float(to)) return (Scalar){.i = real ? saturate(to, s.f) : scalar_wrap(to, s.i)};
   if (real) return (Scalar){.f = scalar_round(to, s.f)};
   /* straight from the integer: a 64-bit one must not be rounded to double first */
-  if (to == DT_F32) return (Scalar){.f = from == DT_U64 ? (double)(float)(uint64_t)s.i : (double)(float)s.i};
-  return (Scalar){.f = scalar_round(to, from == DT_U64 ? (double)(uint64_t)s.i : (double)s.i)};
+  if (to == DT_F64) return (Scalar){.f = from == DT_U64 ? (double)(uint64_t)s.i : (double)s.i};
+  return (Scalar){.f = scalar_round(to, from == DT_U64 ? (double)(float)(uint64_t)s.i : (double)(float)s.i)};
 }
 
 Scalar scalar_of(DType d, double x) { return scalar_convert(DT_F64, d, (Scalar){.f = x}); }
@@ -232,7 +241,7 @@ static bool map_float(Op op, DType d, int64_t n, const Scalar *const *in, const 
   case OP_LOG: FLOAT_EACH(log(A.f));
   case OP_LOG1P: FLOAT_EACH(log1p(A.f));
   case OP_SQRT: FLOAT_EACH(sqrt(A.f));
-  case OP_RSQRT: FLOAT_EACH(1.0 / scalar_round(d, sqrt(A.f)));
+  case OP_RSQRT: FLOAT_EACH(1.0 / scalar_round(dtype_computed(d), sqrt(A.f)));
   case OP_SIN: FLOAT_EACH(sin(A.f));
   case OP_COS: FLOAT_EACH(cos(A.f));
   case OP_TANH: FLOAT_EACH(tanh(A.f));

@@ -2,7 +2,7 @@
  * interpreters (graph and loop) and constant folding take it from here. A float is held as a double (an f32 is a double
  * that is exactly a float), an integer as its value in 64 bits (u64: its bits), a bool as 0 or 1. f32 is rounded after
  * each basic operation, which is what single precision gives; exp, tanh, ... are computed in double and rounded once;
- * integers wrap to their width. No state, no errors. */
+ * f16 and bf16 are what f32 gives, rounded to them; integers wrap to their width. No state, no errors. */
 #ifndef SINTER_GRAPH_SCALAR_H
 #define SINTER_GRAPH_SCALAR_H
 #include "op.h"
@@ -24,9 +24,10 @@ Scalar scalar_convert(DType from, DType to, Scalar);
 Scalar scalar_bits(DType from, DType to, Scalar); /* the same bits as another type of that size */
 Scalar scalar_of(DType, double value);            /* a number as an element of the type: converted from f64 */
 Scalar scalar_fit(DType, Scalar);                 /* floats rounded (ties to even), integers wrapped to the type */
-double scalar_round(DType, double);               /* to the nearest of a float type, ties to even */
-int64_t scalar_wrap(DType, int64_t);              /* to the width of an integer type; bool: its lowest bit */
-bool scalar_same(DType, Scalar, Scalar);          /* equal bits, all NaNs being one */
+double scalar_round(DType, double); /* to the nearest of a float type, ties to even; 16 bits: of the nearest f32 */
+double scalar_beside(DType, double, bool up); /* the next number of f32 or 16 bits, up or down; 0 stays */
+int64_t scalar_wrap(DType, int64_t);          /* to the width of an integer type; bool: its lowest bit */
+bool scalar_same(DType, Scalar, Scalar);      /* equal bits, all NaNs being one */
 
 Scalar scalar_load(DType, const void *); /* from memory as models and kernels lay it out */
 void scalar_store(DType, Scalar, void *);

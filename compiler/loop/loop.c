@@ -1,5 +1,6 @@
 #include "loop.h"
 #include "integer.h"
+#include "scalar.h"
 #include <math.h>
 #include <stdarg.h>
 #include <stdlib.h>
@@ -359,7 +360,7 @@ Ex ex_int(Kernel *k, DType d, int64_t v) {
 Ex ex_float(Kernel *k, DType d, double v) {
   if (!dtype_is_float(d)) BUG("a float literal of type %s", dtype_name(d));
   Expr e = {.op = OP_LITERAL, .dtype = (uint8_t)d, .lanes = 1};
-  e.u.f = d == DT_F32 ? (double)(float)v : v;
+  e.u.f = scalar_round(d, v);
   if (isnan(v)) e.u.f = NAN;
   return intern_ex(k, e, NULL, 0);
 }
@@ -371,7 +372,6 @@ static int max_lanes(const Kernel *k, const Ex *in, int n) {
   return w;
 }
 
-static bool is_half(DType d) { return d == DT_F16 || d == DT_BF16; }
 static bool moves_only(Op op) {
   return op == OP_SELECT || op == OP_SPLAT || op == OP_EXTRACT || op == OP_PERM || op == OP_PERM2;
 }
@@ -402,7 +402,8 @@ const char *ex_why_not(const Kernel *k, Op op, const Ex *in, int n) {
   for (int i = first + 1; i < n; i++)
     if (x[i]->dtype != d)
       return arena_printf(a, "%s where %s is needed: convert", dtype_name(x[i]->dtype), dtype_name(d));
-  if (is_half(d) && !moves_only(op)) return arena_printf(a, "arithmetic on %s: convert to f32 first", dtype_name(d));
+  if (dtype_is_half(d) && !moves_only(op))
+    return arena_printf(a, "arithmetic on %s: convert to f32 first", dtype_name(d));
   if (!op_takes(op, d) || (op == OP_MULHI && d != DT_U32)) return arena_printf(a, "%s on %s", name, dtype_name(d));
   int w = max_lanes(k, in, n);
   for (int i = 0; i < n; i++)
@@ -537,6 +538,11 @@ Ex ex_convert(Kernel *k, DType d, Ex a) {
   const Expr *x = ex_at(k, a);
   if (x->dtype == d) return a;
   if (x->op == OP_LITERAL && dtype_is_float(d) && x->dtype == DT_IDX) return ex_float(k, d, (double)x->u.i);
+  if (x->op == OP_LITERAL && dtype_is_half(x->dtype) && dtype_is_float(d)) return ex_float(k, d, x->u.f);
+  if (x->op == OP_CONVERT && dtype_is_half(d) && x->dtype == DT_F32) { /* there and back: the same bits */
+    Ex from = k->arg.at[x->in];
+    if (ex_at(k, from)->dtype == d) return from;
+  }
   return intern_ex(k, (Expr){.op = OP_CONVERT, .dtype = (uint8_t)d, .lanes = x->lanes}, &a, 1);
 }
 

@@ -362,7 +362,7 @@ static void parse_reg(Reader *r) {
     d = dtype_parse(str_intern_n(r->ctx->names, type, x ? (size_t)(x - type) : strlen(type)));
     if (x) lanes = strtol(x + 1, NULL, 10);
   }
-  if (d == DT_NONE || d == DT_F16 || d == DT_BF16)
+  if (d == DT_NONE || dtype_is_half(d))
     read_fail(r, "loop-type", type_at, "a register of %s: use f32, f64, bool or an integer", type);
   if (lanes < 1 || lanes > LOOP_LANES || (lanes & (lanes - 1)))
     read_fail(r, "loop-lanes", type_at, "a vector has 2, 4, .. %d lanes", LOOP_LANES);

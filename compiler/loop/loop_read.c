@@ -221,8 +221,7 @@ static Val binary(Reader *r, const Ast *a) {
   Ex in[2];
   unify(r, a, v, 2, in);
   DType d = ex_at(r->k, in[0])->dtype;
-  if (d == DT_F16 || d == DT_BF16)
-    read_fail(r, "loop-half", a->loc, "arithmetic on %s: convert to f32 first", dtype_name(d));
+  if (dtype_is_half(d)) read_fail(r, "loop-half", a->loc, "arithmetic on %s: convert to f32 first", dtype_name(d));
   for (int i = 0; i < LOOP_INFIXES; i++) {
     if (strcmp(LOOP_INFIX[i].text, a->name)) continue;
     if (loop_infix_of(LOOP_INFIX[i].op, d) != &LOOP_INFIX[i])

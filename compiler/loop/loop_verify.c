@@ -157,8 +157,7 @@ static bool check_block(Verify *v, const Stmt *s);
 
 static bool check_reg(Verify *v, const Stmt *s) {
   const LoopReg *r = &v->k->regs.at[s->ref];
-  if (r->dtype == DT_F16 || r->dtype == DT_BF16)
-    return FAULT(v, "loop-half", "a register of %s: use f32", dtype_name(r->dtype));
+  if (dtype_is_half(r->dtype)) return FAULT(v, "loop-half", "a register of %s: use f32", dtype_name(r->dtype));
   int64_t n = 1;
   for (int i = 0; i < r->rank; i++) {
     if (r->dim[i] < 1 || r->dim[i] > 256)
@@ -379,9 +378,6 @@ static bool check_sym(Verify *v, Sym s, const char *what) {
 }
 
 static bool check_buffer(Verify *v, const LoopBuf *b) {
-  if (b->dtype == DT_F16 || b->dtype == DT_BF16)
-    return FAULT(v, "loop-later", "%s is stored in %s: 16-bit floats come with the order for mixed precision", b->name,
-                 dtype_name(b->dtype));
   for (int i = 0; i < b->rank && !b->list; i++)
     if (!check_sym(v, b->dim[i], b->name) || (b->layout == LAYOUT_STRIDES && !check_sym(v, b->stride[i], b->name)))
       return false;
@@ -476,14 +472,7 @@ static bool check_launch(const LoopModule *m, const Plan *p, const Step *s) {
 }
 
 static bool check_plan(const LoopModule *m, const Plan *p) {
-  const Step *s = &(Step){.line = p->line};
-  for (uint32_t i = 0; i < p->bufs.n; i++) {
-    const LoopBuf *b = &p->bufs.at[i];
-    if (b->dtype == DT_F16 || b->dtype == DT_BF16)
-      return PLAN_FAULT("loop-later", "%s is stored in %s: 16-bit floats come with the order for mixed precision",
-                        b->name, dtype_name(b->dtype));
-  }
-  for (s = p->steps; s; s = s->next) switch (s->kind) {
+  for (const Step *s = p->steps; s; s = s->next) switch (s->kind) {
     case STEP_BARRIER: break;
     case STEP_LAUNCH:
       if (!check_launch(m, p, s)) return false;

@@ -124,7 +124,7 @@ void eval_fail(Frame *f, Id v) {
 void eval_add(const Frame *f, DType d, Scalar *sum, Scalar term) {
   if (dtype_is_float(d)) {
     sum->f += term.f;
-    if (f->e->stepwise) *sum = scalar_fit(d, *sum);
+    if (f->e->stepwise) *sum = scalar_fit(dtype_computed(d), *sum);
   } else
     sum->i = (int64_t)((uint64_t)sum->i + (uint64_t)term.i);
 }
@@ -187,10 +187,42 @@ static bool prepare(const Frame *f, Id v, Value *out) {
   return true;
 }
 
+/* Whether results of the op are rounded, and not just chosen or moved. */
+static bool rounds(Op op) {
+  switch (op) {
+  case OP_NEG:
+  case OP_ABS:
+  case OP_SIGN:
+  case OP_LEAF:
+  case OP_STOP_GRADIENT:
+  case OP_MAXIMUM:
+  case OP_MINIMUM:
+  case OP_SELECT:
+  case OP_REDUCE_MAX:
+  case OP_REDUCE_MIN:
+  case OP_WINDOW_MAX:
+  case OP_SELECT_GATHER: return false;
+  case OP_SCATTER_ADD: return true;
+  default:
+    return op_elementwise(op) || OP_INFO[op].cls == CLASS_REDUCE || OP_INFO[op].cls == CLASS_DOT ||
+           OP_INFO[op].cls == CLASS_WINDOW;
+  }
+}
+
+/* Half of the 16-bit floats become their neighbours. */
+static void round_carelessly(Id v, Value *x) {
+  for (int64_t k = 0; k < x->n; k++) {
+    uint32_t bits = ((uint32_t)k + 97 * v) * 2654435761u; /* Knuth's multiplicative hash */
+    if (bits >> 31) x->at[k].f = scalar_beside(x->dtype, x->at[k].f, bits >> 30 & 1);
+  }
+}
+
 static bool node_run(Frame *f, Id v, Value *values, const Value **in) {
   const Node *n = graph_at(f->g, v);
   for (uint32_t i = 0; i < n->nin; i++) in[i] = &values[graph_in(f->g, v)[i]];
-  return prepare(f, v, &values[v]) && EVAL[n->op](f, v, in, (int)n->nin, &values[v]);
+  if (!prepare(f, v, &values[v]) || !EVAL[n->op](f, v, in, (int)n->nin, &values[v])) return false;
+  if (f->e->stepwise && dtype_is_half(values[v].dtype) && rounds(n->op)) round_carelessly(v, &values[v]);
+  return true;
 }
 
 bool frame_run(Frame *f, const Id *outputs, int n, Value *results) {

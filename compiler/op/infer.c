@@ -106,7 +106,7 @@ static bool infer_attrs(Infer *f) {
   }
   int64_t d = f->attr[dtype][0];
   if (d <= DT_NONE || d >= DT_COUNT || !dtype_in_graph((DType)d))
-    return infer_fail(f, "op-dtype", "the dtype %s is not supported yet; use f32, f64, i32, i64 or bool",
+    return infer_fail(f, "op-dtype", "the dtype %s is not supported yet; use f32, f64, f16, bf16, i32, i64 or bool",
                       d > DT_NONE && d < DT_COUNT ? dtype_name((DType)d) : "none");
   f->dtype = (DType)d;
   if (!infer_shape(f, shape)) return false;
@@ -123,8 +123,8 @@ static bool infer_attrs(Infer *f) {
     bool uniform = !strcmp(what, "uniform");
     if (!uniform && strcmp(what, "bits"))
       return infer_fail(f, "op-attribute", "there is no kind \"%s\"; it gives \"uniform\" or \"bits\"", what);
-    if (uniform ? !dtype_is_float(f->dtype) : f->dtype != DT_I32)
-      return infer_fail(f, "op-dtype", "\"%s\" gives %s", what, uniform ? "floats" : "i32");
+    if (uniform ? !dtype_is_float(f->dtype) || dtype_is_half(f->dtype) : f->dtype != DT_I32)
+      return infer_fail(f, "op-dtype", "\"%s\" gives %s", what, uniform ? "f32 or f64" : "i32");
     if (f->attr[3][0] < 0 || f->attr[3][0] > f->rank)
       return infer_fail(f, "op-attribute", "%lld lanes, the rank is %d", (long long)f->attr[3][0], f->rank);
   } else if (f->op == OP_DATA && f->attr[1][0] < 0) {
@@ -188,7 +188,7 @@ static bool infer_convert(Infer *f) {
   int64_t d = f->attr[0][0];
   infer_take(f, f->in[0]);
   if (d <= DT_NONE || d >= DT_COUNT || !dtype_in_graph((DType)d))
-    return infer_fail(f, "op-dtype", "the dtype %s is not supported yet; use f32, f64, i32, i64 or bool",
+    return infer_fail(f, "op-dtype", "the dtype %s is not supported yet; use f32, f64, f16, bf16, i32, i64 or bool",
                       d > DT_NONE && d < DT_COUNT ? dtype_name((DType)d) : "none");
   f->dtype = (DType)d;
   return true;

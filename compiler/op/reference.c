@@ -2,7 +2,11 @@
 #include <math.h>
 #include <string.h>
 
-static const double SINGLE = 4e-6, DOUBLE = 1e-13, SMALLEST = 1e-3, CONDITION = 8;
+static const double SMALLEST = 1e-3, CONDITION = 8;
+
+/* Of a tensor's largest value: some units of f32 and f64, whose sums run in another order; of 16 bits the unit in the
+ * last place by which a result differs that was rounded from an f32 just beside the evaluator's. */
+static double tolerance(DType d) { return d == DT_F64 ? 1e-13 : d == DT_F16 ? 0x1p-10 : d == DT_BF16 ? 0x1p-7 : 4e-6; }
 
 static EntryCall fresh(const Reference *r) {
   EntryCall c = r->call;
@@ -38,9 +42,9 @@ static Tensor nudge(Arena *a, const Tensor *t, uint64_t *state) {
   Tensor c = tensor_new(a, t->dtype, t->dim, t->rank);
   for (int64_t k = 0; k < tensor_count(t); k++) {
     Scalar x = tensor_at(t, k);
-    if (t->dtype == DT_F32 && x.f != 0) { /* a zero has no last place; that a number is not negative may matter */
+    if (dtype_computed(t->dtype) == DT_F32 && x.f != 0) {            /* that a number is not negative may matter */
       *state = *state * 6364136223846793005u + 1442695040888963407u; /* Knuth's generator, MMIX */
-      x.f = nextafterf((float)x.f, *state >> 63 ? INFINITY : -INFINITY);
+      x.f = scalar_beside(t->dtype, x.f, *state >> 63);
     }
     tensor_set(&c, k, x);
   }
@@ -75,9 +79,7 @@ static double distance_from_wide(const Tensor *t, const Tensor *wide) {
 
 /* ---- distances ---- */
 
-static double allowed(const Tensor *want) {
-  return fmax(tensor_largest(want), SMALLEST) * (want->dtype == DT_F64 ? DOUBLE : SINGLE);
-}
+static double allowed(const Tensor *want) { return fmax(tensor_largest(want), SMALLEST) * tolerance(want->dtype); }
 
 double reference_plain_distance(const Tensor *got, const Tensor *want, int64_t *at) {
   double d = tensor_distance(got, want, at);
@@ -88,7 +90,7 @@ double reference_plain_distance(const Tensor *got, const Tensor *want, int64_t *
 double reference_distance(Reference *r, Part part, uint32_t i, const Tensor *got, int64_t *at) {
   const Tensor *want = reference_result(r, part, i);
   double d = reference_plain_distance(got, want, at);
-  if (d <= 1 || isinf(d) || !r->ok || want->dtype != DT_F32 || !measure(r)) return d;
+  if (d <= 1 || isinf(d) || !r->ok || dtype_computed(want->dtype) != DT_F32 || !measure(r)) return d;
   const Tensor *exact = part_of(&r->wide, part, i);
   double own = fmax(distance_from_wide(want, exact), distance_from_wide(part_of(&r->nudged, part, i), exact));
   if (isinf(own)) return d;

@@ -23,7 +23,13 @@ const char *group_kind_name(GroupKind k) {
   return name[k];
 }
 
-static bool is_move(Op o) { return (OP_INFO[o].cls == CLASS_MOVE && o != OP_CONCAT) || o == OP_DYNAMIC_SLICE; }
+bool group_move(Op o) { return (OP_INFO[o].cls == CLASS_MOVE && o != OP_CONCAT) || o == OP_DYNAMIC_SLICE; }
+
+bool group_widens(const Graph *g, Id v) {
+  return graph_op(g, v) == OP_CONVERT && graph_dtype(g, v) == DT_F32 && dtype_is_half(graph_dtype(g, *graph_in(g, v)));
+}
+
+static bool is_move(const Graph *g, Id v) { return group_move(graph_op(g, v)) || group_widens(g, v); }
 
 static double node_cost(const Graph *g, Id v) {
   switch (graph_op(g, v)) {
@@ -54,7 +60,7 @@ static bool generated(const Graph *g, Id v, int *budget) {
   if (--*budget < 0) return false;
   if (o == OP_CONSTANT) return !graph_rank(g, v);
   if (o == OP_IOTA || o == OP_DIM) return true;
-  if (!is_move(o) && !(op_elementwise(o) && node_cost(g, v) <= (graph_rank(g, v) ? 1 : 4))) return false;
+  if (!group_move(o) && !(op_elementwise(o) && node_cost(g, v) <= (graph_rank(g, v) ? 1 : 4))) return false;
   for (uint32_t i = 0; i < graph_at(g, v)->nin; i++)
     if (!generated(g, graph_in(g, v)[i], budget)) return false;
   return true;
@@ -62,7 +68,7 @@ static bool generated(const Graph *g, Id v, int *budget) {
 
 bool group_free(const Graph *g, Id v) {
   int budget = GENERATED_NODES, moves = 0;
-  for (Id x = v; is_move(graph_op(g, x)); x = *graph_in(g, x)) moves++;
+  for (Id x = v; is_move(g, x); x = *graph_in(g, x)) moves++;
   return moves ? moves % FREE_MOVES != 0 : generated(g, v, &budget);
 }
 
@@ -91,7 +97,8 @@ bool group_one_hot(const Graph *g, Id v) {
 /* Whether any element of v can be worked out alone. */
 static bool by_element(const Graph *g, Id v) {
   Op o = graph_op(g, v);
-  return op_elementwise(o) || is_move(o) || o == OP_RANDOM || o == OP_GATHER || group_one_hot(g, v) || group_free(g, v);
+  return op_elementwise(o) || group_move(o) || o == OP_RANDOM || o == OP_GATHER || group_one_hot(g, v) ||
+         group_free(g, v);
 }
 
 /* ---- reads ---- */
@@ -347,7 +354,8 @@ static bool reaches(Fuse *f, int from, int to) {
 
 /* Whether p is what the left side of the product c reads, through free nodes. */
 static bool feeds_left(const Graph *g, Id v, Id p) {
-  while (v != p && group_free(g, v) && OP_INFO[graph_op(g, v)].cls == CLASS_MOVE) v = *graph_in(g, v);
+  while (v != p && group_free(g, v) && (OP_INFO[graph_op(g, v)].cls == CLASS_MOVE || group_widens(g, v)))
+    v = *graph_in(g, v);
   return v == p;
 }
 

@@ -15,4 +15,6 @@ bool program_map(Program *, GraphPass *, void *ctx); /* entries and start values
 bool pass_inline_calls(void *ctx, const Graph *from, Graph *to, Id *map);
 /* COMPOSITE nodes too: for graphs that are to be primitives only. */
 bool pass_inline_all(void *ctx, const Graph *from, Graph *to, Id *map);
+/* half.c: f16 and bf16 are computed in f32. Of a graph of primitives, after simplification. */
+bool pass_half(void *ctx, const Graph *from, Graph *to, Id *map);
 #endif

@@ -55,8 +55,8 @@ Id step_div_power_of_two(Graph *g, Id v, bool single) {
   DType d = graph_dtype(g, v);
   if (!dtype_is_float(d) || !graph_constant(g, graph_in(g, v)[1], &c) || !isfinite(c) || fabs(frexp(c, &e)) != 0.5)
     return 0;
-  double r = 1 / c, least = d == DT_F32 ? 0x1p-126 : 0x1p-1022;
-  if (!isfinite(r) || fabs(r) < least || fabs(c) < least || (d == DT_F32 && fabs(r) > 0x1p127)) return 0;
+  double r = 1 / c, least = d == DT_F64 ? 0x1p-1022 : d == DT_F16 ? 0x1p-14 : 0x1p-126;
+  if (!isfinite(scalar_round(d, r)) || fabs(r) < least || fabs(c) < least) return 0;
   Id k = g_spread(g, g_const(g, d, r), graph_shape(g, graph_in(g, v)[1]), graph_rank(g, graph_in(g, v)[1]));
   return g_binary(g, OP_MUL, first_of(g, v), k);
 }
@@ -66,8 +66,9 @@ Id step_convert_convert(Graph *g, Id v, bool single) {
   Id x = operand_of(g, v, OP_CONVERT);
   if (!x) return 0;
   DType from = graph_dtype(g, first_of(g, x)), by = graph_dtype(g, x);
-  bool keeps =
-      from == DT_BOOL || (from == DT_F32 && by == DT_F64) || (from == DT_I32 && (by == DT_I64 || by == DT_F64));
+  bool keeps = from == DT_BOOL || (from == DT_F32 && by == DT_F64) ||
+               (from == DT_I32 && (by == DT_I64 || by == DT_F64)) ||
+               (dtype_is_half(from) && !dtype_is_half(by) && dtype_is_float(by));
   return keeps ? g_convert(g, graph_dtype(g, v), first_of(g, x)) : 0;
 }
 
@@ -376,7 +377,9 @@ static Id of_broadcast(Graph *g, Id v, bool times) {
   if (sym_overflowed(t, count)) return 0;
   for (int i = 0; i < m; i++) to[i] = place_after(gone, kept[i]);
   Id r = first_of(g, x);
-  if (times) r = g_binary(g, OP_MUL, r, g_convert(g, graph_dtype(g, v), g_dim(g, count)));
+  DType d = graph_dtype(g, v), computed = dtype_computed(d); /* 16 bits have no room for every count */
+  if (times)
+    r = g_convert(g, d, g_binary(g, OP_MUL, g_convert(g, computed, r), g_convert(g, computed, g_dim(g, count))));
   return m == graph_rank(g, v) ? r : g_broadcast(g, r, graph_shape(g, v), graph_rank(g, v), to);
 }
 

@@ -1,6 +1,7 @@
 /* Plans: fuse, lower group by group, give every stored value its buffer, write the steps with commits last; then give
  * the buffers of the arena their places, and put barriers where steps meet in memory. */
 #include "planner.h"
+#include "scalar.h"
 #include <string.h>
 
 /* ---- buffers ---- */
@@ -71,17 +72,9 @@ static int constant(Planner *p, Id v) {
   size_t size = dtype_size(d);
   char *data = arena_alloc(p->arena, size * (size_t)n);
   for (int i = 0; i < n; i++) {
-    double x;
+    Scalar x;
     memcpy(&x, &w[i], sizeof x);
-    float f = (float)x;
-    int32_t k = (int32_t)w[i];
-    bool b = w[i] != 0;
-    const void *from = d == DT_F32    ? (const void *)&f
-                       : d == DT_F64  ? (const void *)&x
-                       : d == DT_I32  ? (const void *)&k
-                       : d == DT_BOOL ? (const void *)&b
-                                      : (const void *)&w[i];
-    memcpy(data + (size_t)i * size, from, size);
+    scalar_store(d, x, data + (size_t)i * size);
   }
   return add_constant(p, data, size * (size_t)n);
 }

@@ -399,15 +399,61 @@ static Ex pow_int(Kernel *k, Ex x, Ex y, DType d) {
   return dtype_is_signed(d) ? ex_op3(k, OP_SELECT, ex_op2(k, OP_LESS, y, zero), zero, r) : r;
 }
 
+/* ---- 16-bit floats ---- */
+static Ex masked(Math m, Ex i, int64_t bits) { return ex_op2(m.k, OP_AND, i, whole(m, bits)); }
+static Ex above(Math m, Ex i, int64_t than) { return ex_op2(m.k, OP_GREATER, i, whole(m, than)); }
+
+/* Half of the last place is added, a little less where the last bit is even; NaN stays NaN. */
+static Ex bf16_bits(Math m, Ex x) {
+  Ex b = to_bits(m, x), odd = masked(m, shr(m, b, 16), 1), r = add(m, add(m, b, whole(m, 0x7FFF)), odd);
+  r = choose(m, ex_op1(m.k, OP_IS_NAN, x), ex_op2(m.k, OP_OR, b, whole(m, 0x400000)), r);
+  return ex_op2(m.k, OP_SHR, ex_bits(m.k, DT_U32, r), ex_int(m.k, DT_U32, 16));
+}
+
+/* The exponent is moved by the difference of the biases; a denormal is rounded by the addition of a number whose last
+ * place is its. */
+static Ex f16_bits(Math m, Ex x) {
+  const int bias = (127 - 15) << 23, magic = (127 - 15 + 23 - 10 + 1) << 23;
+  Ex b = to_bits(m, x), size = masked(m, b, 0x7FFFFFFF), sign = shr(m, ex_op2(m.k, OP_XOR, b, size), 16);
+  Ex normal = add(m, add(m, size, whole(m, 0xFFF - bias)), masked(m, shr(m, size, 13), 1));
+  Ex denormal = sub(m, to_bits(m, add(m, from_bits(m, size), from_bits(m, whole(m, magic)))), whole(m, magic));
+  Ex special = choose(m, above(m, size, 0x7F800000), whole(m, 0x7E00), whole(m, 0x7C00));
+  Ex r = choose(m, above(m, size, (127 + 16) << 23), special, shr(m, normal, 13));
+  r = choose(m, above(m, size, ((127 - 14) << 23) - 1), r, denormal);
+  return ex_op2(m.k, OP_OR, r, sign);
+}
+
+/* Exponent and mantissa are moved to their places; a product adds the difference of the biases, which is exact, and
+ * makes of denormals what they are. */
+static Ex f16_value(Math m, Ex h) {
+  Ex i = ex_convert(m.k, m.i, ex_bits(m.k, DT_U16, h)), size = shl(m, masked(m, i, 0x7FFF), 13);
+  Ex value = to_bits(m, mul(m, from_bits(m, size), num(m, 0x1p112)));
+  Ex special = choose(m, above(m, size, (0x7C00 << 13) - 1), whole(m, 0x7F800000), whole(m, 0));
+  Ex sign = shl(m, masked(m, i, 0x8000), 16);
+  return from_bits(m, ex_op2(m.k, OP_OR, ex_op2(m.k, OP_OR, value, special), sign));
+}
+
+/* 0: an instruction does it. */
+static Ex convert(Math m, Ex a, DType from, DType to) {
+  bool f16 = m.t && !(m.t->needs & (CPU_F16C | CPU_NEON));
+  m.d = DT_F32, m.i = DT_I32;
+  if (from == DT_F16 && f16) return ex_convert(m.k, to, f16_value(m, a));
+  if (to != DT_BF16 && !(to == DT_F16 && f16)) return 0;
+  if (dtype_is_half(from)) return ex_convert(m.k, to, ex_convert(m.k, DT_F32, a)); /* expanded in its turn */
+  a = ex_convert(m.k, DT_F32, a);
+  return ex_bits(m.k, to, ex_convert(m.k, DT_U16, to == DT_BF16 ? bf16_bits(m, a) : f16_bits(m, a)));
+}
+
 /* ---- the rewrite ---- */
 static Ex expand(void *ctx, Kernel *k, Ex e) {
   const Target *t = ctx;
   Expr x = *ex_at(k, e);
   Op op = (Op)x.op;
-  if (OP_INFO[op].cls != CLASS_UNARY && op != OP_POW && op != OP_SCALE) return 0;
+  if (OP_INFO[op].cls != CLASS_UNARY && op != OP_POW && op != OP_SCALE && op != OP_CONVERT) return 0;
   Ex a = k->arg.at[x.in];
   DType d = (DType)ex_at(k, a)->dtype;
   Math m = {k, d, d == DT_F64 ? DT_I64 : DT_I32, t};
+  if (op == OP_CONVERT) return convert(m, a, d, (DType)x.dtype);
   if (op == OP_SCALE)
     return has_scale(m) ? 0 : scaled(m, a, add(m, k->arg.at[x.in + 1], num(m, rounder(m) + 2 * bias(m))));
   if (op == OP_POW) {

@@ -66,7 +66,7 @@ Ex lower_load(Lower *l, Id v, const Sym *shape, int rank, const Ex *index, Ex ma
 }
 
 Id lower_parameter(const Lower *l, Id v) {
-  while (graph_op(l->g, v) == OP_TRANSPOSE) v = *graph_in(l->g, v);
+  while (graph_op(l->g, v) == OP_TRANSPOSE || group_widens(l->g, v)) v = *graph_in(l->g, v);
   return graph_op(l->g, v) == OP_CELL && !(l->all->updated && l->all->updated[v]) ? v : 0;
 }
 
@@ -175,6 +175,17 @@ bool lower_in_memory(const Lower *l, Id v) { /* a free node that is an output is
          (!group_free(l->g, v) && l->all->groups->stored[v] && l->all->groups->of[v] != l->number);
 }
 
+Id lower_memory(const Lower *l, Id v) {
+  if (group_widens(l->g, v)) v = *graph_in(l->g, v);
+  return lower_in_memory(l, v) ? v : 0;
+}
+
+DType lower_packed_type(const Lower *l, Id v) {
+  Id x = v;
+  while (graph_op(l->g, x) == OP_TRANSPOSE || graph_op(l->g, x) == OP_RESHAPE) x = *graph_in(l->g, x);
+  return graph_dtype(l->g, group_widens(l->g, x) ? *graph_in(l->g, x) : v);
+}
+
 /* What a clamped index reads: nothing is read where an axis is so short that there is no right index. */
 typedef struct Guarded {
   Ex outer;
@@ -213,7 +224,8 @@ static Ex pull_reshape(Lower *l, Id v, const Ex *index, int n) {
       simple = false;
   }
   if (simple) return lower_pull(l, x, at, rank);
-  if (lower_in_memory(l, x)) return lower_load(l, x, to, n, index, 0); /* the same memory, seen with the other shape */
+  Id memory = lower_memory(l, x); /* the same memory, seen with the other shape */
+  if (memory) return ex_convert(l->k, graph_dtype(g, x), lower_load(l, memory, to, n, index, 0));
   Ex e = linear_index(l, to, n, index);
   for (i = rank - 1; i >= 0; i--) {
     at[i] = i ? ex_op2(l->k, OP_FLOOR_MOD, e, lower_dim(l, from[i])) : e;
@@ -322,6 +334,19 @@ static Ex pull_one_hot(Lower *l, Id v, const Ex *index, int n) {
   return ex_add(k, lower_pull(l, in[0], index, n), ex_op3(k, OP_SELECT, hit, update, lower_zero(l, graph_dtype(g, v))));
 }
 
+Id lower_unrounded(const Lower *l, Id v) {
+  const Graph *g = l->g;
+  Id x = group_widens(g, v) ? *graph_in(g, v) : 0;
+  if (!x || graph_op(g, x) != OP_CONVERT || lower_in_memory(l, x)) return v;
+  return graph_dtype(g, *graph_in(g, x)) == DT_F32 ? *graph_in(g, x) : v;
+}
+
+static Ex pull_convert(Lower *l, Id v, const Ex *index, int n) {
+  Id x = lower_unrounded(l, v);
+  if (x != v) return lower_pull(l, x, index, n);
+  return ex_convert(l->k, graph_dtype(l->g, v), lower_pull(l, *graph_in(l->g, v), index, n));
+}
+
 static Ex pull_fresh(Lower *l, Id v, const Ex *index, int n) {
   const Graph *g = l->g;
   Kernel *k = l->k;
@@ -373,7 +398,7 @@ static Ex pull_fresh(Lower *l, Id v, const Ex *index, int n) {
   case OP_SCATTER_ADD: return pull_one_hot(l, v, index, n);
   case OP_LEAF:
   case OP_STOP_GRADIENT: return lower_pull(l, in[0], index, n);
-  case OP_CONVERT: return ex_convert(k, d, lower_pull(l, in[0], index, n));
+  case OP_CONVERT: return pull_convert(l, v, index, n);
   default: break;
   }
   if (!op_elementwise(o)) BUG("%s cannot be worked out inside a loop nest", OP_INFO[o].text);
@@ -395,6 +420,13 @@ Ex lower_pull(Lower *l, Id v, const Ex *given, int n) {
   return x;
 }
 
+Ex lower_pull_spread(Lower *l, Id v, const Ex *index, int n, int lanes) {
+  Id memory = group_widens(l->g, v) && lanes > 1 ? lower_memory(l, v) : 0;
+  if (!memory) return lower_pull(l, v, index, n);
+  Ex e = lower_load(l, memory, graph_shape(l->g, memory), n, index, 0);
+  return ex_convert(l->k, DT_F32, ex_splat(l->k, e, lanes));
+}
+
 /* ---- one group ---- */
 
 static int widest(const Lower *l) {
@@ -412,15 +444,24 @@ static int widest(const Lower *l) {
 
 int lower_lanes(const Lower *l) { return l->all->target->vector_bytes / widest(l); }
 
-Tail lower_tail(const Lower *l) {
+/* Whether v and what it reads, through moves and conversions, can be masked. */
+static bool maskable(const Lower *l, Id v) {
+  if (!target_mask(l->all->target, graph_dtype(l->g, v))) return false;
+  bool through = group_move(graph_op(l->g, v)) || group_widens(l->g, v);
+  return !through || maskable(l, *graph_in(l->g, v));
+}
+
+bool lower_masks(const Lower *l) {
   for (uint32_t i = 0; i < l->grp->members.n; i++) {
     Id v = l->grp->members.at[i];
-    if (!target_mask(l->all->target, graph_dtype(l->g, v))) return TAIL_PEEL;
+    if (!target_mask(l->all->target, graph_dtype(l->g, v))) return false;
     for (uint32_t j = 0; j < graph_at(l->g, v)->nin; j++)
-      if (!target_mask(l->all->target, graph_dtype(l->g, graph_in(l->g, v)[j]))) return TAIL_PEEL;
+      if (!maskable(l, graph_in(l->g, v)[j])) return false;
   }
-  return TAIL_MASK;
+  return true;
 }
+
+Tail lower_tail(const Lower *l) { return lower_masks(l) ? TAIL_MASK : TAIL_PEEL; }
 
 void lower_member_index(const Lower *l, Id v, Ex *index) {
   const Map *pos = &l->all->groups->pos[v];
@@ -461,8 +502,11 @@ static Sym group_flops(const Lower *l) {
 }
 
 int lower_tile_registers(const Lower *l, DType d) {
-  int regs = l->all->target->vector_regs;
-  return d == DT_I64 && regs < 32 ? regs - 4 : regs;
+  const Target *t = l->all->target;
+  const Id *in = graph_in(l->g, l->grp->anchor);
+  bool pieces = d == DT_I64 && t->vector_regs < 32;
+  for (int i = 0; i < 2 && !(t->needs & (CPU_F16C | CPU_NEON)); i++) pieces |= lower_packed_type(l, in[i]) == DT_F16;
+  return pieces ? t->vector_regs - 4 : t->vector_regs;
 }
 
 void lower_products(Lower *l, Sym products, int lanes, Sym bytes) {

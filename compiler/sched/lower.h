@@ -87,12 +87,22 @@ typedef struct Lower {
 int lower_lanes(const Lower *);            /* lanes that suit the widest type of the group */
 Tail lower_tail(const Lower *);            /* mask where every type of the group can be masked, else peel */
 bool lower_in_memory(const Lower *, Id v); /* another group or the caller has stored it: it is loaded */
+Id lower_memory(const Lower *, Id v);      /* v if it is in memory, of a 16-bit float as f32 that float; else 0 */
+/* What stands for v, a 16-bit float as f32, in this kernel: where the kernel makes that float itself, the f32 that it
+ * rounds when it stores it; else v. */
+Id lower_unrounded(const Lower *, Id v);
+/* The type in which v can be packed without loss: its own, or the 16 bits that are behind it. */
+DType lower_packed_type(const Lower *, Id v);
+bool lower_masks(const Lower *); /* every type that the group reads or stores can be masked */
 Ex lower_pull(Lower *, Id v, const Ex *index, int n);
+/* The same where the index has no lanes and the value is wanted in all of them: 16 bits are spread before they are
+ * converted, which is cheaper than the other way round. */
+Ex lower_pull_spread(Lower *, Id v, const Ex *index, int n, int lanes);
 void lower_remember(Lower *, Id v, const Ex *index, int n, Ex value);
 Ex lower_load(Lower *, Id v, const Sym *shape, int rank, const Ex *index, Ex mask);
 uint32_t lower_param(Lower *, Id v, const Sym *shape, int rank, bool out);
 uint32_t lower_scratch(Lower *, const char *name, DType, const Sym *shape, int rank, ArgKind, Id node);
-/* The parameter behind a chain of transposes, if the entry leaves it alone; else 0. */
+/* The parameter behind a chain of transposes and of 16 bits as f32, if the entry leaves it alone; else 0. */
 Id lower_parameter(const Lower *, Id v);
 /* A buffer of panels, `width` elements of the last axis wide. Of parameter `cell` (0: none) `prepare` makes it once for
  * all products that name the same layout. */
@@ -103,8 +113,8 @@ void lower_store(Lower *, Id v, const Ex *index, int n, Ex value);
 void lower_store_outputs(Lower *, const Ex *at);
 void lower_member_index(const Lower *, Id v, Ex *index); /* at, seen from member v: its rows or its full index */
 void lower_stage(Lower *, const char *name, Sym elements, double cost, bool serial);
-/* Registers for a tile of products: without those that 64-bit multiplication in pieces takes where it is no
- * instruction. */
+/* Registers for a tile of products: without those that 64-bit multiplication or the conversion of f16 in pieces takes
+ * where it is no instruction. */
 int lower_tile_registers(const Lower *, DType);
 /* Work of the stage begun: multiply-adds of 1 / (4 lanes) ns, and bytes that come from beyond L1, 64 of them a ns. */
 void lower_products(Lower *, Sym products, int lanes, Sym bytes);

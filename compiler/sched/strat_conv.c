@@ -23,7 +23,7 @@ typedef struct Conv {
   Lower *l;
   Id v, x, kernel;
   Windows w;
-  DType dtype;
+  DType dtype, packs; /* in which the products are summed, and the kernel packed */
   bool reverse;
   int64_t groups, batches; /* of the channels, of the first axis of the operand: one of them is 1 */
   Sym per;                 /* results of a group */
@@ -184,7 +184,7 @@ static int tile_channels(const Conv *c) { return c->along == ALONG_CHANNELS ? c-
 
 static bool in_memory(const Conv *c) {
   const Lower *l = c->l;
-  return lower_in_memory(l, c->x) || (graph_op(l->g, c->x) == OP_RESHAPE && lower_in_memory(l, *graph_in(l->g, c->x)));
+  return lower_memory(l, c->x) || (graph_op(l->g, c->x) == OP_RESHAPE && lower_memory(l, *graph_in(l->g, c->x)));
 }
 
 static bool needs_copy(const Conv *c) {
@@ -238,7 +238,7 @@ static bool masks_will_do(const Conv *c) {
     window *= size;
   }
   return c->along == ALONG_ROW && known(l, c->per) == 1 && window <= MASKED_WINDOW && lower_tail(l) == TAIL_MASK &&
-         c->w.stride[c->w.n - 1] == 1 && lower_in_memory(l, c->x);
+         c->w.stride[c->w.n - 1] == 1 && lower_memory(l, c->x);
 }
 
 /* All places of the operand that windows see, with zeros where there is none. */
@@ -283,12 +283,13 @@ static void operand_index(Conv *c, Ex more, int later, Ex *at, Ex *inside) {
   }
 }
 
-static Ex operand(Conv *c, Ex more) {
+static Ex operand(Conv *c, Ex more, int lanes) { /* lanes: of what it is multiplied by, if it has none itself */
   Ex at[MAX_RANK], inside[MAX_RANK];
   operand_index(c, more, 0, at, inside);
   for (int a = 0; a < c->w.n; a++)
     if (inside[a]) BUG("a convolution reads beside its operand");
-  return c->padded ? ex_load(c->l->k, c->copy, at, c->w.n + 2, 0, 0) : lower_pull(c->l, c->x, at, c->w.n + 2);
+  return c->padded ? ex_load(c->l->k, c->copy, at, c->w.n + 2, 0, 0)
+                   : lower_pull_spread(c->l, c->x, at, c->w.n + 2, lanes);
 }
 
 /* ---- the kernel ---- */
@@ -351,7 +352,7 @@ static int side_by_side(const Conv *c) {
   int axis = graph_rank(l->g, v) - 1, n = c->lanes;
   int64_t size = known(l, c->w.size[c->w.n - 1]);
   for (; graph_op(l->g, v) == OP_TRANSPOSE; v = *graph_in(l->g, v)) axis = (int)graph_attr(l->g, v, "axes", NULL)[axis];
-  if (!lower_in_memory(l, v) || axis != graph_rank(l->g, v) - 1 || size == INT64_MAX || c->reverse) return 1;
+  if (!lower_memory(l, v) || axis != graph_rank(l->g, v) - 1 || size == INT64_MAX || c->reverse) return 1;
   while (size % n) n /= 2;
   return n;
 }
@@ -383,7 +384,7 @@ static void pack_square(Conv *c, Ex begin, Ex n, Ex place, int wide) {
   for (int i = 0; i < wide; i++) {
     c->e[last] = ex_add(k, place, ex_idx(k, i));
     int r = panel_index(c, ex_add(k, n, ex_lane(k, c->lanes)), at);
-    loop_store(k, c->panels, at, r, row[i], 0);
+    loop_store(k, c->panels, at, r, ex_convert(k, c->packs, row[i]), 0);
   }
 }
 
@@ -397,10 +398,11 @@ static void pack_stage(Conv *c) {
   for (int a = 0; a < c->w.n; a++) shape[r++] = c->w.size[a];
   shape[r++] = inputs;
   shape[r++] = sym_round_up(t, c->per, sym_int(t, width));
-  Id cell = lower_parameter(l, c->kernel) == c->kernel ? c->kernel : 0;
+  Id cell = lower_parameter(l, c->kernel);
+  if (cell != lower_memory(l, c->kernel)) cell = 0; /* transposed */
   const char *layout = arena_printf(l->all->ctx->arena, "conv(%d, %d groups%s)", width, (int)(c->groups * c->batches),
                                     c->reverse ? ", reversed" : "");
-  c->panels = lower_panels(l, c->dtype, shape, r, width, cell, layout);
+  c->panels = lower_panels(l, c->packs, shape, r, width, cell, layout);
   lower_stage(l, "pack", sym_product(t, shape, r), wide < 4 ? 12 : 3, false);
   vec_last(&l->out->stages).prepares = cell != 0;
   c->group = loop_axis(k, "g", shape[0]);
@@ -413,7 +415,7 @@ static void pack_stage(Conv *c) {
     open_window(c, c->w.n);
     Ex e = padding_is_zero(c, n, weight(c, ex_add(k, begin, n)));
     panel_index(c, n, at);
-    loop_store(k, c->panels, at, r, e, 0);
+    loop_store(k, c->panels, at, r, ex_convert(k, c->packs, e), 0);
   } else { /* the panels are written one after the other */
     for (int a = 0; a < last; a++) c->e[a] = loop_axis(k, WINDOW[a], c->w.size[a]);
     place = ex_mul(k, loop_axis(k, "kb", sym_exact(t, c->w.size[last], sym_int(t, wide))), ex_idx(k, wide));
@@ -501,14 +503,14 @@ static void add_products(Conv *c, uint32_t t, int m, int end) {
   Ex n = ex_op2(k, OP_SUB, c->first, ex_mul(k, c->group, lower_dim(l, c->per)));
   n = ex_add(k, ex_add(k, n, ex_mul(k, mv[1], ex_idx(k, c->lanes))), ex_lane(k, c->lanes));
   int rank = panel_index(c, n, at);
-  loop_assign(k, b, &mv[1], 1, ex_load(k, c->panels, at, rank, 0, 0), 0);
+  loop_assign(k, b, &mv[1], 1, ex_convert(k, c->dtype, ex_load(k, c->panels, at, rank, 0, 0)), 0);
   loop_end(k);
   if (c->rows > 1) {
     unroll(c, "r", c->rows, &r);
     c->p[c->w.n - 2] = ex_add(k, first, r);
   }
   loop_for(k, "m", ex_idx(k, m), ex_idx(k, end), FOR_UNROLL, 0, TAIL_NONE, &mv[0]);
-  Ex a = loop_let(k, "a", operand(c, mv[0]));
+  Ex a = loop_let(k, "a", operand(c, mv[0], c->lanes));
   if (r) mv[0] = ex_add(k, ex_mul(k, r, ex_idx(k, c->mr)), mv[0]);
   unroll(c, "v", c->nv, &mv[1]);
   loop_assign(k, t, mv, 2, product(c, a, ex_reg(k, b, &mv[1], 1), ex_reg(k, t, mv, 2)), 0);
@@ -677,7 +679,7 @@ static void along_window(Conv *c) {
   loop_for(k, "k", ex_idx(k, 0), lower_dim(l, c->w.size[last]), FOR_VECTOR, c->lanes, lower_tail(l), &c->e[last]);
   uint32_t xs = loop_reg(k, "x", c->dtype, c->lanes, 1, &dim[1], 0), inner = l->memo.n;
   unroll(c, "p", c->nv, &c->p[last]);
-  loop_assign(k, xs, &c->p[last], 1, operand(c, 0), 0);
+  loop_assign(k, xs, &c->p[last], 1, operand(c, 0, 1), 0);
   loop_end(k);
   l->memo.n = inner;
   unroll(c, "j", c->mr, &jc[0]);
@@ -703,6 +705,7 @@ void strat_conv(Lower *l) {
             .x = graph_in(l->g, v)[0],
             .kernel = graph_in(l->g, v)[1],
             .dtype = graph_dtype(l->g, v),
+            .packs = lower_packed_type(l, graph_in(l->g, v)[1]),
             .reverse = graph_attr_int(l->g, v, "reverse"),
             .groups = graph_attr_int(l->g, v, "groups"),
             .batches = graph_attr_int(l->g, v, "batch_groups")};

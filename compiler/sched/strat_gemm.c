@@ -11,7 +11,7 @@ enum { PREFETCH = 8, LINE = 64 }; /* steps of the sum ahead; bytes that one pref
 typedef struct Gemm {
   Lower *l;
   Id v, x, y;
-  DType dtype;
+  DType dtype, packs;   /* in which the product is summed, and the right-hand side packed */
   int nb, nc, nfx, nfy; /* batch, contracted, free axes */
   int bx[MAX_RANK], by[MAX_RANK], cx[MAX_RANK], cy[MAX_RANK], fx[MAX_RANK], fy[MAX_RANK];
   int mr, nv, lanes, rows; /* rows: of a task */
@@ -146,9 +146,9 @@ static void pack_element(Gemm *g, Ex n) {
   Kernel *k = l->k;
   Ex size = lower_dim(l, g->n), index[MAX_RANK], at[MAX_RANK];
   operand_index(g, true, ex_op2(k, OP_MINIMUM, n, ex_op2(k, OP_SUB, size, ex_idx(k, 1))), index);
-  Ex e = lower_pull(l, g->y, index, graph_rank(l->g, g->y));
+  Ex e = ex_convert(k, g->packs, lower_pull(l, g->y, index, graph_rank(l->g, g->y)));
   int r = panel_index(g, n, at);
-  loop_store(k, g->panel, at, r, ex_op3(k, OP_SELECT, ex_op2(k, OP_LESS, n, size), e, lower_zero(l, g->dtype)), 0);
+  loop_store(k, g->panel, at, r, ex_op3(k, OP_SELECT, ex_op2(k, OP_LESS, n, size), e, lower_zero(l, g->packs)), 0);
 }
 
 /* The contracted axis along which the right-hand side lies in memory, or -1: panels are then its transpose. */
@@ -158,7 +158,7 @@ static int block_axis(const Gemm *g) {
   int64_t n;
   for (int i = 0; i < g->nc; i++)
     if (g->cy[i] == last) at = i;
-  if (at < 0 || g->lanes == 1 || !lower_in_memory(g->l, g->y)) return -1;
+  if (at < 0 || g->lanes == 1 || !lower_memory(g->l, g->y)) return -1;
   return sym_is_int(gr->ctx->syms, graph_shape(gr, g->y)[last], &n) && n < g->lanes ? -1 : at; /* no square in it */
 }
 
@@ -181,8 +181,8 @@ static void pack_blocks(Gemm *g, int along, Ex block) {
     Ex n = ex_add(k, first, ex_idx(k, i));
     g->k[along] = ex_add(k, from, ex_lane(k, w));
     operand_index(g, true, full ? n : ex_op2(k, OP_MINIMUM, n, ex_op2(k, OP_SUB, size, ex_idx(k, 1))), index);
-    row[i] = lower_pull(l, g->y, index, rank);
-    if (!full) row[i] = ex_op3(k, OP_SELECT, ex_op2(k, OP_LESS, n, size), row[i], lower_zero(l, g->dtype));
+    row[i] = ex_convert(k, g->packs, lower_pull(l, g->y, index, rank));
+    if (!full) row[i] = ex_op3(k, OP_SELECT, ex_op2(k, OP_LESS, n, size), row[i], lower_zero(l, g->packs));
   }
   lower_turn_over(k, row, w, w);
   for (int i = 0; i < w; i++) {
@@ -213,12 +213,13 @@ static void pack_stage(Gemm *g) {
   buf_printf(&layout, "panels(%d)", g->nv * g->lanes);
   for (Id v = g->y; cell && v != cell; v = *graph_in(l->g, v)) {
     int n;
+    if (group_widens(l->g, v)) continue;
     const int64_t *axes = graph_attr(l->g, v, "axes", &n);
     for (int i = 0; i < n; i++) buf_printf(&layout, "%s%d", i ? "," : " transposed ", (int)axes[i]);
   }
   for (int i = 0; i < g->nb; i++) buf_printf(&layout, "%s%d", i ? "," : " batch ", g->by[i]);
   for (int i = 0; i < g->nc; i++) buf_printf(&layout, "%s%d", i ? "," : " summed over ", g->cy[i]);
-  g->panel = lower_panels(l, g->dtype, shape, r, g->nv * g->lanes, cell, layout.at);
+  g->panel = lower_panels(l, g->packs, shape, r, g->nv * g->lanes, cell, layout.at);
   buf_free(&layout);
   lower_stage(l, "pack", sym_product(t, shape, r), block_axis(g) >= 0 ? 3 : 12, false);
   vec_last(&l->out->stages).prepares = cell != 0;
@@ -271,21 +272,21 @@ static void tile(Gemm *g, int mr, int nv, int lanes, Ex row, Ex col, bool masked
   Ex n = column(g, col, v, lanes);
   if (g->packed) {
     int r = panel_index(g, n, at);
-    loop_assign(k, b, &v, 1, ex_load(k, g->panel, at, r, 0, 0), 0);
+    loop_assign(k, b, &v, 1, ex_convert(k, g->dtype, ex_load(k, g->panel, at, r, 0, 0)), 0);
   } else {
     operand_index(g, true, n, at);
-    bool memory = lower_in_memory(l, g->y);
-    if (masked && memory)
-      loop_assign(k, b, &v, 1,
-                  lower_load(l, g->y, graph_shape(l->g, g->y), graph_rank(l->g, g->y), at, ex_op2(k, OP_LESS, n, size)),
-                  0);
-    else {
+    Id memory = lower_memory(l, g->y);
+    if (masked && memory) {
+      Ex inside = ex_op2(k, OP_LESS, n, size),
+         e = lower_load(l, memory, graph_shape(l->g, g->y), graph_rank(l->g, g->y), at, inside);
+      loop_assign(k, b, &v, 1, ex_convert(k, g->dtype, e), 0);
+    } else {
       if (masked) operand_index(g, true, ex_op2(k, OP_MINIMUM, n, ex_op2(k, OP_SUB, size, ex_idx(k, 1))), at);
       loop_assign(k, b, &v, 1, lower_pull(l, g->y, at, graph_rank(l->g, g->y)), 0);
     }
   }
   loop_end(k);
-  int step = LINE / (int)dtype_size(g->dtype), lines = (nv * lanes + step - 1) / step;
+  int step = LINE / (int)dtype_size(g->packs), lines = (nv * lanes + step - 1) / step;
   for (int line = 0; g->packed && g->nc == 1 && line < lines; line++) {
     int r = panel_index(g, ex_add(k, col, ex_idx(k, line * step)), at);
     at[r - 2] = ex_add(k, g->k[0], ex_idx(k, PREFETCH));
@@ -294,7 +295,7 @@ static void tile(Gemm *g, int mr, int nv, int lanes, Ex row, Ex col, bool masked
   l->memo.n = mark; /* what was worked out there is out of sight here, also where both operands are one node */
   loop_for(k, "i", zero, ex_idx(k, mr), FOR_UNROLL, 0, TAIL_NONE, &i);
   operand_index(g, false, ex_add(k, row, i), at);
-  Ex a = loop_let(k, "a", lower_pull(l, g->x, at, graph_rank(l->g, g->x)));
+  Ex a = loop_let(k, "a", lower_pull_spread(l, g->x, at, graph_rank(l->g, g->x), g->along ? 1 : lanes));
   loop_for(k, "v", zero, ex_idx(k, nv), FOR_UNROLL, 0, TAIL_NONE, &v);
   Ex iv[2] = {i, v}, old = ex_reg(k, t, iv, 2), bv = ex_reg(k, b, &v, 1);
   loop_assign(k, t, iv, 2, real ? ex_op3(k, OP_FMA, a, bv, old) : ex_add(k, old, ex_mul(k, a, bv)), 0);
@@ -413,6 +414,7 @@ void strat_gemm(Lower *l) {
   Gemm g = {
       .l = l, .v = l->grp->anchor, .x = graph_in(l->g, l->grp->anchor)[0], .y = graph_in(l->g, l->grp->anchor)[1]};
   g.dtype = graph_dtype(l->g, g.v);
+  g.packs = lower_packed_type(l, g.y);
   read_axes(&g);
   g.lanes = l->all->target->vector_bytes / (int)dtype_size(g.dtype);
   g.m = g.nfx ? graph_shape(l->g, g.x)[g.fx[g.nfx - 1]] : sym_int(t, 1);
@@ -431,6 +433,7 @@ void strat_gemm(Lower *l) {
   bool full = sym_divides(l->all->facts, nr, g.n), mask = target_mask(l->all->target, g.dtype);
   for (uint32_t i = 0; i < l->grp->outputs.n; i++)
     mask &= target_mask(l->all->target, graph_dtype(l->g, l->grp->outputs.at[i]));
+  if (g.packs != g.dtype && !g.packed) mask &= target_mask(l->all->target, g.packs);
   bool rest = !full && !mask && nr > 1;
 
   Sym column = sym_int(t, 1), cost; /* products of a row of the last free axis on the left: elements on the right */

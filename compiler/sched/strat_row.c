@@ -53,8 +53,9 @@ static void held_reads(Row *r, Id v, bool *hold) {
   int pass = r->level[v] - reduction; /* in which v reads */
   if (!op_elementwise(graph_op(g, v)) && !reduction) return;
   for (uint32_t i = 0; i < graph_at(g, v)->nin; i++) {
-    Id x = graph_in(g, v)[i];
-    if (fills_row(r, x) && !group_free(g, x) && graph_op(g, x) != OP_GATHER && level_of(r, x) < pass) hold[x] = true;
+    Id x = lower_unrounded(r->l, graph_in(g, v)[i]);
+    bool free = group_free(g, x) && !group_widens(g, x);
+    if (fills_row(r, x) && !free && graph_op(g, x) != OP_GATHER && level_of(r, x) < pass) hold[x] = true;
   }
 }
 
@@ -62,6 +63,17 @@ static void held_reads(Row *r, Id v, bool *hold) {
 static bool is_dear(Op o) {
   return !strcmp(OP_INFO[o].llvm, "expand") && o != OP_MAXIMUM && o != OP_MINIMUM && o != OP_SIGN && o != OP_IS_INF &&
          o != OP_IS_FINITE && o != OP_RSQRT;
+}
+
+/* Whether memory of type d keeps what the model says of v, which is an f32 that it may round to 16 bits. */
+static bool keeps(const Row *r, Id v, DType d) {
+  const Graph *g = r->l->g;
+  bool rounds = false;
+  for (uint32_t i = 0; i < r->l->grp->members.n; i++) {
+    Id x = r->l->grp->members.at[i];
+    rounds |= graph_op(g, x) == OP_CONVERT && *graph_in(g, x) == v && graph_dtype(g, x) == d;
+  }
+  return graph_dtype(g, v) == d || (dtype_is_half(d) && rounds);
 }
 
 /* Too long a row for registers: what is dear to work out again waits in the memory of an output that a later pass
@@ -77,7 +89,7 @@ static void plan_waiting(Row *r) {
     if (!hold[h] || !is_dear(graph_op(g, h)) || l->all->groups->stored[h]) continue;
     for (uint32_t k = 0; k < l->grp->outputs.n && !r->waits[h]; k++) {
       Id y = l->grp->outputs.at[k];
-      bool taken = r->rowwise[y] || graph_dtype(g, y) != graph_dtype(g, h) || r->level[y] <= r->level[h];
+      bool taken = r->rowwise[y] || !keeps(r, h, graph_dtype(g, y)) || r->level[y] <= r->level[h];
       for (uint32_t j = 0; j < i; j++) taken |= r->waits[l->grp->members.at[j]] == y;
       if (!taken) r->waits[h] = y;
     }
@@ -132,6 +144,7 @@ static void fetch_ahead(Row *r) {
     if (r->level[v] > is_reduction(r, v)) continue; /* not of the first pass */
     for (uint32_t k = 0; k < graph_at(g, v)->nin; k++) {
       Id x = graph_in(g, v)[k];
+      if (group_widens(g, x)) x = *graph_in(g, x);
       int rank = r->last + 1;
       int64_t size = (int64_t)dtype_size(graph_dtype(g, x));
       if (done[x] || !lower_in_memory(l, x) || graph_rank(g, x) != rank || least > AHEAD_MOST / size ||
@@ -166,9 +179,12 @@ static void pass_body(Row *r, int level, Ex j, Ex slot, const uint32_t *acc, Ex 
     memcpy(index, l->at, sizeof index);
     uint32_t memory = nest_result(l, y);
     if (level == r->level[v])
-      loop_store(k, memory, index, r->last + 1, lower_pull(l, v, index, r->last + 1), 0);
-    else
-      lower_remember(l, v, index, r->last + 1, loop_let(k, "waited", ex_load(k, memory, index, r->last + 1, 0, 0)));
+      loop_store(k, memory, index, r->last + 1,
+                 ex_convert(k, graph_dtype(l->g, y), lower_pull(l, v, index, r->last + 1)), 0);
+    else {
+      Ex e = ex_convert(k, graph_dtype(l->g, v), ex_load(k, memory, index, r->last + 1, 0, 0));
+      lower_remember(l, v, index, r->last + 1, loop_let(k, "waited", e));
+    }
   }
   for (uint32_t i = 0; i < l->grp->members.n; i++) {
     Id v = l->grp->members.at[i];

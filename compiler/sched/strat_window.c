@@ -48,11 +48,14 @@ Ex window_pull(Lower *l, Id v, const Ex *index, int n, Ex inside, Ex other) {
     for (int i = 0; i < n; i++) at[axes[i]] = from[i];
     x = *graph_in(g, x);
   }
-  Id memory = lower_in_memory(l, x)                                                 ? x
-              : graph_op(g, x) == OP_RESHAPE && lower_in_memory(l, *graph_in(g, x)) ? *graph_in(g, x)
-                                                                                    : 0;
-  if (memory)
-    return loop_let(k, "x", ex_load(k, lower_param(l, memory, graph_shape(g, x), n, false), at, n, inside, other));
+  Id memory = lower_memory(l, x);
+  if (!memory && graph_op(g, x) == OP_RESHAPE) memory = lower_memory(l, *graph_in(g, x));
+  if (memory) {
+    uint32_t b = lower_param(l, memory, graph_shape(g, x), n, false);
+    if (graph_dtype(g, memory) == graph_dtype(g, v)) return loop_let(k, "x", ex_load(k, b, at, n, inside, other));
+    Ex e = ex_convert(k, graph_dtype(g, v), ex_load(k, b, at, n, inside, 0));
+    return loop_let(k, "x", ex_op3(k, OP_SELECT, inside, e, other));
+  }
   for (int i = 0; i < n; i++) {
     Ex last = ex_op2(k, OP_SUB, lower_dim(l, graph_shape(g, v)[i]), ex_idx(k, 1));
     at[i] = ex_op2(k, OP_MAXIMUM, ex_op2(k, OP_MINIMUM, index[i], last), ex_idx(k, 0));

@@ -54,15 +54,18 @@ static double normal(uint64_t *s) {
   return sqrt(-2 * log(u)) * cos(6.283185307179586 * random01(s));
 }
 
-static bool is_float(uint32_t dtype) { return dtype == SINTER_F32 || dtype == SINTER_F64; }
+static bool is_float(uint32_t dtype) { return dtype >= SINTER_F32 && dtype <= SINTER_BF16; }
 
 static void draw(NpyArray *a, uint64_t seed, int64_t below) {
   uint32_t size = sinter_dtype_size(a->dtype);
+  char why[SINTER_WHY];
   for (int64_t i = 0; i < a->count; i++) {
     char *to = (char *)a->data + i * size;
-    if (a->dtype == SINTER_F32) *(float *)(void *)to = (float)normal(&seed);
-    if (a->dtype == SINTER_F64) *(double *)(void *)to = normal(&seed);
-    if (is_float(a->dtype)) continue;
+    if (is_float(a->dtype)) {
+      double x = normal(&seed);
+      sinter_convert(a->dtype, to, SINTER_F64, &x, 1, why);
+      continue;
+    }
     int64_t most = a->dtype == SINTER_BOOL ? 2 : size == 1 && below > 128 ? 128 : below;
     int64_t v = (int64_t)(random01(&seed) * (double)most);
     memcpy(to, &v, size); /* little-endian */

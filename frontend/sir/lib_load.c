@@ -1,4 +1,5 @@
 #include "library.h"
+#include "scalar.h"
 #include <stdlib.h>
 #include <string.h>
 
@@ -23,7 +24,8 @@ static bool read_header(Tracer *t, const char *text, size_t n, Npy *out) {
   static const struct {
     const char *descr;
     DType dtype;
-  } kinds[] = {{"'<f4'", DT_F32}, {"'<f8'", DT_F64}, {"'<i4'", DT_I32}, {"'<i8'", DT_I64}, {"'|b1'", DT_BOOL}};
+  } kinds[] = {{"'<f4'", DT_F32}, {"'<f8'", DT_F64}, {"'<f2'", DT_F16}, {"'<V2'", DT_BF16},
+               {"'<i4'", DT_I32}, {"'<i8'", DT_I64}, {"'|b1'", DT_BOOL}};
   const unsigned char *u = (const unsigned char *)text;
   if (n < 12 || memcmp(text, "\x93NUMPY", 6) || u[6] < 1 || u[6] > 3) return false;
   size_t at = u[6] == 1 ? 10 : 12, size = u[8] | (size_t)u[9] << 8;
@@ -58,7 +60,7 @@ bool lib_load(Tracer *t, const BuiltinArgs *a, Value *out) {
   if (!text) return trace_fault(t, "sir-load", "load(\"%s\"): %s", name, why);
   if (!read_header(t, text, n, &npy))
     return trace_fault(t, "sir-load-format",
-                       "\"%s\" is no .npy file of f32, f64, i32, i64 or bool in C order (numpy.save(path, "
+                       "\"%s\" is no .npy file of f32, f64, f16, bf16, i32, i64 or bool in C order (numpy.save(path, "
                        "numpy.ascontiguousarray(x)))",
                        name);
   Attrs attrs = {0};
@@ -70,23 +72,8 @@ bool lib_load(Tracer *t, const BuiltinArgs *a, Value *out) {
     int64_t *words = ARENA_ARRAY(t->arena, int64_t, npy.count + 1);
     size_t size = dtype_size(npy.dtype);
     for (int64_t i = 0; i < npy.count; i++) {
-      const char *p = data + (size_t)i * size;
-      float f;
-      double d;
-      int32_t k;
-      switch (npy.dtype) {
-      case DT_F32:
-        memcpy(&f, p, 4);
-        d = f;
-        memcpy(&words[i], &d, 8);
-        break;
-      case DT_I32:
-        memcpy(&k, p, 4);
-        words[i] = k;
-        break;
-      case DT_BOOL: words[i] = *p != 0; break;
-      default: memcpy(&words[i], p, 8); break;
-      }
+      Scalar x = scalar_load(npy.dtype, data + (size_t)i * size);
+      memcpy(&words[i], &x, sizeof x);
     }
     attrs.big = words;
     attrs.nbig = (int)npy.count;

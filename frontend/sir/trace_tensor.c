@@ -1,7 +1,7 @@
 /* Values as nodes: how numbers meet tensors, broadcasting, the operators. */
 #include "trace.h"
 #include "integer.h"
-#include <float.h>
+#include "scalar.h"
 #include <math.h>
 #include <string.h>
 
@@ -66,8 +66,9 @@ bool trace_tensor(Tracer *t, Value x, DType want, Id *out) {
     return *out != 0;
   }
   double f = is_bool ? x.u.b : x.kind == VAL_INT ? (double)x.u.i : x.u.f;
-  if (d == DT_F32 && f != 0 && isfinite(f) && (fabs(f) > FLT_MAX || (float)f == 0))
-    trace_warn(t, "sir-float-range", "%s becomes %s in f32", value_text(t, x), fabs(f) > 1 ? "inf" : "0");
+  double r = dtype_is_float(d) ? scalar_round(d, f) : f;
+  if (isfinite(f) && (isinf(r) || (r == 0 && f != 0)))
+    trace_warn(t, "sir-float-range", "%s becomes %s in %s", value_text(t, x), r == 0 ? "0" : "inf", dtype_name(d));
   *out = g_const(t->g, d, f);
   return *out != 0;
 }

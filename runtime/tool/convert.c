@@ -13,6 +13,42 @@ static double half(uint16_t h) {
   return h & 0x8000 ? -v : v;
 }
 
+static float of_bits(uint32_t i) {
+  union {
+    uint32_t i;
+    float f;
+  } u = {i};
+  return u.f;
+}
+
+/* The upper bits of a pattern, rounded to the nearest, ties to even. */
+static uint32_t upper(uint32_t bits, int dropped) {
+  return (bits + (1u << (dropped - 1)) - 1 + (bits >> dropped & 1)) >> dropped;
+}
+
+static uint16_t to_bf16(float f) {
+  union {
+    float f;
+    uint32_t i;
+  } u = {f};
+  return (uint16_t)(f != f ? u.i >> 16 | 0x40 : upper(u.i, 16));
+}
+
+static uint16_t to_half(float f) {
+  union {
+    float f;
+    uint32_t i;
+  } u = {f};
+  uint32_t sign = u.i >> 16 & 0x8000, size = u.i & 0x7FFFFFFF;
+  if (f != f) return (uint16_t)(sign | 0x7E00);
+  if (size >= 143u << 23) return (uint16_t)(sign | 0x7C00); /* 65536 and beyond */
+  if (size < 113u << 23) {                                  /* below 2^-14: the sum has the last place of a denormal */
+    u.f = of_bits(size) + 0.5f;
+    return (uint16_t)(sign | (u.i - 0x3F000000));
+  }
+  return (uint16_t)(sign | upper(size - (112u << 23), 13));
+}
+
 typedef struct Value { /* one element: a float, or an integer of 65 bits */
   double f;
   int64_t i;
@@ -24,6 +60,7 @@ static Value load(uint32_t dtype, const void *p, int64_t k) {
   case SINTER_F32: return (Value){.f = ((const float *)p)[k]};
   case SINTER_F64: return (Value){.f = ((const double *)p)[k]};
   case SINTER_F16: return (Value){.f = half(((const uint16_t *)p)[k])};
+  case SINTER_BF16: return (Value){.f = of_bits((uint32_t)((const uint16_t *)p)[k] << 16)};
   case SINTER_I8: return (Value){.i = ((const int8_t *)p)[k]};
   case SINTER_I16: return (Value){.i = ((const int16_t *)p)[k]};
   case SINTER_I32: return (Value){.i = ((const int32_t *)p)[k]};
@@ -52,6 +89,12 @@ static bool store(uint32_t dtype, void *p, int64_t k, Value v, bool from_float) 
   case SINTER_F64:
     ((double *)p)[k] = from_float ? v.f : (double)i;
     return from_float || (!v.beyond && i >= -(1ll << 53) && i <= 1ll << 53);
+  case SINTER_F16:
+    ((uint16_t *)p)[k] = to_half(from_float ? (float)v.f : (float)i);
+    return from_float || (!v.beyond && i >= -(1 << 11) && i <= 1 << 11);
+  case SINTER_BF16:
+    ((uint16_t *)p)[k] = to_bf16(from_float ? (float)v.f : (float)i);
+    return from_float || (!v.beyond && i >= -(1 << 8) && i <= 1 << 8);
 #define INTEGER(NAME, T, LO, HI)                                                                                       \
   case SINTER_##NAME: ((T *)p)[k] = (T)i; return !v.beyond && i >= (LO) && i <= (HI);
     INTEGER(I8, int8_t, INT8_MIN, INT8_MAX)
@@ -72,8 +115,7 @@ bool sinter_convert(uint32_t to_dtype, void *to, uint32_t from_dtype, const void
   uint32_t size = sinter_dtype_size(to_dtype);
   if (to_dtype == from_dtype && size) return memcpy(to, from, (size_t)n * size), true;
   bool floating = is_float(from_dtype);
-  if (!size || !sinter_dtype_size(from_dtype) || to_dtype == SINTER_F16 || to_dtype == SINTER_BF16 ||
-      from_dtype == SINTER_BF16 || (floating && !is_float(to_dtype))) {
+  if (!size || !sinter_dtype_size(from_dtype) || (floating && !is_float(to_dtype))) {
     text_into(why, SINTER_WHY, "it holds %s, but %s is expected", sinter_dtype_text(from_dtype),
               sinter_dtype_text(to_dtype));
     return false;

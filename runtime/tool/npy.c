@@ -10,9 +10,11 @@ typedef struct Type {
   char text[3];
   uint8_t dtype;
 } Type;
-static const Type TYPES[] = {{"f4", SINTER_F32}, {"f8", SINTER_F64}, {"f2", SINTER_F16}, {"i1", SINTER_I8},
-                             {"i2", SINTER_I16}, {"i4", SINTER_I32}, {"i8", SINTER_I64}, {"u1", SINTER_U8},
-                             {"u2", SINTER_U16}, {"u4", SINTER_U32}, {"u8", SINTER_U64}, {"b1", SINTER_BOOL}};
+/* V2: two bytes of which NumPy knows nothing. It has no bf16; the ml_dtypes that others add are saved so. */
+static const Type TYPES[] = {{"f4", SINTER_F32}, {"f8", SINTER_F64}, {"f2", SINTER_F16}, {"V2", SINTER_BF16},
+                             {"i1", SINTER_I8},  {"i2", SINTER_I16}, {"i4", SINTER_I32}, {"i8", SINTER_I64},
+                             {"u1", SINTER_U8},  {"u2", SINTER_U16}, {"u4", SINTER_U32}, {"u8", SINTER_U64},
+                             {"b1", SINTER_BOOL}};
 enum { N_TYPES = sizeof TYPES / sizeof *TYPES };
 
 typedef struct Header { /* a Python dict of three keys */

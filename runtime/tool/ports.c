@@ -221,7 +221,7 @@ int array_for_port(const Artefact *s, const SinterPort *p, const char *name, con
       a.dtype = SINTER_I64, memcpy(a.data, &whole, 8);
     else
       a.dtype = SINTER_F64, memcpy(a.data, &number, 8);
-    bool narrow = p->dtype == SINTER_F32 || p->dtype == SINTER_F64;
+    bool narrow = p->dtype >= SINTER_F32 && p->dtype <= SINTER_BF16;
     if (narrow) a.dtype = SINTER_F64, memcpy(a.data, &number, 8);
   } else if (rt_equal(text, "-")) {
     Text file = {0};
@@ -323,9 +323,15 @@ int raw_for_port(const Artefact *s, const SinterPort *p, const char *name, const
 }
 
 static void print_element(Text *b, uint32_t dtype, const void *data, int64_t i) {
-  char text[NUMBER_ROOM];
+  char text[NUMBER_ROOM], why[SINTER_WHY];
   int64_t v;
+  float f;
   switch (dtype) {
+  case SINTER_F16:
+  case SINTER_BF16: /* as many digits as tell all its numbers apart */
+    sinter_convert(SINTER_F32, &f, dtype, (const uint16_t *)data + i, 1, why);
+    text_put(b, number_text(text, (double)f, dtype == SINTER_F16 ? 5 : 4));
+    return;
   case SINTER_F32: text_put(b, number_text(text, (double)((const float *)data)[i], 9)); return;
   case SINTER_F64: text_put(b, number_text(text, ((const double *)data)[i], 17)); return;
   case SINTER_BOOL: text_put(b, ((const uint8_t *)data)[i] ? "true" : "false"); return;

@@ -126,6 +126,56 @@ static void on_aarch64(void **state) {
                    0);
 }
 
+/* f16 and bf16 from file to file: weights, inputs and results, by the library and by the program; other floats are
+ * converted where they are read, never in a weight file. */
+static void halves(void **state) {
+  (void)state;
+  static const uint16_t w[13] = {0x3F80, 0, 0, 0, 0, 0x4000, 0, 0, 0x3F80, 0x3F80, 0x3F80, 0x3F80, 0}, /* and seen */
+      x[8] = {0x3F80, 0x4000, 0x4040, 0x4080, 0x3F81, 0x3F81, 0x3C00, 0x3C00}, y[6] = {0};
+  char path[128];
+  NpyArray a;
+#define SEEN(at, end) ",\"seen\":{\"dtype\":\"F16\",\"shape\":[],\"data_offsets\":[" #at "," #end "]}}"
+  write_weights("h.st", "{\"w\":{\"dtype\":\"BF16\",\"shape\":[3,4],\"data_offsets\":[0,24]}" SEEN(24, 26), w,
+                sizeof w);
+  write_weights("f.st", "{\"w\":{\"dtype\":\"F32\",\"shape\":[3,4],\"data_offsets\":[0,48]}" SEEN(48, 50),
+                (float[13]){0}, 50);
+  npy("h.npy", SINTER_BF16, 2, (int64_t[]){2, 4}, x);
+  npy("t.npy", SINTER_BF16, 2, (int64_t[]){2, 3}, y);
+  npy("f.npy", SINTER_F32, 2, (int64_t[]){1, 4}, (float[]){1.001f, 5.03f, 0, 0}); /* 1 and 5.03125 */
+  assert_int_equal(shell("$SINTER compile $ROOT/tests/exe/half.sir -o half.so && "
+                         "$SINTER compile $ROOT/tests/exe/half.sir --emit exe --weights h.st -o half"),
+                   0);
+  for (int exe = 0; exe < 2; exe++) {
+    const char *run = exe ? "./half" : "$SINTER run half.so", *from = exe ? "" : "--weights h.st";
+    assert_int_equal(shell("%s predict x=h.npy s=0.5 %s", run, from), 0);
+    assert_string_equal(out,
+                        "y: bf16[2, 3]\n[[1.0, 4.0, 10.0],\n [1.008, 2.016, 2.031]]\nz: f16[2, 3]\n[[0.5, 2.0, 5.0],\n "
+                        "[0.50391, 1.0078, 1.0156]]\n");
+    assert_int_equal(shell("%s predict x=h.npy s=0.5 --out out %s", run, from), 0);
+    snprintf(path, sizeof path, "%s/out/y.npy", folder);
+    assert_true(npy_read(&a, path, why) && a.dtype == SINTER_BF16 && a.rank == 2 && a.dim[0] == 2);
+    assert_memory_equal(a.data, ((uint16_t[]){0x3F80, 0x4080, 0x4120, 0x3F81, 0x4001, 0x4002}), 12);
+    npy_free(&a);
+    snprintf(path, sizeof path, "%s/out/z.npy", folder);
+    assert_true(npy_read(&a, path, why) && a.dtype == SINTER_F16);
+    npy_free(&a);
+    assert_int_equal(shell("%s look x=f.npy %s", run, from), 0);
+    assert_string_equal(err, "note: x: f32 is converted to bf16\n");
+    assert_string_equal(out, "look: bf16[4]\n[2.0, 6.031, 1.0, 1.0]\n");
+  }
+  assert_int_equal(shell("$SINTER info half.so"), 0);
+  assert_non_null(strstr(out, "predict(x: bf16[N, 4], s: f16[]) -> {y: bf16[N, 3], z: f16[N, 3]}"));
+  assert_int_equal(shell("grep -c 'const uint16_t \\*x; /\\* bf16\\[N, 4\\]' half.h"), 0);
+  assert_int_equal(shell("$SINTER run half.so predict x=h.npy s=1 --weights f.st"), 1);
+  assert_non_null(strstr(err, "BF16[3, 4]"));
+  assert_int_equal(
+      shell("$SINTER train half.so --weights h.st --data x=h.npy y=t.npy --batch 2 --epochs 1 --save new.st"), 0);
+  assert_int_equal(shell("grep -ac '\"w\":{\"dtype\":\"BF16\",\"shape\":\\[3,4\\]' new.st && "
+                         "grep -ac '\"seen\":{\"dtype\":\"F16\"' new.st"),
+                   0);
+  assert_int_equal(shell("$SINTER run half.so predict x=h.npy s=1 --weights new.st"), 0);
+}
+
 static void left_out(void **state) {
   (void)state;
   assert_int_equal(shell("$SINTER compile $ROOT/tests/exe/kept.sir --emit exe --weights w.st -o kept --size"), 0);
@@ -199,7 +249,8 @@ static void same_bytes(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {cmocka_unit_test(every_level), cmocka_unit_test(of_pytorch),
-                                     cmocka_unit_test(on_aarch64),  cmocka_unit_test(left_out),
-                                     cmocka_unit_test(refused),     cmocka_unit_test(same_bytes)};
+                                     cmocka_unit_test(on_aarch64),  cmocka_unit_test(halves),
+                                     cmocka_unit_test(left_out),    cmocka_unit_test(refused),
+                                     cmocka_unit_test(same_bytes)};
   return cmocka_run_group_tests(tests, make, clean);
 }

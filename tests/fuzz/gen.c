@@ -1,5 +1,6 @@
 #include "gen.h"
 #include "autodiff.h"
+#include "pass.h"
 #include "philox.h"
 #include "window.h"
 #include <math.h>
@@ -665,6 +666,48 @@ Program *fuzz_program(Ctx *ctx, const uint8_t *bytes, size_t n) {
     }
   vec_push(ctx->arena, &p->entries, e);
   return p;
+}
+
+static Id halve_node(const Graph *from, Id v, Graph *to, const Id *map, DType half) {
+  const Node *x = graph_at(from, v);
+  Op op = x->op;
+  Attrs a = {0};
+  const char *name;
+  int len;
+  char kind;
+  const Sym *shape = graph_shape(from, v);
+  if (op == OP_INPUT) return g_input(to, x->dtype == DT_F64 ? half : x->dtype, shape, x->rank);
+  if (x->dtype != DT_F64) return graph_copy_node(from, v, to, map);
+  if (op == OP_RANDOM) /* there is none of 16 bits */
+    return g_convert(to, half, g_random(to, "uniform", DT_F32, shape, x->rank, graph_attr_str(from, v, "key"), 0));
+  Id in[16];
+  if (x->nword > sizeof a.word / sizeof *a.word || x->nin > 16) BUG("%s is too long", OP_INFO[op].text);
+  if (x->nword) memcpy(a.word, from->word.at + x->attr, x->nword * sizeof *a.word);
+  a.n = (int)x->nword;
+  for (int k = 0, at = 0; op_attr(op, k, &name, &len, &kind); k++, at += 1 + (int)a.word[at])
+    if (kind == 'd') a.word[at + 1] = half;
+  for (uint32_t i = 0; i < x->nin; i++) in[i] = map[graph_in(from, v)[i]];
+  return graph_node(to, op, in, (int)x->nin, &a);
+}
+
+static bool halve(void *ctx, const Graph *from, Graph *to, Id *map) {
+  memset(map, 0, from->node.n * sizeof *map);
+  for (Id v = 1; v < from->node.n; v++)
+    if (!(map[v] = halve_node(from, v, to, map, *(DType *)ctx))) return false;
+  for (uint32_t i = 0; i < from->output.n; i++) vec_push(to->ctx->arena, &to->output, map[from->output.at[i]]);
+  return true;
+}
+
+static void halve_ports(const Entry *e, Port *p, uint32_t n) {
+  for (uint32_t i = 0; i < n; i++) p[i].dtype = graph_dtype(e->graph, p[i].node);
+}
+
+bool fuzz_halve(Program *p, DType half) {
+  Entry *e = &p->entries.at[0];
+  if (!program_map(p, pass_inline_all, NULL) || !program_map(p, halve, &half)) return false;
+  halve_ports(e, e->inputs.at, e->inputs.n);
+  halve_ports(e, e->outputs.at, e->outputs.n);
+  return true;
 }
 
 bool fuzz_lookup(void *ctx, const char *name, int64_t *value) {

@@ -12,8 +12,10 @@ typedef struct FuzzDims {
 } FuzzDims;
 enum { FUZZ_MAX_INPUTS = 6, FUZZ_MAX_B = 8, FUZZ_MAX_N = 5 };
 
-Graph *fuzz_graph(Ctx *, const uint8_t *bytes, size_t n);            /* with outputs; some are gradients */
-Program *fuzz_program(Ctx *, const uint8_t *bytes, size_t n);        /* the same as entry `f(x0, ..) -> (y0, ..)` */
+Graph *fuzz_graph(Ctx *, const uint8_t *bytes, size_t n);     /* with outputs; some are gradients */
+Program *fuzz_program(Ctx *, const uint8_t *bytes, size_t n); /* the same as entry `f(x0, ..) -> (y0, ..)` */
+/* The program with f16 or bf16 where it had f64, and with its bodies inlined. False after a diag_error. */
+bool fuzz_halve(Program *, DType half);
 bool fuzz_lookup(void *fuzz_dims, const char *name, int64_t *value); /* a SymLookup */
 /* Values for the inputs: floats in [-4, 4], half of them eighths, integers in [-9, 9]. Other seeds, other values. */
 void fuzz_inputs(const Graph *, FuzzDims, uint64_t seed, Arena *, Tensor *in);

@@ -1,5 +1,5 @@
 /* Random graphs (gen.h), planned for every level: the loop interpreter running the plans agrees with the reference
- * evaluator. `test_differential SEED` prints and runs one; ROUNDS=n tries n of them. Run from the root. */
+ * evaluator. `test_differential SEED [f16|bf16]` prints and runs one; ROUNDS=n tries n of them. Run from the root. */
 #include "check.h"
 #include "gen.h"
 #include "pass.h"
@@ -26,8 +26,8 @@ static bool complain(Ctx *c, uint32_t seed, const char *what) {
   return false;
 }
 
-/* Levels take turns: the rules of planning are shared, widths and masks differ. */
-static bool differs_not(uint32_t seed, bool show) {
+/* Levels take turns: the rules of planning are shared, widths and masks differ. `half`: instead of f64, or DT_NONE. */
+static bool differs_not(uint32_t seed, DType half, bool show) {
   static const char *const levels[] = {"v4", "v3", "v2"};
   uint8_t bytes[BYTES];
   Draw d = {seed, 7, 0, 0};
@@ -37,8 +37,10 @@ static bool differs_not(uint32_t seed, bool show) {
   const char *level = levels[seed % 3];
   Unit unit = {.program = p};
   LevelUnit planned;
-  bool ok = (program_map(p, pass_inline_all, NULL) && program_map(p, pass_simplify, NULL) && program_verify(p)) ||
-            complain(&c, seed, "simplifying");
+  bool ok = (!half || fuzz_halve(p, half)) || complain(&c, seed, "halving");
+  bool ready = ok && program_map(p, pass_inline_all, NULL) && program_map(p, pass_simplify, NULL) &&
+               program_map(p, pass_half, NULL) && program_verify(p);
+  ok = ready || complain(&c, seed, "simplifying");
   if (ok && show) {
     Buf b = {0};
     program_print(p, false, &b);
@@ -61,11 +63,23 @@ static bool differs_not(uint32_t seed, bool show) {
   return ok;
 }
 
+static uint32_t rounds(void) {
+  const char *given = getenv("ROUNDS");
+  return given ? (uint32_t)atoi(given) : ROUNDS;
+}
+
 static void random_graphs(void **state) {
   (void)state;
-  const char *rounds = getenv("ROUNDS");
-  int n = rounds ? atoi(rounds) : ROUNDS, bad = 0;
-  for (uint32_t seed = 0; seed < (uint32_t)n && bad < MAX_SHOWN; seed++) bad += !differs_not(seed, false);
+  int bad = 0;
+  for (uint32_t seed = 0; seed < rounds() && bad < MAX_SHOWN; seed++) bad += !differs_not(seed, DT_NONE, false);
+  assert_int_equal(bad, 0);
+}
+
+static void halves(void **state) {
+  (void)state;
+  int bad = 0;
+  for (uint32_t seed = 0; seed < rounds() / 3 && bad < MAX_SHOWN; seed++)
+    bad += !differs_not(seed, seed % 2 ? DT_F16 : DT_BF16, false);
   assert_int_equal(bad, 0);
 }
 
@@ -73,11 +87,12 @@ static void random_graphs(void **state) {
 static void caught_before(void **state) {
   (void)state;
   static const uint32_t seeds[] = {3581, 22351};
-  for (size_t i = 0; i < sizeof seeds / sizeof *seeds; i++) assert_true(differs_not(seeds[i], false));
+  for (size_t i = 0; i < sizeof seeds / sizeof *seeds; i++) assert_true(differs_not(seeds[i], DT_NONE, false));
 }
 
 int main(int argc, char **argv) {
-  if (argc == 2) return !differs_not((uint32_t)atoi(argv[1]), true);
-  const struct CMUnitTest tests[] = {cmocka_unit_test(random_graphs), cmocka_unit_test(caught_before)};
+  if (argc >= 2) return !differs_not((uint32_t)atoi(argv[1]), argc > 2 ? dtype_parse(argv[2]) : DT_NONE, true);
+  const struct CMUnitTest tests[] = {cmocka_unit_test(random_graphs), cmocka_unit_test(halves),
+                                     cmocka_unit_test(caught_before)};
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -13,13 +13,15 @@
 // cmocka wants the headers above it
 #include <cmocka.h>
 
-enum { FIRST = 1, LAST = 100, BATCH = 50, BYTES = 160, MAX_SHOWN = 10 };
+enum { FIRST = 1, LAST = 100, HALVES = 40, BATCH = 50, BYTES = 160, MAX_SHOWN = 10 };
 
-static void add_seed(Program *p, uint32_t seed) {
+static void add_seed(Program *p, uint32_t seed, bool halves) {
   uint8_t bytes[BYTES];
   Draw d = {seed, 7, 0, 0};
   for (int i = 0; i < BYTES; i++) bytes[i] = (uint8_t)philox_word(&d, (uint64_t)i);
-  Entry e = fuzz_program(p->ctx, bytes, 20 + seed % (BYTES - 20))->entries.at[0];
+  Program *made = fuzz_program(p->ctx, bytes, 20 + seed % (BYTES - 20));
+  if (halves && !fuzz_halve(made, seed % 2 ? DT_F16 : DT_BF16)) BUG("%s", diag_first(p->ctx->diag, NULL));
+  Entry e = made->entries.at[0];
   e.name = str_intern(p->ctx->names, arena_printf(p->ctx->arena, "f%u", seed));
   entry_roots(&e);
   vec_push(p->ctx->arena, &p->entries, e);
@@ -45,18 +47,18 @@ static bool holds(Native *n, int entry, uint32_t seed) {
 }
 
 /* The number of seeds that fail. */
-static int run_batch(uint32_t first, uint32_t last) {
+static int run_batch(uint32_t first, uint32_t last, bool halves) {
   Ctx c = ctx_new();
   Program *p = ARENA_NEW(c.arena, Program);
   *p = (Program){.ctx = &c, .name = "fuzz"};
-  for (uint32_t seed = first; seed <= last; seed++) add_seed(p, seed);
+  for (uint32_t seed = first; seed <= last; seed++) add_seed(p, seed, halves);
   Native n;
   int bad = 0;
   if (!native_open(&n, p, "fuzz", INT64_MAX)) bad = (int)(last - first) + 1;
   for (uint32_t i = 0; bad < MAX_SHOWN && i < n.before.entries.n; i++) bad += !holds(&n, (int)i, first + i);
   native_close(&n);
   ctx_free(&c);
-  if (bad) print_error("of the seeds %u to %u, at least %d fail\n", first, last, bad);
+  if (bad) print_error("of the seeds %u to %u%s, at least %d fail\n", first, last, halves ? " with 16 bits" : "", bad);
   return bad;
 }
 
@@ -67,11 +69,16 @@ static void random_graphs(void **state) {
   if (seeds && sscanf(seeds, "%u..%u", &first, &last) != 2) fail_msg("SEEDS is to be FIRST..LAST");
   int bad = 0;
   for (unsigned s = first; s <= last && bad < MAX_SHOWN; s += BATCH)
-    bad += run_batch(s, last - s < BATCH ? last : s + BATCH - 1);
+    bad += run_batch(s, last - s < BATCH ? last : s + BATCH - 1, false);
   assert_int_equal(bad, 0);
 }
 
+static void halves(void **state) {
+  (void)state;
+  assert_int_equal(run_batch(FIRST, HALVES, true), 0);
+}
+
 int main(void) {
-  const struct CMUnitTest tests[] = {cmocka_unit_test(random_graphs)};
+  const struct CMUnitTest tests[] = {cmocka_unit_test(random_graphs), cmocka_unit_test(halves)};
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -37,14 +37,24 @@ static bool simplified(Case *t) {
          program_map(&t->p, pass_inline_all, NULL) && program_map(&t->p, pass_simplify, NULL) && program_verify(&t->p);
 }
 
+static bool ready(Case *t) { /* for planning */
+  return simplified(t) && program_map(&t->p, pass_half, NULL) && program_verify(&t->p);
+}
+
 static bool run_simplify(Case *t, Buf *out) {
   if (!simplified(t)) return false;
   program_print(&t->p, false, out);
   return true;
 }
 
+static bool run_half(Case *t, Buf *out) {
+  if (!ready(t)) return false;
+  program_print(&t->p, false, out);
+  return true;
+}
+
 static bool run_fuse(Case *t, Buf *out) {
-  if (!simplified(t)) return false;
+  if (!ready(t)) return false;
   for (uint32_t i = 0; i < t->p.entries.n; i++) {
     Entry *e = &t->p.entries.at[i];
     entry_roots(e);
@@ -79,7 +89,7 @@ static bool planned(Case *t, const char *level, Buf *text) {
 
 /* The kernels of a module's text, or its plans. */
 static bool run_levels(Case *t, const char *levels, bool plans, Buf *out) {
-  if (!simplified(t)) return false;
+  if (!ready(t)) return false;
   char *list = arena_strndup(t->c.arena, levels, strlen(levels)), *save = NULL;
   for (char *level = strtok_r(list, " ", &save); level; level = strtok_r(NULL, " ", &save)) {
     Buf text = {0};
@@ -145,6 +155,7 @@ static void one_file(void **state) {
   Buf got = {0};
   const char *pass = t.path + strlen("tests/golden/");
   bool ok = !strncmp(pass, "simplify/", 9) ? run_simplify(&t, &got)
+            : !strncmp(pass, "half/", 5)   ? run_half(&t, &got)
             : !strncmp(pass, "fuse/", 5)   ? run_fuse(&t, &got)
             : !strncmp(pass, "loop/", 5)   ? run_loop(&t, &got)
                                            : run_levels(&t, levels ? levels : "v4", !strncmp(pass, "plan/", 5), &got);

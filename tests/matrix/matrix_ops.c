@@ -3,8 +3,8 @@
 #include <string.h>
 #include <unistd.h>
 
-static const DType TYPES[] = {DT_F32, DT_F64, DT_I32, DT_I64, DT_BOOL};
-#define EACH_TYPE(d) for (DType i_ = 0, d; i_ < 5 && (d = TYPES[i_], true); i_++)
+static const DType TYPES[] = {DT_F32, DT_F64, DT_F16, DT_BF16, DT_I32, DT_I64, DT_BOOL};
+#define EACH_TYPE(d) for (DType i_ = 0, d; i_ < sizeof TYPES / sizeof *TYPES && (d = TYPES[i_], true); i_++)
 static const NativeBound SAME = {0}, ANY_ZERO = {.any_zero = true};
 enum { MAX = 64 };
 
@@ -12,8 +12,9 @@ static Sym number(Matrix *m, int64_t n) { return sym_int(m->t, n); }
 
 /* ---- element by element ---- */
 
-/* Units in the last place, as sched/expand_math.h promises. */
+/* Units in the last place, as sched/expand_math.h promises; of 16 bits, into which a result in f32 is rounded, one. */
 static NativeBound accuracy(Op op, DType d) {
+  bool half = dtype_is_half(d);
   switch (op) {
   case OP_EXP:
   case OP_EXPM1:
@@ -23,8 +24,8 @@ static NativeBound accuracy(Op op, DType d) {
   case OP_ERF:
   case OP_SIN:
   case OP_COS:
-  case OP_POW: return (NativeBound){.ulps = d == DT_F32 ? 2 : 4};
-  case OP_SIGMOID: return (NativeBound){.ulps = d == DT_F32 ? 3 : 4};
+  case OP_POW: return (NativeBound){.ulps = half ? 1 : d == DT_F32 ? 2 : 4};
+  case OP_SIGMOID: return (NativeBound){.ulps = half ? 1 : d == DT_F32 ? 3 : 4};
   default: return SAME;
   }
 }
@@ -49,7 +50,7 @@ static Id corner(Matrix *m, DType d, int k) {
 }
 
 static void binary(Matrix *m, Op op, DType d) {
-  NativeBound b = d == DT_F32 || d == DT_F64 ? accuracy(op, d) : SAME;
+  NativeBound b = dtype_is_float(d) ? accuracy(op, d) : SAME;
   m_begin(m, op, d, "line", "N");
   Id x = m_in(m, d, "N", FILL_WILD), y = m_in(m, d, "N", FILL_WILD);
   m_out(m, g_binary(m->g, op, x, y), b);
@@ -587,7 +588,7 @@ void matrix_products(Matrix *m) {
     m->c.big = true;
     m_end(m);
     product_forms(m, d, "forms", FILL_EXACT, SAME);
-    if (dtype_is_float(d)) product_forms(m, d, "real", FILL_TAME, sums(d));
+    if (dtype_is_float(d) && d != DT_F16) product_forms(m, d, "real", FILL_TAME, sums(d)); /* bf16 is enough */
     parameter_products(m, d);
   }
 }
@@ -605,8 +606,8 @@ static void constants(Matrix *m, DType d) {
       memcpy(&words[i], &real[i], sizeof words[i]);
     else
       words[i] = d == DT_BOOL ? i & 1 : whole[i];
-    if (d == DT_F32) {
-      double x = (float)real[i];
+    if (dtype_is_float(d)) {
+      double x = scalar_round(d, real[i]);
       memcpy(&words[i], &x, sizeof x);
     }
   }
@@ -712,7 +713,7 @@ void matrix_leaves(Matrix *m) {
     }
     m_out(m, g_iota(m->g, d, &(Sym){m_size(m, 'p')}, 1, 0), SAME);
     m_end(m);
-    if (d == DT_I64) continue;
+    if (d == DT_I64 || dtype_is_half(d)) continue;
     m_begin(m, OP_RANDOM, d, "shapes", "MB");
     for (int k = 0; k < 3; k++) {
       int n = m_shape(m, (const char *[]){"", "B5M", "p"}[k], shape);

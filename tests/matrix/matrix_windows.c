@@ -2,7 +2,7 @@
 #include "matrix.h"
 #include "window.h"
 
-static const DType TYPES[] = {DT_F32, DT_F64, DT_I32, DT_I64};
+static const DType TYPES[] = {DT_F32, DT_F64, DT_F16, DT_BF16, DT_I32, DT_I64};
 static const NativeBound SAME = {0};
 
 /* Numbers an axis: size (of pools), stride, lo, hi, base, step. */
@@ -100,7 +100,7 @@ static void pools(Matrix *m, Op op, DType d, const char *form, Fill f, NativeBou
 }
 
 void matrix_windows(Matrix *m) {
-  for (int i = 0; i < 4; i++) {
+  for (size_t i = 0; i < sizeof TYPES / sizeof *TYPES; i++) {
     DType d = TYPES[i];
     NativeBound sums = {.rounded = true};
     convolutions(m, d, "forms", FILL_EXACT, SAME);

@@ -122,6 +122,11 @@ void native_close(Native *n) {
 static size_t bytes_of(const Tensor *t) { return (size_t)tensor_count(t) * dtype_size(t->dtype); }
 
 static int64_t ordered(DType d, double x) { /* neighbours of the type differ by 1; both zeros are 0 */
+  if (dtype_is_half(d)) {
+    int16_t i;
+    scalar_store(d, (Scalar){.f = x}, &i);
+    return i < 0 ? (int64_t)INT16_MIN - i : i;
+  }
   if (d == DT_F32) {
     float f = (float)x;
     int32_t i;

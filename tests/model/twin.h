@@ -32,7 +32,7 @@ static double largest(const NpyArray *a) {
 }
 
 /* max|a - b| <= 1e-5 max(max|b|, 1e-3 of the largest of all gradients). */
-static void assert_near(const char *what, const float *got, const NpyArray *want, double all) {
+static inline void assert_near(const char *what, const float *got, const NpyArray *want, double all) {
   double limit = 1e-5 * fmax(largest(want), 1e-3 * all);
   for (int64_t i = 0; i < want->count; i++) {
     double w = ((double *)want->data)[i];

@@ -64,6 +64,8 @@ static int check_file(const char *path) {
     bad = complain(&c, path, "inlining");
   else if (!program_map(&p, pass_simplify, NULL))
     bad = complain(&c, path, "simplifying");
+  else if (!program_map(&p, pass_half, NULL))
+    bad = complain(&c, path, "computing 16 bits in f32");
   else if (!program_verify(&p))
     bad = complain(&c, path, "verifying the graph");
   else

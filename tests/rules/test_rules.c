@@ -61,7 +61,9 @@ static void compare(Graph *g, Id before, Id after, int mode, int64_t dim, const 
   e.inputs = in;
   if (!graph_eval(g, &e, (Id[]){before, after}, 2, out)) fail_msg("%s: %s", what, diag_first(g->ctx->diag, NULL));
   assert_int_equal(tensor_count(&out[0]), tensor_count(&out[1]));
-  double bound = tame && dtype_is_float(out[0].dtype) ? (out[0].dtype == DT_F32 ? 2e-6 : 1e-14) : 0;
+  static const double bounds[DT_COUNT] = {
+      [DT_F32] = 2e-6, [DT_F64] = 1e-14, [DT_F16] = 0x1p-8, [DT_BF16] = 0x1p-5}; /* 16 bits: some units each */
+  double bound = tame ? bounds[out[0].dtype] : 0;
   double largest = tensor_largest(&out[0]);
   for (int64_t k = 0; k < tensor_count(&out[0]); k++) {
     Scalar p = tensor_at(&out[0], k), q = tensor_at(&out[1], k);
@@ -75,7 +77,7 @@ static void compare(Graph *g, Id before, Id after, int mode, int64_t dim, const 
   arena_free(a);
 }
 
-static const DType TYPES[] = {DT_F32, DT_F64, DT_I32, DT_I64, DT_BOOL};
+static const DType TYPES[] = {DT_F32, DT_F64, DT_F16, DT_BF16, DT_I32, DT_I64, DT_BOOL};
 enum { NTYPES = sizeof TYPES / sizeof *TYPES };
 
 /* A rule with a pattern: its left side of every type, whichever of the letters are of rank 0. How often it fired; -1:
@@ -142,11 +144,14 @@ static Id c_div(Case *c) {
 }
 static Id c_div_full(Case *c) {
   return dtype_is_float(c->d) ? g_binary(c->g, OP_DIV, in(c, 1, num(c, COUNT), 0, 0),
-                                         g_full(c->g, c->d, 0x1p-20, SYMS(num(c, COUNT)), 1))
+                                         g_full(c->g, c->d, c->d == DT_F16 ? 0x1p-12 : 0x1p-20, SYMS(num(c, COUNT)), 1))
                               : 0;
 }
 static Id c_convert(Case *c) {
-  DType by = c->d == DT_BOOL ? DT_I32 : c->d == DT_F32 ? DT_F64 : c->d == DT_I32 ? DT_F64 : DT_NONE;
+  DType by = c->d == DT_BOOL                    ? DT_I32
+             : dtype_is_half(c->d)              ? DT_F32
+             : c->d == DT_F32 || c->d == DT_I32 ? DT_F64
+                                                : DT_NONE;
   return by ? g_convert(c->g, c->d == DT_BOOL ? DT_F32 : DT_I64, g_convert(c->g, by, in(c, 1, num(c, COUNT), 0, 0)))
             : 0;
 }
@@ -392,6 +397,8 @@ static void test_refusals(void **state) {
   REFUSED("div_power_of_two", g_binary(g, OP_DIV, x, g_const(g, DT_F32, 0x1p127)), true);
   REFUSED("div_power_of_two", g_binary(g, OP_DIV, x, g_const(g, DT_F32, 0)), true);
   REFUSED("convert_convert", g_convert(g, DT_F32, g_convert(g, DT_I32, x)), true);
+  REFUSED("convert_convert", g_convert(g, DT_F32, g_convert(g, DT_BF16, x)), true);
+  REFUSED("div_power_of_two", g_binary(g, OP_DIV, g_convert(g, DT_F16, x), g_const(g, DT_F16, 0x1p-16)), true);
   REFUSED("broadcast_later", g_unary(g, OP_EXP, g_broadcast(g, x, SYMS(c.b, num(&c, 3)), 2, AXES(0))), false);
   REFUSED("transpose_dot", g_transpose(g, g_dot(g, m, x, AXES(0), AXES(0), 1, NULL, NULL, 0), AXES(0)), true);
   Id t = g_transpose(g, in(&c, 3, c.b, num(&c, 2), num(&c, 3)), AXES(1, 0, 2));

@@ -12,6 +12,9 @@ Into tests/model/digits, of the MLP:
   after_NAME.npy         the parameters after them
   full.npy               of models/digits.sir (its dropout off) on 64 rows of test_*.npy, with the weights of start():
                          loss, accuracy, then the first row's logits
+  bf16_errors.npy f16_errors.npy
+                         of the small model with the same weights and rows in 16 bits (parameters f32, `.to(torch.bfloat16)`
+                         in the step): how far PyTorch's logits, loss and gradients are from those in f64 at most
 Into tests/model/digits_cnn, of the convolutional model (digits_cnn_twin.sir), on the same rows from the weights of start():
   logits.npy loss.npy    in training, f64
   NAME.npy               gradients of the loss by each parameter, and bn1_running_mean.npy .. as that one call leaves them
@@ -100,6 +103,28 @@ def small():
     save("step_losses", losses)
     for name, p in net.named_parameters():
         save("after_" + name, p.detach())
+
+
+def half():
+    """Mixed precision: what a step in 16 bits may differ from f64 is what PyTorch's differs."""
+    _, _, x, y = data("train", ROWS)
+    net = mlp(64, 32, 16, 10)
+    start(net)
+
+    def results(dtype):
+        parameters = [p.detach().to(torch.float32 if dtype != torch.float64 else dtype).requires_grad_() for p in net.parameters()]
+        rounded = [p.to(dtype) for p in parameters]
+        h = x.to(dtype) / 16
+        for i in range(0, len(rounded), 2):
+            h = nn.functional.linear(torch.relu(h) if i else h, rounded[i], rounded[i + 1])
+        logits = h if dtype == torch.float64 else h.float()
+        loss = nn.functional.cross_entropy(logits, y)
+        loss.backward()
+        return [logits.detach().double(), loss.detach().double(), *(p.grad.double() for p in parameters)]
+
+    exact = results(torch.float64)
+    for dtype, name in (torch.bfloat16, "bf16"), (torch.float16, "f16"):
+        save(name + "_errors", [(a - b).abs().max().item() for a, b in zip(results(dtype), exact)])
 
 
 def full():

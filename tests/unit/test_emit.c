@@ -3,6 +3,7 @@
  * Code of a level that this processor lacks is made, not run. */
 #include "expand_math.h"
 #include "jit.h"
+#include "scalar.h"
 #include <elf.h>
 #include <llvm-c/Analysis.h>
 #include <llvm-c/Core.h>
@@ -197,6 +198,8 @@ static void fill(char *p, DType d, int64_t n, uint64_t *seed, int index_limit) {
     switch (d) {
     case DT_F32: ((float *)(void *)p)[i] = (float)u; break;
     case DT_F64: ((double *)(void *)p)[i] = u; break;
+    case DT_F16:
+    case DT_BF16: scalar_store(d, (Scalar){.f = u}, p + 2 * i); break;
     case DT_I32: ((int32_t *)(void *)p)[i] = (int32_t)(r % (uint64_t)index_limit); break;
     case DT_I64: ((int64_t *)(void *)p)[i] = (int64_t)(r % (uint64_t)index_limit); break;
     case DT_BOOL: p[i] = r & 1; break;
@@ -330,7 +333,7 @@ static void test_file(const char *path, const Target *t) {
 
 static void test_level(void **state) {
   const Target *t = *state;
-  static const char *const files[] = {"elem", "rows", "gemm", "conv", "attention", "lstm"};
+  static const char *const files[] = {"elem", "half", "rows", "gemm", "conv", "attention", "lstm"};
   if (!jit_machine.runs(t)) printf("%s: code is made, not run here\n", t->says);
   for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
     char path[64];
@@ -474,6 +477,68 @@ static void test_defined(void **state) {
   arena_free(c.arena);
 }
 
+enum { PATTERNS = 1 << 16, EACH = 6, HALF_TESTS = 8 };
+
+static LoopModule *half_kernels(Ctx *c) {
+  LoopModule *m = loop_module_new(c);
+  for (int i = 0; i < HALF_TESTS; i++) { /* bit 0: type, bit 1: vectors, bit 2: from f32 */
+    DType d = i & 1 ? DT_F16 : DT_BF16, from = i & 4 ? DT_F32 : d, to = i & 4 ? d : DT_F32;
+    Kernel *k = loop_kernel(m, "halves");
+    Sym n = sym_int(c->syms, i & 4 ? EACH * PATTERNS : PATTERNS);
+    uint32_t x = loop_param(k, "x", BUF_IN, from, &n, 1), y = loop_param(k, "y", BUF_OUT, to, &n, 1);
+    Ex j;
+    loop_stage(k, "main");
+    loop_axis(k, "t", sym_int(c->syms, 1));
+    loop_for(k, "j", ex_idx(k, 0), loop_sym(k, n), i & 2 ? FOR_VECTOR : FOR_SERIAL, i & 2 ? 8 : 0, TAIL_NONE, &j);
+    loop_store(k, y, &j, 1, ex_convert(k, to, ex_load(k, x, &j, 1, 0, 0)), 0);
+    loop_end(k);
+  }
+  return m;
+}
+
+/* f16 and bf16: every pattern as f32; every number, the middle to the next one and what lies beside it, as 16 bits. */
+static void test_halves(void **state) {
+  (void)state;
+  Ctx c = jit_ctx();
+  uint16_t *bits = arena_alloc(c.arena, sizeof *bits * PATTERNS), *got = arena_alloc(c.arena, 2 * EACH * PATTERNS);
+  float *wide = arena_alloc(c.arena, 4 * EACH * PATTERNS), *back = arena_alloc(c.arena, 4 * PATTERNS);
+  for (int i = 0; i < PATTERNS; i++) bits[i] = (uint16_t)i;
+  for (int level = 0; level < LEVEL_COUNT; level++) {
+    const Target *t = &TARGETS[level];
+    if (!jit_machine.runs(t)) continue;
+    LoopModule *m = half_kernels(&c);
+    expand_math_module(m, t);
+    EmitResult made;
+    if (!emit_object(&(EmitRequest){.module = m, .target = t, .arena = c.arena}, &made)) fail_msg("%s", made.error);
+    void *code = jit_machine.open(m, t, &made);
+    for (int i = 0; i < HALF_TESTS; i++) {
+      DType d = i & 1 ? DT_F16 : DT_BF16;
+      int n = i & 4 ? EACH * PATTERNS : PATTERNS;
+      for (int k = 0; k < PATTERNS; k++) {
+        double a = scalar_load(d, &bits[k]).f, b = scalar_load(d, &(uint16_t){(uint16_t)(k ^ 1)}).f;
+        float middle =
+            isinf(a) ? (float)(d == DT_F16 ? copysign(65520, a) : copysign(0x1.FFp127, a)) : (float)((a + b) / 2);
+        float *w = wide + EACH * k;
+        w[0] = (float)a, w[1] = middle, w[2] = nextafterf(middle, INFINITY), w[3] = nextafterf(middle, -INFINITY);
+        w[4] = (float)(a + (a - b) / 2), w[5] = (float)(a * 1.7);
+      }
+      void *in = i & 4 ? (void *)wide : bits, *out = i & 4 ? (void *)got : back, *bufs[] = {in, out};
+      SinterFail fail[1] = {0};
+      SinterCall call = {sizeof call, 1, NULL, bufs, fail};
+      JitBlock blocks[] = {{in, (size_t)n * (i & 4 ? 4 : 2)}, {out, (size_t)n * (i & 4 ? 2 : 4)}};
+      jit_machine.call(code, i, &call, 0, 2, blocks, 2, 0, 1, 0);
+      for (int k = 0; k < n; k++) {
+        DType from = i & 4 ? DT_F32 : d, to = i & 4 ? d : DT_F32;
+        Scalar x = scalar_load(from, (char *)in + (size_t)k * dtype_size(from)), want = scalar_convert(from, to, x);
+        Scalar y = scalar_load(to, (char *)out + (size_t)k * dtype_size(to));
+        if (!scalar_same(to, want, y))
+          fail_msg("%s: %a as %s is %a, expected %a", t->name, x.f, dtype_name(to), y.f, want.f);
+      }
+    }
+  }
+  arena_free(c.arena);
+}
+
 static void left_out(void **state) {
   (void)state;
   print_message("skipped: %s\n", jit_machine.missing());
@@ -485,8 +550,9 @@ int main(void) {
     const struct CMUnitTest tests[] = {cmocka_unit_test(left_out)};
     return cmocka_run_group_tests(tests, NULL, NULL);
   }
-  struct CMUnitTest tests[LEVEL_COUNT + 2] = {cmocka_unit_test(test_defined), cmocka_unit_test(test_text)};
-  size_t n = 2;
+  struct CMUnitTest tests[LEVEL_COUNT + 3] = {cmocka_unit_test(test_defined), cmocka_unit_test(test_text),
+                                              cmocka_unit_test(test_halves)};
+  size_t n = 3;
   for (int i = 0; i < LEVEL_COUNT; i++)
     if (!strcmp(TARGETS[i].arch, jit_machine.arch))
       tests[n++] = (struct CMUnitTest){TARGETS[i].name, test_level, NULL, NULL, (void *)(uintptr_t)&TARGETS[i]};

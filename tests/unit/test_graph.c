@@ -209,8 +209,9 @@ static void test_elementwise(void **state) {
           "`add` of i64[B] and i64[B, 3]: the ranks 1 and 2 differ");
   REFUSED(g_select(g, f.x, f.x, f.x), "`select` of f32[B, 3], f32[B, 3] and f32[B, 3]: the condition is to be bool");
   REFUSED(g_convert(g, DT_I8, f.x),
-          "`convert` of f32[B, 3]: the dtype i8 is not supported yet; use f32, f64, i32, i64 or bool");
-  REFUSED(g_input(g, DT_BF16, NULL, 0), "`input`: the dtype bf16 is not supported yet; use f32, f64, i32, i64 or bool");
+          "`convert` of f32[B, 3]: the dtype i8 is not supported yet; use f32, f64, f16, bf16, i32, i64 or bool");
+  REFUSED(g_input(g, DT_U8, NULL, 0),
+          "`input`: the dtype u8 is not supported yet; use f32, f64, f16, bf16, i32, i64 or bool");
   ctx_free(&f.c);
 }
 

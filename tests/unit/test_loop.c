@@ -1,6 +1,7 @@
 /* The Loop IR: text that reads back, every kernel of tests/loop against loops in C over several sizes, task orders and
  * levels, and every planted fault of tests/loop/bad, which must be named by its own sentence. */
 #include "loop_pressure.h"
+#include "scalar.h"
 #include <dirent.h>
 #include <math.h>
 #include <setjmp.h>
@@ -52,8 +53,8 @@ static void reads_back(const char *file) {
 
 static void test_text(void **state) {
   (void)state;
-  const char *file[] = {"elem", "gemm", "conv", "attention", "lstm", "rows"};
-  for (int i = 0; i < 6; i++) reads_back(file[i]);
+  const char *file[] = {"elem", "half", "gemm", "conv", "attention", "lstm", "rows"};
+  for (int i = 0; i < 7; i++) reads_back(file[i]);
 }
 
 static void test_canonical(void **state) {
@@ -312,10 +313,11 @@ static void in(Case *c, float *x, int64_t n) { add_arg(c, x, n, 4, NULL); }
 static void out(Case *c, int64_t n, const double *want) { add_arg(c, NULL, n, 4, want); }
 
 static double number(DType d, const void *p, size_t i) {
-  return d == DT_F32   ? (double)((const float *)p)[i]
-         : d == DT_F64 ? ((const double *)p)[i]
-         : d == DT_I32 ? (double)((const int32_t *)p)[i]
-                       : (double)((const uint8_t *)p)[i];
+  return d == DT_F32        ? (double)((const float *)p)[i]
+         : d == DT_F64      ? ((const double *)p)[i]
+         : d == DT_I32      ? (double)((const int32_t *)p)[i]
+         : dtype_is_half(d) ? scalar_load(d, (const uint16_t *)p + i).f
+                            : (double)((const uint8_t *)p)[i];
 }
 
 static void compare(const Case *c, const char *level, const LoopBuf *b, const void *got, const double *want,
@@ -402,6 +404,28 @@ static void test_elementwise(void **state) {
     add_arg(&c, x, N, 4, y);
     agree(&c);
   }
+}
+
+static void test_half(void **state) {
+  (void)state;
+  const int64_t size[][2] = {{1, 1}, {3, 17}, {2, 32}};
+  const char *how[] = {"half_mask", "half_peel", "half_scalar"};
+  for (int s = 0; s < 3; s++)
+    for (int h = 0; h < 3; h++) {
+      int64_t M = size[s][0], N = size[s][1];
+      uint16_t *x = keep((size_t)(2 * M * N)), *a = keep((size_t)(2 * N));
+      double *y = doubles(M * N), *z = doubles(M * N);
+      for (int64_t i = 0; i < M * N; i++) scalar_store(DT_BF16, (Scalar){.f = uniform(-2, 2)}, x + i);
+      for (int64_t i = 0; i < N; i++) scalar_store(DT_F16, (Scalar){.f = uniform(-2, 2)}, a + i);
+      for (int64_t i = 0; i < M * N; i++) { /* a product of 8 bits by 11 is exact in f32 */
+        double v = (float)(scalar_load(DT_BF16, x + i).f * scalar_load(DT_F16, a + i % N).f + 0.5);
+        y[i] = scalar_round(DT_BF16, v), z[i] = scalar_round(DT_F16, exp(v));
+      }
+      Case c = {.file = "half", .plan = how[h], .dims = {M, N}};
+      add_arg(&c, x, M * N, 2, NULL), add_arg(&c, a, N, 2, NULL);
+      add_arg(&c, NULL, M * N, 2, y), add_arg(&c, NULL, M * N, 2, z);
+      agree(&c);
+    }
 }
 
 static void test_exp(void **state) { /* the vector maths in Loop IR: at most 2 ulp, and the ends */
@@ -889,13 +913,13 @@ static void test_garbage(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(test_text),         cmocka_unit_test(test_canonical), cmocka_unit_test(test_build),
-      cmocka_unit_test(test_rewrite),      cmocka_unit_test(test_access),    cmocka_unit_test(test_shared_text),
-      cmocka_unit_test(test_elementwise),  cmocka_unit_test(test_exp),       cmocka_unit_test(test_moves),
-      cmocka_unit_test(test_pool_scatter), cmocka_unit_test(test_lists),     cmocka_unit_test(test_rows),
-      cmocka_unit_test(test_same_bits),    cmocka_unit_test(test_gemm),      cmocka_unit_test(test_attention),
-      cmocka_unit_test(test_conv),         cmocka_unit_test(test_lstm),      cmocka_unit_test(test_faults),
-      cmocka_unit_test(test_garbage),      cmocka_unit_test(test_pressure),
+      cmocka_unit_test(test_text),        cmocka_unit_test(test_canonical),    cmocka_unit_test(test_build),
+      cmocka_unit_test(test_rewrite),     cmocka_unit_test(test_access),       cmocka_unit_test(test_shared_text),
+      cmocka_unit_test(test_elementwise), cmocka_unit_test(test_half),         cmocka_unit_test(test_exp),
+      cmocka_unit_test(test_moves),       cmocka_unit_test(test_pool_scatter), cmocka_unit_test(test_lists),
+      cmocka_unit_test(test_rows),        cmocka_unit_test(test_same_bits),    cmocka_unit_test(test_gemm),
+      cmocka_unit_test(test_attention),   cmocka_unit_test(test_conv),         cmocka_unit_test(test_lstm),
+      cmocka_unit_test(test_faults),      cmocka_unit_test(test_garbage),      cmocka_unit_test(test_pressure),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

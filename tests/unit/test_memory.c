@@ -301,7 +301,8 @@ static double check_plan(Ctx *c, const LevelUnit *level, const Entry *e, const E
 }
 
 static void prepared(Ctx *c, Program *p, const char *path) {
-  if (program_map(p, pass_inline_all, NULL) && program_map(p, pass_simplify, NULL)) return;
+  if (program_map(p, pass_inline_all, NULL) && program_map(p, pass_simplify, NULL) && program_map(p, pass_half, NULL))
+    return;
   fail_msg("%s: %s", path, diag_first(c->diag, NULL));
 }
 

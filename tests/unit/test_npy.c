@@ -231,7 +231,14 @@ static void writes(void **state) {
   assert_int_equal(head[127], '\n');
   assert_false(npy_write("/nowhere/x.npy", SINTER_I32, 1, dim, data, why));
   assert_string_equal(why, "cannot write /nowhere/x.npy: there is no such file or folder");
-  assert_false(npy_write(path, SINTER_BF16, 1, dim, data, why));
+  assert_true(npy_write(path, SINTER_BF16, 1, (int64_t[]){3}, (uint16_t[]){0x3F80, 0x7FC0, 1}, why));
+  assert_true(npy_read(&a, path, why)); /* as ml_dtypes writes it */
+  assert_true(a.dtype == SINTER_BF16 && a.count == 3 && ((uint16_t *)a.data)[0] == 0x3F80);
+  npy_free(&a);
+  char wide[NPY_HEAD];
+  assert_int_equal(npy_head(wide, SINTER_BF16, 0, NULL) % 64, 0);
+  assert_memory_equal(wide + 10, "{'descr': '<V2',", 16);
+  assert_false(npy_write(path, 0, 1, dim, data, why));
 }
 
 static void converts(void **state) {
@@ -265,11 +272,49 @@ static void converts(void **state) {
   assert_false(sinter_convert(SINTER_BOOL, u, SINTER_I64, i, 2, why));
 }
 
+/* Both 16-bit floats: all patterns there and back, and the nearest of two neighbours, of equally near ones the even. */
+static void converts_halves(void **state) {
+  (void)state;
+  for (uint32_t type = SINTER_F16; type <= SINTER_BF16; type++)
+    for (uint32_t k = 0; k < 0x10000; k++) {
+      uint16_t h = (uint16_t)k, next = (uint16_t)(k + 1), back;
+      uint32_t infinity = type == SINTER_F16 ? 0x7C00 : 0x7F80;
+      float x, y;
+      double d;
+      assert_true(sinter_convert(SINTER_F32, &x, type, &h, 1, why) && sinter_convert(SINTER_F64, &d, type, &h, 1, why));
+      assert_true(isnan(x) ? isnan(d) : d == (double)x);
+      assert_true(sinter_convert(type, &back, SINTER_F32, &x, 1, why));
+      assert_true(isnan(x) ? (k & 0x7FFF) > infinity && (back & 0x7FFF) > infinity : back == h);
+      if ((k & 0x7FFF) >= infinity - 1) continue;
+      assert_true(sinter_convert(SINTER_F32, &y, type, &next, 1, why));
+      float middle = (float)(((double)x + (double)y) / 2),
+            beside[3] = {nextafterf(middle, x), middle, nextafterf(middle, y)};
+      uint16_t want[3] = {h, k & 1 ? next : h, next}, got[3];
+      assert_true(sinter_convert(type, got, SINTER_F32, beside, 3, why));
+      assert_memory_equal(got, want, sizeof got);
+    }
+  float ends[4] = {65519.996f, 65520, 0x1.FEFFFEp127f, 0x1.FFp127f};
+  uint16_t half[4], brain[4];
+  assert_true(sinter_convert(SINTER_F16, half, SINTER_F32, ends, 4, why));
+  assert_true(half[0] == 0x7BFF && half[1] == 0x7C00 && half[3] == 0x7C00);
+  assert_true(sinter_convert(SINTER_BF16, brain, SINTER_F32, ends, 4, why));
+  assert_true(brain[2] == 0x7F7F && brain[3] == 0x7F80);
+  int64_t whole[2] = {2048, 2049}, few[2] = {-256, 257};
+  assert_true(sinter_convert(SINTER_F16, half, SINTER_I64, whole, 1, why) && half[0] == 0x6800);
+  assert_false(sinter_convert(SINTER_F16, half, SINTER_I64, whole, 2, why));
+  assert_string_equal(why, "its element 1 is 2049, which is no f16");
+  assert_true(sinter_convert(SINTER_BF16, brain, SINTER_I64, few, 1, why) && brain[0] == 0xC380);
+  assert_false(sinter_convert(SINTER_BF16, brain, SINTER_I64, few, 2, why));
+  assert_false(sinter_convert(SINTER_I64, whole, SINTER_BF16, brain, 1, why));
+  assert_string_equal(why, "it holds bf16, but i64 is expected");
+}
+
 int main(void) {
   snprintf(path, sizeof path, "/tmp/test_npy_%d", (int)getpid());
-  const struct CMUnitTest tests[] = {
-      cmocka_unit_test(reads),     cmocka_unit_test(refused), cmocka_unit_test(mutated), cmocka_unit_test(other_data),
-      cmocka_unit_test(no_memory), cmocka_unit_test(writes),  cmocka_unit_test(converts)};
+  const struct CMUnitTest tests[] = {cmocka_unit_test(reads),     cmocka_unit_test(refused),
+                                     cmocka_unit_test(mutated),   cmocka_unit_test(other_data),
+                                     cmocka_unit_test(no_memory), cmocka_unit_test(writes),
+                                     cmocka_unit_test(converts),  cmocka_unit_test(converts_halves)};
   int failed = cmocka_run_group_tests(tests, NULL, NULL);
   unlink(path);
   return failed;

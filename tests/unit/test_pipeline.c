@@ -355,7 +355,8 @@ static void dumps_and_times(void **state) {
   CompileResult r;
   must_compile(
       "add", (CompileOptions){.output = at(p, "add.so"), .dump_dir = at(p, "dumps"), .time = true, .cpu = "v2,v3"}, &r);
-  static const char *const files[] = {"00_trace.sir", "01_inline.sir", "02_simplify.sir", "03_plan_v2.loop"};
+  static const char *const files[] = {"00_trace.sir", "01_inline.sir", "02_simplify.sir", "03_half.sir",
+                                      "04_plan_v2.loop"};
   for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
     char path[256];
     snprintf(path, sizeof path, "%s/dumps/%s", p->folder, files[i]);

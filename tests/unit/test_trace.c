@@ -58,7 +58,7 @@ static const struct {
     {"tests/sir/programs/dqn.sir", "an `if` whose condition is a tensor comes in a later version of Sinter"},
     {"tests/sir/programs/ensemble.sir", "`stacked` comes in a later version of Sinter"},
     {"tests/sir/programs/gpt.sir", "`checkpoint` comes in a later version of Sinter"},
-    {"tests/sir/programs/loss_scale.sir", "the dtype f16 comes in a later version of Sinter"},
+    {"tests/sir/programs/loss_scale.sir", "an `if` whose condition is a tensor comes in a later version of Sinter"},
     {"tests/sir/programs/maml.sir", "`vmap` comes in a later version of Sinter"},
     {"tests/sir/programs/moe.sir", "`stacked` comes in a later version of Sinter"},
     {"tests/sir/programs/policy.sir", "`scan` comes in a later version of Sinter"},
