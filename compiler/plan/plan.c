@@ -138,7 +138,7 @@ static bool reads_same(const Graph *g, Id reader, Id old, Id value) {
 /* Whether group k must read `old` where another element of `value` may be stored already. */
 static bool reads_other(const Planner *p, int k, Id old, Id value) {
   const Group *grp = &p->out->groups->at.at[k];
-  if (grp->kind == GROUP_ROW) return true; /* a later pass over the row reads again */
+  if (grp->kind == GROUP_ROW || grp->kind == GROUP_ATTENTION) return true; /* a later pass over the row reads again */
   for (uint32_t m = 0; m < grp->members.n; m++)
     if (!reads_same(p->g, grp->members.at[m], old, value)) return true;
   return false;
