@@ -12,7 +12,9 @@ typedef enum {
   GROUP_REDUCE, /* one reduction over other axes than just the last, with its prologue and epilogue */
   GROUP_GEMM,   /* one dot_general with its epilogue */
   GROUP_CONV,   /* one conv_general with its epilogue */
-  GROUP_NEST    /* one node by its plain loop nest: arg over other axes, scatter_add, dynamic_update, concat, windows */
+  GROUP_ATTENTION, /* a product of scores with its epilogue, their softmax along the rows, the product with the values
+                    */
+  GROUP_NEST /* one node by its plain loop nest: arg over other axes, scatter_add, dynamic_update, concat, windows */
 } GroupKind;
 
 enum { AXIS_ZERO = -1, AXIS_OTHER = -2 };
@@ -28,7 +30,7 @@ typedef struct Group {
   GroupKind kind;
   Ids members; /* in node order */
   Ids outputs; /* members that are stored, in node order */
-  Id anchor;   /* the reduction, product or nest node; 0 */
+  Id anchor;   /* the reduction, product (of attention: the last one) or nest node; 0 */
   int rank;
   Sym space[MAX_RANK];
   double cost; /* rough operations an element of the space, of the elementwise members */
@@ -59,6 +61,15 @@ bool group_widens(const Graph *, Id); /* a 16-bit float as f32 */
 /* A scatter_add whose indices but the last are its own places: each element gets its update or nothing, so that it is
  * worked out like an element-wise node (the gradient of picking one element a row). */
 bool group_one_hot(const Graph *, Id);
+
+/* softmax(score) @ values as it stands in the graph: weights = e * scale or e / scale, e = exp(score - shift), where
+ * the shift is `most`, or 0 where that is -inf, and scale is worked out from `sum` and `most`, row by row. */
+typedef struct Attention {
+  Id score, most, e, sum, scale, weights;
+  bool divides, guarded; /* guarded: a row of -inf alone has no NaN */
+} Attention;
+/* pass/attention.c: whether `product` is the last step of one whose reductions are among these members. */
+bool group_attention(const Graph *, Id product, const Ids *members, Attention *);
 
 /* Calls fn for every node that c reads through free nodes (members, leaves), with the map from the axes of c (of its
  * operand, for a reduction) to the axes of what is read. */

@@ -15,11 +15,15 @@
 #define GROUP_NODES 256
 /* A value made of numbers, iota and sizes by at most so many nodes is worked out anew by each reader. */
 #define GENERATED_NODES 8
+/* Axes that scores have at most: those of a stage (the last of which numbers blocks of rows) and one of keys. */
+#define SCORE_AXES 7
+/* So few keys, where their number is known, are no attention: a row of scores is a vector or two. */
+#define FEW_KEYS 16
 /* After so many movements in a row the value is stored, so that no read goes arbitrarily deep. */
 #define FREE_MOVES 32
 
 const char *group_kind_name(GroupKind k) {
-  static const char *const name[] = {"elementwise", "row", "reduce", "gemm", "conv", "nest"};
+  static const char *const name[] = {"elementwise", "row", "reduce", "gemm", "conv", "attention", "nest"};
   return name[k];
 }
 
@@ -405,6 +409,8 @@ static Group host(const Group *p, const Group *c) {
 static const char *why_not(Fuse *f, int a, int b, const Group *to) {
   const Group *p = &f->group.at[a], *c = &f->group.at[b];
   if (p->kind == GROUP_NEST || c->kind == GROUP_NEST) return "a plain loop nest stands alone";
+  if (c->kind == GROUP_ATTENTION) return "an operand of attention is read many times: it is stored once";
+  if (p->kind == GROUP_ATTENTION) return "the rows of attention are summed up in memory";
   if (p->members.n + c->members.n > GROUP_NODES) return "the kernel would be too long";
   if (to->kind == GROUP_ROW && row_reductions(f, p) + row_reductions(f, c) > ROW_REDUCTIONS)
     return "the row would need too many passes";
@@ -489,6 +495,66 @@ static void try_merge(Fuse *f, int a, int b, Id producer, Id consumer, bool sibl
   f->group.at[b].members.n = 0;
 }
 
+/* ---- attention ---- */
+
+/* Whether the score's group is one product of rows by columns, the last axis, and can be worked out anew tile by tile
+ * where the rows of x need it. */
+static bool scores_fit(const Fuse *f, const Group *x, Id score) {
+  const Graph *g = f->g;
+  int n, rank = graph_rank(g, score);
+  int64_t keys;
+  if (sym_is_int(g->ctx->syms, graph_shape(g, score)[rank - 1], &keys) && keys < FEW_KEYS) return false;
+  if (x->kind != GROUP_GEMM || !full(g, score, x) || rank > SCORE_AXES ||
+      graph_dtype(g, score) != graph_dtype(g, x->anchor))
+    return false;
+  graph_attr(g, x->anchor, "batch", &n);
+  int batch = n / 2;
+  graph_attr(g, x->anchor, "contract", &n);
+  return n == 2 && batch <= rank - 2 && graph_rank(g, graph_in(g, x->anchor)[1]) == batch + 2;
+}
+
+/* Makes one group of the rows of group a, the scores that they read and the product b, if these are attention. False:
+ * they are not, or f->why speaks against it. */
+static bool try_attention(Fuse *f, int a, int b) {
+  const Graph *g = f->g;
+  const Group *rows = &f->group.at[a], *last = &f->group.at[b];
+  Attention x;
+  if (rows->kind != GROUP_ROW || last->kind != GROUP_GEMM || last->members.n != 1) return false;
+  if (!group_attention(g, last->anchor, &rows->members, &x) || row_reductions(f, rows) != 2) return false;
+  int s = f->of[x.score], at_full = 0;
+  DType d = graph_dtype(g, last->anchor);
+  for (uint32_t i = 0; i < rows->members.n; i++)
+    at_full += !row_op(g, rows->members.at[i]) && full(g, rows->members.at[i], rows);
+  if (s < 0 || s == a || !scores_fit(f, &f->group.at[s], x.score) || at_full != 3 || d != graph_dtype(g, x.score) ||
+      (d != DT_F32 && d != DT_F64))
+    return false;
+  if (!feeds_only(f, s, a) || !feeds_only(f, a, b)) {
+    f->why = "the scores or weights of attention are needed elsewhere too: they are stored";
+    return false;
+  }
+  Group to = *last;
+  Ids scored = merged(f, &f->group.at[s], rows);
+  to.kind = GROUP_ATTENTION;
+  to.cost = f->group.at[s].cost + rows->cost + last->cost;
+  to.members = merged(f, &(Group){.members = scored}, last);
+  for (uint32_t i = 0; i < to.members.n; i++) f->of[to.members.at[i]] = b;
+  f->group.at[a].members.n = f->group.at[s].members.n = 0;
+  f->group.at[b] = to;
+  return true;
+}
+
+static const char ATTENTION[] = "scores, softmax and product of attention: one kernel, block by block of keys";
+
+/* What was tried between the parts before is settled. */
+static void settle_notes(Fuse *f, int k) {
+  for (uint32_t i = 0; i < f->out->notes.n; i++) {
+    FuseNote *n = &f->out->notes.at[i];
+    if (n->fused || f->of[n->producer] != k || f->of[n->consumer] != k) continue;
+    n->fused = true;
+    n->why = ATTENTION;
+  }
+}
+
 /* ---- the pass ---- */
 
 typedef struct Reader {
@@ -528,7 +594,15 @@ static void merge_read(void *ctx, Id p, const Map *m) {
   Reader *x = ctx;
   int a = x->f->of[p], b = x->f->of[x->reader];
   (void)m;
-  if (a >= 0 && a != b) try_merge(x->f, a, b, p, x->reader, false);
+  if (a < 0 || a == b) return;
+  x->f->why = NULL;
+  if (try_attention(x->f, a, b)) {
+    add_note(x->f, (FuseNote){p, x->reader, true, false, ATTENTION});
+    settle_notes(x->f, b);
+  } else if (x->f->why)
+    add_note(x->f, (FuseNote){p, x->reader, false, false, x->f->why});
+  else
+    try_merge(x->f, a, b, p, x->reader, false);
 }
 
 /* Groups over the same rows that read the same stored value, and do not feed each other, read it once together. */

@@ -131,7 +131,7 @@ static bool reads_same(const Graph *g, Id reader, Id old, Id value) {
 /* Whether group k must read `old` where another element of `value` may be stored already. */
 static bool reads_other(const Planner *p, int k, Id old, Id value) {
   const Group *grp = &p->out->groups->at.at[k];
-  if (grp->kind == GROUP_ROW) return true; /* a later pass over the row reads again */
+  if (grp->kind == GROUP_ROW || grp->kind == GROUP_ATTENTION) return true; /* a later pass over the row reads again */
   for (uint32_t m = 0; m < grp->members.n; m++)
     if (!reads_same(p->g, grp->members.at[m], old, value)) return true;
   return false;
@@ -513,6 +513,7 @@ static bool plan_entry(Unit *unit, LevelUnit *lv, const Entry *e, EntryPlan *out
   Stores stores = entry_stores(&p);
   for (uint32_t i = 0; i < stores.n; i++) vec_push(p.arena, &roots, stores.at[i].value);
   out->groups = pass_fuse(g, roots.at, (int)roots.n);
+  p.known = ARENA_NEW(p.arena, Answers);
   p.updated = ARENA_ARRAY(p.arena, uint8_t, g->node.n);
   for (uint32_t i = 0; i < stores.n; i++) p.updated[stores.at[i].old] = stores.at[i].old != 0;
   if (!lower_groups(&p)) return false;

@@ -5,7 +5,16 @@
 #include "planner.h"
 #include <string.h>
 
-bool planner_at_most(const Planner *p, Sym a, Sym b) { return sym_decide(p->facts, SYM_LE, a, b) == 1; }
+bool planner_at_most(const Planner *p, Sym a, Sym b) {
+  enum { UNASKED, NO, YES };
+  Sym d = sym_sub(p->syms, b, a);
+  while (p->known->n <= d) vec_push(p->arena, p->known, UNASKED);
+  if (p->known->at[d] == UNASKED) {
+    uint8_t answer = sym_nonneg(p->facts, d) ? YES : NO;
+    p->known->at[d] = answer;
+  }
+  return p->known->at[d] == YES;
+}
 
 typedef struct Sample { /* typical dimensions, halved so many times */
   const Plan *plan;

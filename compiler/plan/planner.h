@@ -22,6 +22,8 @@ typedef struct Life { /* of a buffer of the arena */
   Offset next;        /* where another may begin */
 } Life;
 
+typedef Vec(uint8_t) Answers;
+
 typedef struct Planner {
   Unit *unit;
   LevelUnit *level;
@@ -39,6 +41,7 @@ typedef struct Planner {
   int *last_use;      /* node -> last launch position that reads it */
   uint8_t *updated;   /* node -> a CELL (or the input of an inout) that this entry writes */
   Vec(Life) life;     /* of each buffer of the plan */
+  Answers *known;     /* Sym -> what planner_at_most found out of a difference: trials ask the same again and again */
   bool failed;        /* after a diag_error */
 } Planner;
 

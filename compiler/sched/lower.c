@@ -530,10 +530,11 @@ bool lower_group(Lowering *all, int group, const char *name, Lowered *out) {
   case GROUP_REDUCE: strat_reduce(&l); break;
   case GROUP_GEMM: strat_gemm(&l); break;
   case GROUP_CONV: strat_conv(&l); break;
+  case GROUP_ATTENTION: strat_attention(&l); break;
   case GROUP_NEST: strat_nest(&l); break;
   }
   uint32_t main = out->stages.n - 1;
   while (out->stages.at[main].combines) main--;
-  out->stages.at[main].flops = group_flops(&l);
+  if (grp->kind != GROUP_ATTENTION) out->stages.at[main].flops = group_flops(&l);
   return true;
 }

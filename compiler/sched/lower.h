@@ -146,5 +146,6 @@ bool strat_reduce_rows(Lower *); /* a group of rows that is one reduction, of fe
 void strat_nest(Lower *);
 void strat_gemm(Lower *);
 void strat_conv(Lower *);
+void strat_attention(Lower *);
 void strat_window(Lower *); /* of the windows that stand alone */
 #endif

@@ -3,25 +3,10 @@
  * stage packs (`prepare` does it where the operand is a parameter that the entry leaves alone). The left-hand side is
  * never packed: its elements are broadcast. Further free and batch axes are axes of the stage; several contracted axes
  * are nested loops. */
-#include "lower.h"
+#include "gemm.h"
 #include <string.h>
 
 enum { PREFETCH = 8, LINE = 64 }; /* steps of the sum ahead; bytes that one prefetch brings */
-
-typedef struct Gemm {
-  Lower *l;
-  Id v, x, y;
-  DType dtype, packs;   /* in which the product is summed, and the right-hand side packed */
-  int nb, nc, nfx, nfy; /* batch, contracted, free axes */
-  int bx[MAX_RANK], by[MAX_RANK], cx[MAX_RANK], cy[MAX_RANK], fx[MAX_RANK], fy[MAX_RANK];
-  int mr, nv, lanes, rows; /* rows: of a task */
-  int along;               /* of a column alone: lanes along the contracted axis, 0: none */
-  bool packed;
-  uint32_t panel;                                 /* buffer of the panels */
-  Sym m, n;                                       /* last free axis of each side; 1 where there is none */
-  Ex batch[MAX_RANK], xs[MAX_RANK], ys[MAX_RANK]; /* values of the stage's axes */
-  Ex k[MAX_RANK];
-} Gemm;
 
 static bool listed(const int *list, int n, int axis) {
   for (int i = 0; i < n; i++)
@@ -47,6 +32,22 @@ static void read_axes(Gemm *g) {
   for (int i = 0; i < g->nb; i++) g->bx[i] = (int)b[i], g->by[i] = (int)b[g->nb + i];
   g->nfx = free_axes(g->l, g->x, g->bx, g->nb, g->cx, g->nc, g->fx);
   g->nfy = free_axes(g->l, g->y, g->by, g->nb, g->cy, g->nc, g->fy);
+}
+
+Gemm gemm_of(Lower *l, Id product) {
+  const Id *in = graph_in(l->g, product);
+  Sym one = sym_int(l->all->ctx->syms, 1);
+  Gemm g = {.l = l,
+            .v = product,
+            .x = in[0],
+            .y = in[1],
+            .dtype = graph_dtype(l->g, product),
+            .packs = lower_packed_type(l, in[1])};
+  read_axes(&g);
+  g.lanes = l->all->target->vector_bytes / (int)dtype_size(g.dtype);
+  g.m = g.nfx ? graph_shape(l->g, g.x)[g.fx[g.nfx - 1]] : one;
+  g.n = g.nfy ? graph_shape(l->g, g.y)[g.fy[g.nfy - 1]] : one;
+  return g;
 }
 
 /* The tile: as many columns as the level's registers allow without much padding, then as many rows as are left.
@@ -87,15 +88,14 @@ static void choose_tile(Gemm *g) {
   g->rows = 8 * g->mr;
 }
 
-/* The index of an operand from batch, free and contracted positions. */
-static void operand_index(const Gemm *g, bool right, Ex row, Ex *index) {
+void gemm_operand_index(const Gemm *g, bool right, Ex row, Ex *index) {
   for (int i = 0; i < g->nb; i++) index[right ? g->by[i] : g->bx[i]] = g->batch[i];
   for (int i = 0; i < g->nc; i++) index[right ? g->cy[i] : g->cx[i]] = g->k[i];
   int n = right ? g->nfy : g->nfx;
   for (int i = 0; i < n; i++) index[right ? g->fy[i] : g->fx[i]] = i == n - 1 ? row : right ? g->ys[i] : g->xs[i];
 }
 
-static int panel_index(const Gemm *g, Ex n, Ex *index) {
+int gemm_panel_index(const Gemm *g, Ex n, Ex *index) {
   int r = 0;
   for (int i = 0; i < g->nb; i++) index[r++] = g->batch[i];
   for (int i = 0; i < g->nfy - 1; i++) index[r++] = g->ys[i];
@@ -145,9 +145,9 @@ static void pack_element(Gemm *g, Ex n) {
   Lower *l = g->l;
   Kernel *k = l->k;
   Ex size = lower_dim(l, g->n), index[MAX_RANK], at[MAX_RANK];
-  operand_index(g, true, ex_op2(k, OP_MINIMUM, n, ex_op2(k, OP_SUB, size, ex_idx(k, 1))), index);
+  gemm_operand_index(g, true, ex_op2(k, OP_MINIMUM, n, ex_op2(k, OP_SUB, size, ex_idx(k, 1))), index);
   Ex e = ex_convert(k, g->packs, lower_pull(l, g->y, index, graph_rank(l->g, g->y)));
-  int r = panel_index(g, n, at);
+  int r = gemm_panel_index(g, n, at);
   loop_store(k, g->panel, at, r, ex_op3(k, OP_SELECT, ex_op2(k, OP_LESS, n, size), e, lower_zero(l, g->packs)), 0);
 }
 
@@ -180,14 +180,14 @@ static void pack_blocks(Gemm *g, int along, Ex block) {
   for (int i = 0; i < w; i++) {
     Ex n = ex_add(k, first, ex_idx(k, i));
     g->k[along] = ex_add(k, from, ex_lane(k, w));
-    operand_index(g, true, full ? n : ex_op2(k, OP_MINIMUM, n, ex_op2(k, OP_SUB, size, ex_idx(k, 1))), index);
+    gemm_operand_index(g, true, full ? n : ex_op2(k, OP_MINIMUM, n, ex_op2(k, OP_SUB, size, ex_idx(k, 1))), index);
     row[i] = ex_convert(k, g->packs, lower_pull(l, g->y, index, rank));
     if (!full) row[i] = ex_op3(k, OP_SELECT, ex_op2(k, OP_LESS, n, size), row[i], lower_zero(l, g->packs));
   }
   lower_turn_over(k, row, w, w);
   for (int i = 0; i < w; i++) {
     g->k[along] = ex_add(k, from, ex_idx(k, i));
-    int r = panel_index(g, ex_add(k, first, ex_lane(k, w)), at);
+    int r = gemm_panel_index(g, ex_add(k, first, ex_lane(k, w)), at);
     loop_store(k, g->panel, at, r, row[i], 0);
   }
   loop_end(k);
@@ -198,7 +198,7 @@ static void pack_blocks(Gemm *g, int along, Ex block) {
   pack_element(g, j);
 }
 
-static void pack_stage(Gemm *g) {
+void gemm_pack(Gemm *g) {
   Lower *l = g->l;
   Kernel *k = l->k;
   SymTab *t = l->all->ctx->syms;
@@ -271,30 +271,30 @@ static void tile(Gemm *g, int mr, int nv, int lanes, Ex row, Ex col, bool masked
   loop_for(k, "v", zero, ex_idx(k, nv), FOR_UNROLL, 0, TAIL_NONE, &v);
   Ex n = column(g, col, v, lanes);
   if (g->packed) {
-    int r = panel_index(g, n, at);
+    int r = gemm_panel_index(g, n, at);
     loop_assign(k, b, &v, 1, ex_convert(k, g->dtype, ex_load(k, g->panel, at, r, 0, 0)), 0);
   } else {
-    operand_index(g, true, n, at);
+    gemm_operand_index(g, true, n, at);
     Id memory = lower_memory(l, g->y);
     if (masked && memory) {
       Ex inside = ex_op2(k, OP_LESS, n, size),
          e = lower_load(l, memory, graph_shape(l->g, g->y), graph_rank(l->g, g->y), at, inside);
       loop_assign(k, b, &v, 1, ex_convert(k, g->dtype, e), 0);
     } else {
-      if (masked) operand_index(g, true, ex_op2(k, OP_MINIMUM, n, ex_op2(k, OP_SUB, size, ex_idx(k, 1))), at);
+      if (masked) gemm_operand_index(g, true, ex_op2(k, OP_MINIMUM, n, ex_op2(k, OP_SUB, size, ex_idx(k, 1))), at);
       loop_assign(k, b, &v, 1, lower_pull(l, g->y, at, graph_rank(l->g, g->y)), 0);
     }
   }
   loop_end(k);
   int step = LINE / (int)dtype_size(g->packs), lines = (nv * lanes + step - 1) / step;
   for (int line = 0; g->packed && g->nc == 1 && line < lines; line++) {
-    int r = panel_index(g, ex_add(k, col, ex_idx(k, line * step)), at);
+    int r = gemm_panel_index(g, ex_add(k, col, ex_idx(k, line * step)), at);
     at[r - 2] = ex_add(k, g->k[0], ex_idx(k, PREFETCH));
     loop_prefetch(k, g->panel, at, r);
   }
   l->memo.n = mark; /* what was worked out there is out of sight here, also where both operands are one node */
   loop_for(k, "i", zero, ex_idx(k, mr), FOR_UNROLL, 0, TAIL_NONE, &i);
-  operand_index(g, false, ex_add(k, row, i), at);
+  gemm_operand_index(g, false, ex_add(k, row, i), at);
   Ex a = loop_let(k, "a", lower_pull_spread(l, g->x, at, graph_rank(l->g, g->x), g->along ? 1 : lanes));
   loop_for(k, "v", zero, ex_idx(k, nv), FOR_UNROLL, 0, TAIL_NONE, &v);
   Ex iv[2] = {i, v}, old = ex_reg(k, t, iv, 2), bv = ex_reg(k, b, &v, 1);
@@ -411,14 +411,7 @@ static int along_sum(const Gemm *g) {
 void strat_gemm(Lower *l) {
   Kernel *k = l->k;
   SymTab *t = l->all->ctx->syms;
-  Gemm g = {
-      .l = l, .v = l->grp->anchor, .x = graph_in(l->g, l->grp->anchor)[0], .y = graph_in(l->g, l->grp->anchor)[1]};
-  g.dtype = graph_dtype(l->g, g.v);
-  g.packs = lower_packed_type(l, g.y);
-  read_axes(&g);
-  g.lanes = l->all->target->vector_bytes / (int)dtype_size(g.dtype);
-  g.m = g.nfx ? graph_shape(l->g, g.x)[g.fx[g.nfx - 1]] : sym_int(t, 1);
-  g.n = g.nfy ? graph_shape(l->g, g.y)[g.fy[g.nfy - 1]] : sym_int(t, 1);
+  Gemm g = gemm_of(l, l->grp->anchor);
   int64_t columns = -1;
   sym_is_int(t, g.n, &columns);
   bool along = g.nfy && g.fy[g.nfy - 1] == graph_rank(l->g, g.y) - 1; /* columns lie one after the other */
@@ -429,7 +422,7 @@ void strat_gemm(Lower *l) {
     g.nv = g.lanes = 1;
   }
   int nr = g.nv * g.lanes;
-  if (g.packed) pack_stage(&g);
+  if (g.packed) gemm_pack(&g);
   bool full = sym_divides(l->all->facts, nr, g.n), mask = target_mask(l->all->target, g.dtype);
   for (uint32_t i = 0; i < l->grp->outputs.n; i++)
     mask &= target_mask(l->all->target, graph_dtype(l->g, l->grp->outputs.at[i]));

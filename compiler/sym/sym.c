@@ -22,7 +22,10 @@ typedef struct Poly {
   bool overflow;
   const Term *term;
   uint32_t next; /* hash chain */
+  uint32_t hash;
 } Poly;
+
+typedef Vec(Term) Terms;
 
 struct SymTab {
   Arena *arena;
@@ -30,6 +33,7 @@ struct SymTab {
   Vec(AtomRec) atom;
   Vec(Poly) poly; /* poly[0] unused */
   uint32_t *slot, mask;
+  Terms spare; /* the memory of a sum that is done, for the next one */
 };
 
 enum { SYM_OVERFLOW = 1 };
@@ -82,28 +86,46 @@ static uint64_t poly_hash(const Term *t, uint32_t n) {
   return h;
 }
 
+static void grow_slots(SymTab *t) { /* to twice as many chains */
+  t->mask = 2 * t->mask + 1;
+  t->slot = ARENA_ARRAY(t->arena, uint32_t, t->mask + 1);
+  for (Sym s = SYM_OVERFLOW + 1; s < t->poly.n; s++) {
+    Poly *p = &t->poly.at[s];
+    p->next = t->slot[p->hash & t->mask];
+    t->slot[p->hash & t->mask] = s;
+  }
+}
+
 /* Interns terms that are sorted, without zeros and duplicates. */
 static Sym poly_intern(SymTab *t, const Term *term, uint32_t n) {
-  uint32_t h = (uint32_t)poly_hash(term, n) & t->mask;
+  if (t->poly.n > t->mask) grow_slots(t);
+  uint32_t hash = (uint32_t)poly_hash(term, n), h = hash & t->mask;
   for (uint32_t s = t->slot[h]; s; s = t->poly.at[s].next) {
     const Poly *p = &t->poly.at[s];
-    bool same = p->n == n;
+    bool same = p->n == n && p->hash == hash;
     for (uint32_t i = 0; same && i < n; i++)
       same = p->term[i].k == term[i].k && !compare_atoms(t, &p->term[i], &term[i]);
     if (same) return s;
   }
   Term *copy = ARENA_ARRAY(t->arena, Term, n ? n : 1);
   if (n) memcpy(copy, term, n * sizeof *copy);
-  Poly p = {.n = n, .term = copy, .next = t->slot[h]};
+  Poly p = {.n = n, .term = copy, .next = t->slot[h], .hash = hash};
   vec_push(t->arena, &t->poly, p);
   return t->slot[h] = t->poly.n - 1;
 }
 
 typedef struct Sum {
   SymTab *tab;
-  Vec(Term) term;
+  Terms term;
   bool overflow;
 } Sum;
+
+static Sum sum_open(SymTab *t) {
+  Sum s = {.tab = t, .term = t->spare};
+  s.term.n = 0;
+  t->spare = (Terms){0};
+  return s;
+}
 
 static void sum_term(Sum *s, int64_t k, const Atom *atom, uint32_t n) {
   Term t = {k, n, atom};
@@ -126,6 +148,7 @@ static void sum_term(Sum *s, int64_t k, const Atom *atom, uint32_t n) {
 }
 
 static Sym sum_done(Sum *s) {
+  s->tab->spare = s->term;
   if (s->overflow || s->term.n > 4096) return SYM_OVERFLOW;
   uint32_t n = 0;
   for (uint32_t i = 0; i < s->term.n; i++)
@@ -159,21 +182,21 @@ static Sym sym_atom(SymTab *t, AtomRec r) {
 Sym sym_var(SymTab *t, const char *name) { return sym_atom(t, (AtomRec){.name = str_intern(t->names, name)}); }
 
 Sym sym_add(SymTab *t, Sym a, Sym b) {
-  Sum s = {.tab = t};
+  Sum s = sum_open(t);
   sum_poly(&s, a, 1);
   sum_poly(&s, b, 1);
   return sum_done(&s);
 }
 
 Sym sym_sub(SymTab *t, Sym a, Sym b) {
-  Sum s = {.tab = t};
+  Sum s = sum_open(t);
   sum_poly(&s, a, 1);
   sum_poly(&s, b, -1);
   return sum_done(&s);
 }
 
 Sym sym_mul(SymTab *t, Sym a, Sym b) {
-  Sum s = {.tab = t};
+  Sum s = sum_open(t);
   Poly p = t->poly.at[a], q = t->poly.at[b];
   s.overflow = p.overflow || q.overflow || (uint64_t)p.n * q.n > 4096;
   for (uint32_t i = 0; i < p.n && !s.overflow; i++)
@@ -237,7 +260,7 @@ Sym sym_exact(SymTab *t, Sym a, Sym b) {
 
 /* The terms of a whose coefficient k divides, divided by it; *rest gets the others. */
 static Sym split(SymTab *t, Sym a, int64_t k, Sym *rest) {
-  Sum whole = {.tab = t}, left = {.tab = t};
+  Sum whole = sum_open(t), left = sum_open(t);
   Poly p = t->poly.at[a];
   for (uint32_t i = 0; i < p.n; i++)
     if (p.term[i].n && p.term[i].k % k == 0)

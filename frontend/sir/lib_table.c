@@ -72,15 +72,13 @@ static void print_row(const Row *r, Buf *b) {
   buf_put(b, "\n");
 }
 
-/* The top-level `fn` and `module` lines of a library file, each up to its body, with the ## line above it. */
+/* The top-level `fn` and `module` lines of a library file, each up to its body, with the ## lines above it. */
 static void print_declarations(const char *space, const char *text, Buf *b) {
-  const char *doc = NULL;
-  size_t ndoc = 0;
+  Buf doc = {0};
   for (const char *p = text; *p;) {
     size_t n = strcspn(p, "\n");
     if (!strncmp(p, "## ", 3)) {
-      doc = p + 3;
-      ndoc = n - 3;
+      buf_printf(&doc, "%s%.*s", doc.n ? " " : "", (int)(n - 3), p + 3);
     } else {
       if (!strncmp(p, "fn ", 3) || !strncmp(p, "module ", 7)) {
         size_t k = p[0] == 'f' ? 3 : 7, end = k;
@@ -89,13 +87,13 @@ static void print_declarations(const char *space, const char *text, Buf *b) {
           if (p[end] == ')' && --depth == 0) break;
         }
         buf_printf(b, "- `%s%s%.*s`", space, *space ? "." : "", (int)(end + 1 - k), p + k);
-        if (doc) buf_printf(b, ": %.*s", (int)ndoc, doc);
-        buf_put(b, "\n");
+        buf_printf(b, "%s%s\n", doc.n ? ": " : "", doc.n ? doc.at : "");
       }
-      doc = NULL;
+      doc.n = 0;
     }
     p += n + (p[n] == '\n');
   }
+  buf_free(&doc);
 }
 
 void lib_print_signatures(Buf *b) {

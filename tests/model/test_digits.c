@@ -103,20 +103,14 @@ static void steps(void **state) {
   close_small(&s);
 }
 
-/* The weights that twin.py makes in start(). */
 static void set_full(digits_weights *w) {
   static const struct {
     const char *name;
     int count, inputs;
   } P[] = {{"fc1.weight", 256 * 64, 64}, {"fc1.bias", 256, 64},         {"fc2.weight", 128 * 256, 256},
            {"fc2.bias", 128, 256},       {"fc3.weight", 10 * 128, 128}, {"fc3.bias", 10, 128}};
-  for (uint32_t i = 0; i < 6; i++) {
-    float *p = malloc((size_t)P[i].count * sizeof *p);
-    uint32_t draw = i + 1;
-    for (int k = 0; k < P[i].count; k++) {
-      draw = draw * 1664525u + 1013904223u;
-      p[k] = (float)(((draw >> 8) / 8388608.0 - 1) / sqrt(P[i].inputs));
-    }
+  for (int i = 0; i < 6; i++) {
+    float *p = start_weight(i, P[i].count, P[i].inputs, 0);
     assert_int_equal(digits_set(w, P[i].name, p, (size_t)P[i].count * sizeof *p), SINTER_OK);
     free(p);
   }

@@ -35,16 +35,9 @@ typedef struct Model {
   NpyArray x, y;
 } Model;
 
-/* The weights that twin.py makes in start(). */
 static void set_start(digits_cnn_twin_weights *w) {
-  for (uint32_t i = 0; i < PARAMS; i++) {
-    float *p = malloc((size_t)PARAM[i].count * sizeof *p);
-    uint32_t draw = i + 1;
-    for (int k = 0; k < PARAM[i].count; k++) {
-      draw = draw * 1664525u + 1013904223u;
-      double value = (draw >> 8) / 8388608.0 - 1;
-      p[k] = (float)(PARAM[i].inputs ? value / sqrt(PARAM[i].inputs) : 0.5 * value + PARAM[i].base);
-    }
+  for (int i = 0; i < PARAMS; i++) {
+    float *p = start_weight(i, PARAM[i].count, PARAM[i].inputs, PARAM[i].base);
     assert_int_equal(digits_cnn_twin_set(w, PARAM[i].name, p, (size_t)PARAM[i].count * sizeof *p), SINTER_OK);
     free(p);
   }

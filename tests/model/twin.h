@@ -41,6 +41,19 @@ static inline void assert_near(const char *what, const float *got, const NpyArra
   }
 }
 
+/* The weights that twin.py makes in start(): of the parameter at this place in its model, with so many inputs to a
+ * layer; 0: of a normalization, around `base`. The caller frees them. */
+static float *start_weight(int place, int count, int inputs, double base) {
+  float *p = malloc((size_t)count * sizeof *p);
+  uint32_t draw = (uint32_t)place + 1;
+  for (int k = 0; k < count; k++) {
+    draw = draw * 1664525u + 1013904223u;
+    double value = (draw >> 8) / 8388608.0 - 1;
+    p[k] = (float)(inputs ? value / sqrt(inputs) : 0.5 * value + base);
+  }
+  return p;
+}
+
 /* What every test gets as its state. */
 typedef struct Setting {
   const char *level, *threads;

@@ -365,6 +365,44 @@ static const Case LOSSES[] = {
     {"use nn\nentry e(x: f32[B, 2]) -> f32[B, 2] { nn.attention(x, x * 0, x, length = 1) }",
      {M(2, 2, 1, 2, 3, 4)},
      M(2, 2, 1, 2, 1, 2)},
+    /* no key at all: zeros; 3 queries by 2 keys: the first sees none; 2 of 3 keys count for 1 query, causal or not */
+    {"use nn\nentry e(x: f32[B, 2]) -> f32[B, 2] { nn.attention(x, x, x, length = 0) }",
+     {M(2, 2, 1, 2, 3, 4)},
+     M(2, 2, 0, 0, 0, 0)},
+    {"use nn\nentry e(x: f32[3, 1], y: f32[2, 1]) -> f32[3, 1] { nn.attention(x * 0, y, y, causal = true) }",
+     {M(3, 1, 1, 2, 3), M(2, 1, 4, 6)},
+     M(3, 1, 0, 4, 5)},
+    {"use nn\nentry e(x: f32[2, 1], y: f32[3, 1], n: i64[]) -> f32[2, 1] { nn.attention(x * 0, y, y, causal = true, "
+     "length = n) }",
+     {M(2, 1, 1, 2), M(3, 1, 4, 6, 99), S(2)},
+     M(2, 1, 4, 5)},
+    {"use nn\nentry e(x: f32[B, 1], m: bool[B, 2], y: f32[2, 1]) -> f32[B, 1] { nn.attention(x, y, y, mask = m) }",
+     {M(3, 1, 0, 0, 0), M(3, 2, 1, 0, 1, 1, 0, 0), M(2, 1, 4, 6)},
+     M(3, 1, 4, 5, 0)},
+    {"use nn\nentry e(x: f32[B, 1], m: f32[B, 2], y: f32[2, 1]) -> f32[B, 1] { nn.attention(x, y, y, mask = m, scale = "
+     "0.5) }",
+     {M(2, 1, 1, 2), M(2, 2, 0, -1, 0, -INFINITY), M(2, 1, 4, 6)},
+     M(2, 1, 5, 4)},
+    /* two heads of q for each of k and v, the mask one for each head of q */
+    {"use nn\nentry e(x: f32[4, 1], y: f32[2, 1], m: bool[4, 1]) -> f32[4, 1, 1] { nn.attention(x[:, :, none] * 0, "
+     "y[:, :, none], y[:, :, none], mask = m[:, :, none]) }",
+     {M(4, 1, 1, 2, 3, 4), M(2, 1, 4, 6), M(4, 1, 1, 0, 1, 1)},
+     {3, {4, 1, 1}, {4, 0, 6, 6}}},
+    {"use nn\nentry e(x: f32[2, 1, 1], y: f32[1, 2, 1], m: bool[1, 1, 2]) -> f32[2, 1, 1] { nn.attention(x * 0, y, y, "
+     "mask = m) }",
+     {{3, {2, 1, 1}, {1, 2}}, {3, {1, 2, 1}, {4, 6}}, {3, {1, 1, 2}, {0, 1}}},
+     {3, {2, 1, 1}, {6, 6}}},
+    {"use nn\nentry e(x: f32[B, 2]) -> f32[B, 2] { nn.rms_norm(x, eps = 0.0) }",
+     {M(2, 2, 1, 7, -3, 4)},
+     M(2, 2, 0.2, 1.4, -0.8485281374238570, 1.1313708498984760)},
+    {"use nn\nentry e(x: f32[1, 2]) -> f32[1, 2] { nn.rms_norm(x, x[0]) }",
+     {M(1, 2, 1e-4, -1e-4)},
+     M(1, 2, 2.7819744094289e-5, 2.7819744094289e-5)},
+    {"use optim\nentry e(x: f32[B], y: f32[1]) -> f32[B] { (g, n) = optim.clip_norm({a = x, b = (y,)}, 6.5); g.a + n + "
+     "g.b[0] }",
+     {V(2, 3, 4), V(1, 12)},
+     V(2, 20.5, 21)},
+    {"use optim\nentry e(x: f32[B]) -> f32[B] { optim.clip_norm([x], 6)[0][0] }", {V(2, 3, 4)}, V(2, 3, 4)},
     {"use nn\nnet = nn.Sequential([nn.Dropout(0.5), relu])\nentry e(x: f32[B]) -> f32[B] eval { net(x) }",
      {V(2, 1, -2)},
      V(2, 1, 0)},
@@ -435,40 +473,18 @@ static const Case WINDOWS[] = {
      M(2, 2, 0.5, 1, 1.5, 3)},
 };
 
-static void run_cases(const Case *c, size_t n) {
-  for (size_t i = 0; i < n; i++) check_case(&c[i]);
-}
-#define RUN(table) run_cases(table, sizeof table / sizeof *table)
-
-static void test_element(void **s) {
-  (void)s;
-  RUN(ELEMENT);
-}
-static void test_reduce(void **s) {
-  (void)s;
-  RUN(REDUCE);
-}
-static void test_shape(void **s) {
-  (void)s;
-  RUN(SHAPE);
-}
-static void test_index(void **s) {
-  (void)s;
-  RUN(INDEX);
-}
-static void test_trees(void **s) {
-  (void)s;
-  RUN(TREES);
-}
-static void test_losses(void **s) {
-  (void)s;
-  RUN(LOSSES);
-}
-
-static void test_windows(void **s) {
-  (void)s;
-  RUN(WINDOWS);
-}
+#define CASES(name, table)                                                                                             \
+  static void name(void **s) {                                                                                         \
+    (void)s;                                                                                                           \
+    for (size_t i = 0; i < sizeof table / sizeof *table; i++) check_case(&table[i]);                                   \
+  }
+CASES(test_element, ELEMENT)
+CASES(test_reduce, REDUCE)
+CASES(test_shape, SHAPE)
+CASES(test_index, INDEX)
+CASES(test_trees, TREES)
+CASES(test_losses, LOSSES)
+CASES(test_windows, WINDOWS)
 
 /* The names of a PyTorch state dict; what one batch makes of the running statistics. */
 static void test_batch_norm(void **state) {
@@ -594,6 +610,10 @@ static const Slope SLOPES[] = {
     {"stop_gradient(y) * x * x", -2, 2},
     {"nn.layer_norm(x, y[0], y[0])", -2, 2},
     {"nn.attention(x, y, x * y)", -1, 1},
+    {"nn.attention(x, y, x * y, causal = true, length = i[0], mask = x @ y.T)", -1, 1}, /* some rows see nothing */
+    {"nn.attention(stack([x, y, x * y, y * y]), stack([y, x]), stack([x * x, y]), scale = 2.0)", -1, 1},
+    {"nn.rms_norm(x, y[0])", -2, 2},
+    {"optim.clip_norm([x, x * y], 0.5)[0][1]", 0.5, 2},
     {"conv((x * x)[:, none, :], y[:1][:, none, :], padding = 1)", -2, 2},
     {"conv(y[:, none, :], (x * x)[:, none, :], stride = 2, padding = 1)", -2, 2},
     {"conv_transpose(x[:, :, none] ** 2, y.T[:, :, none], stride = 2, padding = 0)", -2, 2},
@@ -605,7 +625,7 @@ static const Slope SLOPES[] = {
 };
 
 static const char SLOPE_TEXT[] =
-    "use nn, loss\n"
+    "use nn, loss, optim\n"
     "fn weights(y) { cos(arange(count(y)).to(y.dtype).reshape(y.shape) + 1) }\n"
     "fn total(x, y, i) { B = x.shape[0]; r = %s; sum(r * weights(r)).to(f32) }\n"
     "entry value(x: f32[B, 3], y: f32[B, 3], i: i64[B]) -> f32[] where B <= 5 { total(x, y, i) }\n"
@@ -670,6 +690,7 @@ static const Layer LAYERS[] = {
     {"net = nn.Linear(4, 2)", "net(x)", "(f32[2, 4], f32[2])"},
     {"net = nn.Linear(4, 2, bias = false)", "net(x)", "(f32[2, 4],)"},
     {"net = nn.LayerNorm(4)", "net(x)", "(f32[4], f32[4])"},
+    {"net = nn.RMSNorm(4)", "net(x)", "(f32[4],)"},
     {"net = nn.Embedding(3, 4)", "net(i) * x", "(f32[3, 4],)"},
     {"net = [nn.Linear(4, 3), relu, nn.Dropout(0.4), nn.Linear(3, 2)]", "net(x)",
      "(f32[3, 4], f32[3], f32[2, 3], f32[2])"},
