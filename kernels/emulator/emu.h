@@ -144,8 +144,7 @@ void emu_cp_async_finish(Thread *); /* a thread has ended: all of its copies lan
 void emu_bulk_finish(Thread *);     /* and its stores */
 void emu_bulk_land(Block *);        /* one bulk load lands */
 void emu_mbarrier_complete(Block *, u64 *barrier, u32 bytes, const EmuSite *);
-/* TMA or wgmma reads: checks that fences order it too; `done` is released to */
-void emu_async_read(void *pc, const void *, size_t, const void *done);
+void *emu_race_of_fences(void); /* a fiber of the sanitizer's that knows what TMA and wgmma may rely on */
 u8 *emu_swizzled(u8 *base, size_t offset, int swizzle_bytes); /* base: a multiple of 8 times the swizzle */
 size_t emu_warpgroups_size(void);
 void emu_warpgroups_end(Block *);

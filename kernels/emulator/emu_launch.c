@@ -145,6 +145,7 @@ _Noreturn void emu_fail(const EmuSite *site, const char *format, ...) {
   if (n < EMULATOR_MESSAGE) vsnprintf(m + n, (size_t)(EMULATOR_MESSAGE - n), format, args);
   va_end(args);
   l->failed = true;
+  race_release(l);
   for (;;) back_to_host();
 }
 

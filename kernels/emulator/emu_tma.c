@@ -136,19 +136,14 @@ void emu_bulk_land(Block *b) {
 
 void emu_fence_proxy_async(void) { race_release(&emu_thread()->block->async_knows); }
 
-/* The async proxy must be ordered after ordinary stores by a fence, beyond the barriers between threads: a fiber that
- * knows only what fences and landed loads say reads too. */
-void emu_async_read(void *pc, const void *p, size_t n, const void *done) {
-  if (!RACE_ON) return;
-  race_read(pc, p, n);
-  void *me = race_current(), *fenced = emu_race_of_host();
-  race_switch(fenced);
+/* The async proxy must be ordered after ordinary stores by a fence, beyond the barriers between threads: whatever it
+ * reads is read a second time by a fiber that knows only what fences and landed loads say. */
+void *emu_race_of_fences(void) {
+  void *me = race_current(), *fiber = emu_race_of_host();
+  race_switch(fiber);
   race_acquire(&emu_thread()->block->async_knows);
-  race_read(pc, p, n);
-  race_release(done);
   race_switch(me);
-  race_end(fenced);
-  race_release(done);
+  return fiber;
 }
 
 void emu_tma_store(const TensorMap *map, u32 from, int rank, const i32 *at, const EmuSite *site) {
@@ -168,10 +163,15 @@ void emu_tma_store(const TensorMap *map, u32 from, int rank, const i32 *at, cons
 
 static void store_read(Thread *t, BulkStore *s) {
   if (s->read) return;
-  void *me = race_current();
+  void *me = race_current(), *fenced = emu_race_of_fences();
   race_switch(s->race);
-  emu_async_read(s->pc, s->from, s->bytes, &t->stores_read);
+  race_read(s->pc, s->from, s->bytes);
+  race_release(&t->stores_read);
+  race_switch(fenced);
+  race_read(s->pc, s->from, s->bytes);
+  race_release(&t->stores_read);
   race_switch(me);
+  race_end(fenced);
   s->read = malloc(s->bytes);
   memcpy(s->read, s->from, s->bytes);
 }

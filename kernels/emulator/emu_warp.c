@@ -48,7 +48,7 @@ void emu_warp_lane_ends(Thread *t) {
   for (int i = 0; i < MAX_WARP_OPS; i++) {
     const WarpOp *op = &t->warp->op[i];
     if (op->mask && !is_last(op) && op->mask >> t->place.lane & 1)
-      emu_fail(op->site, "mask %08x names lane %d, which has ended", op->mask, t->place.lane);
+      emu_fail(op->site, "mask %08x names lanes that have ended: %d", op->mask, t->place.lane);
   }
 }
 

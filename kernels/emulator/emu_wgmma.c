@@ -87,16 +87,16 @@ static Descriptor descriptor(u64 d, const EmuSite *site) {
                       swizzle[d >> 62]};
 }
 
-static const u8 *chunk(const Wgmma *op, const Warpgroup *g, u32 address, int swizzle) { /* 16 bytes that are read */
+static const u8 *chunk(const Wgmma *op, u32 address, int swizzle) { /* 16 bytes that are read */
   u32 offset = address - EMU_SHARED_BASE;
   u8 *p = emu_swizzled(emu_place->shared, offset, swizzle);
   u8 *q = emu_shared(EMU_SHARED_BASE + (u32)(p - emu_place->shared), 16, op->site);
-  emu_async_read(op->pc, q, 16, &g->read);
+  race_read(op->pc, q, 16);
   return q;
 }
 
 /* to[k * rows + r], r along m or n */
-static void load_operand(const Wgmma *op, const Warpgroup *g, u64 desc, int rows, bool mn_major, float *to) {
+static void load_operand(const Wgmma *op, u64 desc, int rows, bool mn_major, float *to) {
   Descriptor d = descriptor(desc, op->site);
   EmuType type = op->what.type;
   int bytes = type == EMU_TF32 ? 4 : 2, each = 16 / bytes, depth = 32 / bytes, line = d.swizzle ? d.swizzle : 16;
@@ -106,7 +106,7 @@ static void load_operand(const Wgmma *op, const Warpgroup *g, u64 desc, int rows
       for (int r = 0; r < rows; r += each) {
         u32 p = d.start + (u32)(r / (line / bytes)) * d.leading + (u32)(k / 8) * d.stride + (u32)(k % 8 * line) +
                 (u32)(r % (line / bytes) * bytes);
-        const u8 *c = chunk(op, g, p, d.swizzle);
+        const u8 *c = chunk(op, p, d.swizzle);
         for (int i = 0; i < each; i++) to[k * rows + r + i] = emu_element(type, c + i * bytes);
       }
   else
@@ -114,7 +114,7 @@ static void load_operand(const Wgmma *op, const Warpgroup *g, u64 desc, int rows
       for (int k = 0; k < depth; k += each) {
         u32 p = d.start + (u32)(r / 8) * d.stride + (u32)(r % 8 * line);
         p += d.swizzle ? (u32)(k * bytes) : (u32)(k / each) * d.leading;
-        const u8 *c = chunk(op, g, p, d.swizzle);
+        const u8 *c = chunk(op, p, d.swizzle);
         for (int i = 0; i < each; i++) to[(k + i) * rows + r] = emu_element(type, c + i * bytes);
       }
 }
@@ -132,17 +132,26 @@ static void registers_to_operand(const Wgmma *op, float *to) { /* as mma.sync's 
       }
 }
 
+static void load_operands(const Wgmma *op, float *a, float *b) {
+  if (op->what.a)
+    load_operand(op, op->what.a, 64, op->what.a_mn, a);
+  else
+    registers_to_operand(op, a);
+  load_operand(op, op->what.b, op->what.columns, op->what.b_mn, b);
+}
+
 static void multiply(Warpgroup *g, Wgmma *op) {
   float a[16 * 64], b[16 * MAX_COLUMNS];
   int n = op->what.columns, depth = op->what.type == EMU_TF32 ? 8 : 16;
-  void *me = race_current();
+  void *me = race_current(), *fenced = emu_race_of_fences();
   race_switch(op->race);
-  if (op->what.a)
-    load_operand(op, g, op->what.a, 64, op->what.a_mn, a);
-  else
-    registers_to_operand(op, a);
-  load_operand(op, g, op->what.b, n, op->what.b_mn, b);
+  load_operands(op, a, b);
+  race_release(&g->read);
+  race_switch(fenced);
+  if (RACE_ON) load_operands(op, a, b);
+  race_release(&g->read);
   race_switch(me);
+  race_end(fenced);
   race_end(op->race);
   emu_counters()->wgmma++;
   for (int m = 0; m < 64; m++) {

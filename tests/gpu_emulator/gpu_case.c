@@ -119,6 +119,26 @@ static bool gemm(const GpuCase *c, GpuResult *r, bool sm90) {
   return found;
 }
 
+/* tests/gpu_race/misuse.cu: 4 blocks of 64 threads, each copies its element, or its neighbour's; the sum of the first
+ * elements of the blocks where the case makes it, else what was there. */
+static bool misuse(const GpuCase *c, GpuResult *r) {
+  enum { SHUFFLE_FOR_SYNCWARP, SYNCWARP, SUM_OF_BLOCKS, ATOMIC_SUM_OF_BLOCKS, BLOCKS = 4, THREADS = 64 };
+  size_t n = BLOCKS * THREADS;
+  uint16_t *in = random_bf16(n, 1), *out = device(n * 2);
+  float *sum = device(sizeof *sum), what_sum = 0;
+  double right[BLOCKS * THREADS];
+  *sum = 0;
+  int what = c->size[0];
+  bool found = launch(c, r, BLOCKS, 1, THREADS, THREADS * sizeof(float), (void *[]){&out, &in, &sum, &what});
+  for (size_t i = 0; i < n; i++) right[i] = from_bf16(in[what <= SYNCWARP ? i ^ 1 : i]);
+  judge(r, out, right, n);
+  for (size_t i = 0; i < n; i += THREADS)
+    if (what == SUM_OF_BLOCKS || what == ATOMIC_SUM_OF_BLOCKS) what_sum += from_bf16(in[i]);
+  if (*sum != what_sum) r->error = INFINITY;
+  free(in), free(out), free(sum);
+  return found;
+}
+
 bool gpu_case_run(const GpuCase *c, GpuResult *r) {
   size_t n = strcspn(c->kernel, ".");
   state = 1;
@@ -126,5 +146,6 @@ bool gpu_case_run(const GpuCase *c, GpuResult *r) {
   if (!strncmp(c->kernel, "softmax", n)) return softmax(c, r);
   if (!strncmp(c->kernel, "gemm_sm80", n)) return gemm(c, r, false);
   if (!strncmp(c->kernel, "gemm_sm90", n)) return gemm(c, r, true);
+  if (!strncmp(c->kernel, "misuse", n)) return misuse(c, r);
   return false;
 }
