@@ -357,16 +357,16 @@ DEVICE void wgmma_commit(void) { asm volatile("wgmma.commit_group.sync.aligned;"
 #define WGMMA_SS_(shape, a, b, acc, a_mn, b_mn, regs, list, i0, i1, i2, i3, i4, i5, i6)                                \
   asm volatile(WGMMA_BEGIN(i2, shape, regs) "%" #i0 ", %" #i1 ", accumulate, 1, 1, %" #i3 ", %" #i4 ";\n}\n"           \
                : WGMMA_LIST list                                                                                       \
-               : "l"(a), "l"(b), "r"(acc), "n"(a_mn), "n"(b_mn))
+               : "l"(a), "l"(b), "r"((u32)(acc)), "n"(a_mn), "n"(b_mn))
 #define WGMMA_RS_(shape, a, b, acc, b_mn, regs, list, i0, i1, i2, i3, i4, i5, i6)                                      \
   asm volatile(WGMMA_BEGIN(i5, shape, regs) "{%" #i0 ", %" #i1 ", %" #i2 ", %" #i3 "}, %" #i4                          \
                                             ", accumulate, 1, 1, %" #i6 ";\n}\n"                                       \
                : WGMMA_LIST list                                                                                       \
-               : "r"((a)[0]), "r"((a)[1]), "r"((a)[2]), "r"((a)[3]), "l"(b), "r"(acc), "n"(b_mn))
+               : "r"((a)[0]), "r"((a)[1]), "r"((a)[2]), "r"((a)[3]), "l"(b), "r"((u32)(acc)), "n"(b_mn))
 #define WGMMA_TF32_(shape, a, b, acc, regs, list, i0, i1, i2, i3, i4, i5, i6)                                          \
   asm volatile(WGMMA_BEGIN(i2, shape, regs) "%" #i0 ", %" #i1 ", accumulate, 1, 1;\n}\n"                               \
                : WGMMA_LIST list                                                                                       \
-               : "l"(a), "l"(b), "r"(acc))
+               : "l"(a), "l"(b), "r"((u32)(acc)))
 #define WGMMA_SS(...)   WGMMA_SS_(__VA_ARGS__)
 #define WGMMA_RS(...)   WGMMA_RS_(__VA_ARGS__)
 #define WGMMA_TF32(...) WGMMA_TF32_(__VA_ARGS__)

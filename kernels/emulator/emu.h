@@ -28,9 +28,9 @@ typedef struct BulkStore {
   i32 at[5];
   int group;
   u8 *read; /* what was read of shared memory, once that has happened; malloc'ed */
-  void *race, *pc;
+  void *race, *async_race, *pc;
 } BulkStore;
-enum { MAX_COPIES = 512, MAX_COPY_GROUPS = 32, MAX_STORES = 32 };
+enum { MAX_COPIES = 512, COPY_FIBERS = 4, MAX_STORES = 32 };
 
 typedef struct Thread {
   EmuPlace place; /* first: emu_place points here */
@@ -39,23 +39,28 @@ typedef struct Thread {
   int index; /* in the block, x fastest */
   bool done;
   Fiber fiber;
-  void *race;
+  void *race, *async_race;
   const void *waits_on; /* NULL: runs or is ready */
   const char *waits_for;
   const EmuSite *site; /* where it waits */
   Copy copy[MAX_COPIES];
   int n_copies, copy_group;
-  void *copy_race[MAX_COPY_GROUPS]; /* of group g at g % MAX_COPY_GROUPS */
+  void *copy_race[COPY_FIBERS]; /* of group g at g % COPY_FIBERS */
   BulkStore store[MAX_STORES];
   int n_stores, store_group;
   char stores_read; /* what bulk_wait acquires */
 } Thread;
 
+/* What arrivals knew, and what TMA and wgmma may rely on after them (Thread.async_race). */
+typedef struct Known {
+  char ordinary, async;
+} Known;
+
 typedef struct Barrier {
   u32 want, arrived; /* want 0: all threads that live */
   const EmuSite *site;
   unsigned phase;
-  char known[2]; /* what its arrivals knew, by phase: a fast thread may already arrive at the next */
+  Known known[2]; /* by phase: a fast thread may already arrive at the next */
 } Barrier;
 
 /* An operation that all lanes of a mask do together. The slot is taken until all have left. */
@@ -76,7 +81,7 @@ typedef struct WarpOp {
   u64 value[WARP][2];
   u32 a[WARP][4], b[WARP][2], *r[WARP], row[WARP];
   float *d[WARP];
-  char known;
+  Known known;
 } WarpOp;
 enum { MAX_WARP_OPS = 8 };
 struct Warp {
@@ -94,7 +99,7 @@ typedef struct BulkLoad {
   void *race, *pc;
   const EmuSite *site;
 } BulkLoad;
-enum { MAX_LOADS = 1024 };
+enum { MAX_LOADS = 1024, MAX_RACE_FIBERS = 6000 };
 
 struct Block {
   Launch *launch;
@@ -107,7 +112,8 @@ struct Block {
   Barrier barrier[BARRIERS];
   BulkLoad load[MAX_LOADS];
   int n_loads;
-  char async_knows; /* what TMA and wgmma may rely on: fences, and the bulk loads that have landed */
+  void *race[MAX_RACE_FIBERS]; /* all fibers of the sanitizer's */
+  int n_race;
 };
 
 struct Launch {
@@ -135,16 +141,24 @@ bool emu_lazy(void);
 void emu_wait(const void *object, const char *what, const EmuSite *); /* until emu_wake names the object */
 void emu_wake(Block *, int first, int n, const void *object);         /* those of n threads from the first */
 void emu_yield(void);                                                 /* lets others run */
-void *emu_race_of_host(void); /* a fiber of the sanitizer's that knows only what the host knew before the launch */
+/* Fibers of the sanitizer's; they end with the block, since it takes a new fiber in an old one's place for the old one.
+ */
+void *emu_race_new(Block *); /* knows what the caller knows */
+/* For the async proxy a thread has a second fiber, which knows less: what the thread itself knew when it last executed
+ * fence_proxy_async, what others' second fibers told this one at barriers, and bulk loads that have landed. What TMA
+ * and wgmma read is read by a fiber made of each. */
+void *emu_race_new_async(Thread *);
+void emu_release(Known *); /* by both of the running thread's */
+void emu_acquire(Known *);
 
 /* ---- the others ---- */
 void emu_barriers_recheck(Block *); /* a thread has ended */
 void emu_warp_lane_ends(Thread *);  /* fails if others wait for it */
 void emu_cp_async_finish(Thread *); /* a thread has ended: all of its copies land */
 void emu_bulk_finish(Thread *);     /* and its stores */
+void emu_bulk_forget(Thread *);     /* a thread was abandoned */
 void emu_bulk_land(Block *);        /* one bulk load lands */
 void emu_mbarrier_complete(Block *, u64 *barrier, u32 bytes, const EmuSite *);
-void *emu_race_of_fences(void); /* a fiber of the sanitizer's that knows what TMA and wgmma may rely on */
 u8 *emu_swizzled(u8 *base, size_t offset, int swizzle_bytes); /* base: a multiple of 8 times the swizzle */
 size_t emu_warpgroups_size(void);
 void emu_warpgroups_end(Block *);

@@ -22,7 +22,7 @@ static Barrier *arrive(u32 id, u32 threads, bool waits, const EmuSite *site) {
   r->want = threads;
   if (waits) r->site = site;
   r->arrived++;
-  race_release(&r->known[r->phase & 1]);
+  emu_release(&r->known[r->phase & 1]);
   return r;
 }
 
@@ -35,7 +35,7 @@ void emu_barrier(u32 id, u32 threads, const EmuSite *site) {
     emu_wait(r, "a barrier", site);
   else if (emu_chance(2))
     emu_yield();
-  race_acquire(&r->known[phase & 1]);
+  emu_acquire(&r->known[phase & 1]);
 }
 
 void emu_barrier_arrive(u32 id, u32 threads, const EmuSite *site) {

@@ -4,7 +4,7 @@
 
 static void land(Thread *t, const Copy *c) {
   void *me = race_current();
-  race_switch(t->copy_race[c->group % MAX_COPY_GROUPS]);
+  race_switch(t->copy_race[c->group % COPY_FIBERS]);
   race_read(c->pc, c->from, c->bytes);
   race_write(c->pc, c->to, 16);
   memcpy(c->to, c->from, c->bytes);
@@ -15,15 +15,12 @@ static void land(Thread *t, const Copy *c) {
 
 static void land_before(Thread *t, int group) { /* all copies of groups before this one */
   int kept = 0;
-  void **race = t->copy_race;
   for (int i = 0; i < t->n_copies; i++)
     if (t->copy[i].group < group)
       land(t, &t->copy[i]);
     else
       t->copy[kept++] = t->copy[i];
   t->n_copies = kept;
-  for (int g = group - MAX_COPY_GROUPS; RACE_ON && g < group; g++)
-    if (g >= 0 && race[g % MAX_COPY_GROUPS]) race_end(race[g % MAX_COPY_GROUPS]), race[g % MAX_COPY_GROUPS] = NULL;
   race_acquire(&t->copy[0]);
 }
 
@@ -32,8 +29,8 @@ void emu_cp_async(u32 to, const void *from, u32 bytes, const EmuSite *site) {
   if (bytes > 16) emu_fail(site, "cp.async of %u bytes", bytes);
   Copy c = {emu_shared(to, 16, site), emu_aligned(from, site), bytes, t->copy_group, EMU_CALLER};
   if (t->n_copies == MAX_COPIES) emu_fail(site, "more than %d cp.async of a thread under way", MAX_COPIES);
-  void **race = &t->copy_race[c.group % MAX_COPY_GROUPS];
-  if (RACE_ON && !*race) *race = race_new();
+  void **race = &t->copy_race[c.group % COPY_FIBERS];
+  if (RACE_ON && !*race) *race = emu_race_new(t->block);
   if (RACE_ON) {
     race_release(&t->copy[1]);
     race_switch(*race);
@@ -47,12 +44,6 @@ void emu_cp_async(u32 to, const void *from, u32 bytes, const EmuSite *site) {
     t->copy[t->n_copies++] = c;
 }
 
-void emu_cp_async_commit(void) {
-  Thread *t = emu_thread();
-  if (t->n_copies && t->copy_group - t->copy[0].group >= MAX_COPY_GROUPS - 1)
-    emu_fail(NULL, "more than %d groups of cp.async under way", MAX_COPY_GROUPS - 1);
-  t->copy_group++;
-}
-
+void emu_cp_async_commit(void) { emu_thread()->copy_group++; }
 void emu_cp_async_wait(int groups) { land_before(emu_thread(), emu_thread()->copy_group - groups); }
 void emu_cp_async_finish(Thread *t) { land_before(t, t->copy_group + 1); }

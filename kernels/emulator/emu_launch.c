@@ -145,7 +145,6 @@ _Noreturn void emu_fail(const EmuSite *site, const char *format, ...) {
   if (n < EMULATOR_MESSAGE) vsnprintf(m + n, (size_t)(EMULATOR_MESSAGE - n), format, args);
   va_end(args);
   l->failed = true;
-  race_release(l);
   for (;;) back_to_host();
 }
 
@@ -158,7 +157,6 @@ static void thread_main(void) {
   emu_warp_lane_ends(t);
   t->done = true;
   b->n_live--;
-  race_release(b->launch); /* the end of a kernel orders it before what the host does next */
   if (b->n_live) {
     emu_barriers_recheck(b);
     run_next();
@@ -168,12 +166,34 @@ static void thread_main(void) {
   }
 }
 
-void *emu_race_of_host(void) {
-  void *current = race_current();
-  race_switch(launch()->host_race);
-  void *fiber = race_new();
-  race_switch(current);
+void *emu_race_new(Block *b) {
+  if (!RACE_ON) return NULL;
+  if (b->n_race == MAX_RACE_FIBERS) emu_fail(NULL, "too many asynchronous operations for the race detector");
+  return b->race[b->n_race++] = race_new();
+}
+
+void *emu_race_new_async(Thread *t) {
+  void *me = race_current();
+  race_switch(t->async_race);
+  void *fiber = emu_race_new(t->block);
+  race_switch(me);
   return fiber;
+}
+
+void emu_release(Known *known) {
+  Thread *t = emu_thread();
+  race_release(&known->ordinary);
+  race_switch(t->async_race);
+  race_release(&known->async);
+  race_switch(t->race);
+}
+
+void emu_acquire(Known *known) {
+  Thread *t = emu_thread();
+  race_acquire(&known->ordinary);
+  race_switch(t->async_race);
+  race_acquire(&known->async);
+  race_switch(t->race);
 }
 
 /* ---- blocks ---- */
@@ -214,7 +234,7 @@ static void block_run(Block *b, EmuIndex at) {
   const EmulatorLaunch *r = l->request;
   b->index = at;
   b->n_live = b->n_threads;
-  b->n_loads = 0;
+  b->n_loads = b->n_race = 0;
   memset(b->barrier, 0, sizeof b->barrier);
   emu_warpgroups_end(b);
   __asan_unpoison_memory_region(b->shared, r->shared_bytes);
@@ -240,7 +260,8 @@ static void block_run(Block *b, EmuIndex at) {
     t->n_copies = t->copy_group = t->n_stores = t->store_group = 0;
     *canary(b, i) = CANARY;
     fiber_make(&t->fiber, b->stacks + (size_t)i * STACK_BYTES, STACK_BYTES, thread_main);
-    t->race = race_new();
+    t->race = emu_race_new(b);
+    t->async_race = emu_race_new(b);
     make_ready(l, t);
   }
   emu_place = &b->thread[0].place;
@@ -249,12 +270,17 @@ static void block_run(Block *b, EmuIndex at) {
   race_switch(t->race);
   fiber_switch(&l->host, &t->fiber);
   for (int i = 0; i < b->n_threads; i++) {
-    race_end(b->thread[i].race);
+    Thread *ended = &b->thread[i];
+    race_switch(ended->race); /* the end of a kernel orders it before what the host does next */
+    race_release(l);
+    race_switch(l->host_race);
+    if (!ended->done) emu_bulk_forget(ended);
     if (*canary(b, i) != CANARY && !l->failed) {
       l->failed = true;
       snprintf(l->report->message, EMULATOR_MESSAGE, "%s: the stack of thread %d is too small", l->kernel->file, i);
     }
   }
+  for (int i = 0; i < b->n_race; i++) race_end(b->race[i]);
   l->report->counters.blocks++;
 }
 

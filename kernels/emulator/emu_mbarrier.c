@@ -20,7 +20,7 @@ static Mbarrier *at(u32 address, const EmuSite *site) {
 }
 
 /* What arrivals of a phase knew: by parity, as addresses within the barrier itself. */
-static const void *known(const Mbarrier *m, u32 parity) { return (const u8 *)m + (parity & 1); }
+static Known *known(Mbarrier *m, u32 parity) { return (Known *)m + (parity & 1); }
 
 static void end_phase_if_done(Block *b, Mbarrier *m) {
   if (m->pending || m->bytes) return;
@@ -43,7 +43,7 @@ void emu_mbarrier_arrive(u32 barrier, u32 bytes, const EmuSite *site) {
   if (bytes >= 1 << 20) emu_fail(site, "mbarrier: %u bytes expected, 2^20 - 1 are the most", bytes);
   m->bytes += bytes;
   m->pending--;
-  race_release(known(m, m->phase));
+  emu_release(known(m, m->phase));
   end_phase_if_done(emu_thread()->block, m);
 }
 
@@ -53,13 +53,14 @@ void emu_mbarrier_wait(u32 barrier, u32 parity, const EmuSite *site) {
   race_read(EMU_CALLER, m, 8);
   if (m->phase != parity && emu_chance(4)) emu_yield();
   while (m->phase == parity) emu_wait(m, parity ? "an mbarrier, parity 1" : "an mbarrier, parity 0", site);
-  race_acquire(known(m, parity));
+  emu_acquire(known(m, parity));
 }
 
 void emu_mbarrier_complete(Block *b, u64 *barrier, u32 bytes, const EmuSite *site) {
   Mbarrier *m = (Mbarrier *)barrier;
   if (m->tag != TAG) emu_fail(site, "the mbarrier of this load was overwritten");
   m->bytes -= bytes;
-  race_release(known(m, m->phase));
+  race_release(&known(m, m->phase)->ordinary);
+  race_release(&known(m, m->phase)->async);
   end_phase_if_done(b, m);
 }

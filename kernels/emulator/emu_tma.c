@@ -112,7 +112,7 @@ void emu_tma_load(u32 to, const TensorMap *map, u32 barrier, int rank, const i32
   load->map = *map;
   load->to = emu_shared(to, 16, site);
   load->barrier = emu_shared(barrier, 8, site);
-  load->race = race_new(); /* of its own: that one load has landed says nothing of another */
+  load->race = emu_race_new(b); /* of its own: that one load has landed says nothing of another */
   load->pc = EMU_CALLER;
   load->site = site;
   memcpy(load->at, at, (size_t)rank * sizeof *at);
@@ -126,24 +126,18 @@ void emu_bulk_land(Block *b) {
   race_switch(load.race);
   Tensor t = tensor_of(&load.map);
   tensor_copy(&load.map, load.to, load.at, false, load.pc);
-  race_release(&b->async_knows);
   emu_mbarrier_complete(b, load.barrier, (u32)box_bytes(&t), load.site);
   race_switch(me);
-  race_end(load.race);
 }
 
 /* ---- stores ---- */
 
-void emu_fence_proxy_async(void) { race_release(&emu_thread()->block->async_knows); }
-
-/* The async proxy must be ordered after ordinary stores by a fence, beyond the barriers between threads: whatever it
- * reads is read a second time by a fiber that knows only what fences and landed loads say. */
-void *emu_race_of_fences(void) {
-  void *me = race_current(), *fiber = emu_race_of_host();
-  race_switch(fiber);
-  race_acquire(&emu_thread()->block->async_knows);
-  race_switch(me);
-  return fiber;
+void emu_fence_proxy_async(void) {
+  Thread *t = emu_thread();
+  race_release(&t->stores_read);
+  race_switch(t->async_race);
+  race_acquire(&t->stores_read);
+  race_switch(t->race);
 }
 
 void emu_tma_store(const TensorMap *map, u32 from, int rank, const i32 *at, const EmuSite *site) {
@@ -157,21 +151,21 @@ void emu_tma_store(const TensorMap *map, u32 from, int rank, const i32 *at, cons
   s->group = t->store_group;
   s->read = NULL;
   s->pc = EMU_CALLER;
-  s->race = race_new();
+  s->race = emu_race_new(t->block);
+  s->async_race = emu_race_new_async(t);
   memcpy(s->at, at, (size_t)rank * sizeof *at);
 }
 
 static void store_read(Thread *t, BulkStore *s) {
   if (s->read) return;
-  void *me = race_current(), *fenced = emu_race_of_fences();
+  void *me = race_current();
   race_switch(s->race);
   race_read(s->pc, s->from, s->bytes);
   race_release(&t->stores_read);
-  race_switch(fenced);
+  race_switch(s->async_race);
   race_read(s->pc, s->from, s->bytes);
   race_release(&t->stores_read);
   race_switch(me);
-  race_end(fenced);
   s->read = malloc(s->bytes);
   memcpy(s->read, s->from, s->bytes);
 }
@@ -183,7 +177,6 @@ static void store_write(Thread *t, BulkStore *s) {
   tensor_copy(&s->map, s->read, s->at, true, s->pc);
   race_release(&t->stores_read);
   race_switch(me);
-  race_end(s->race);
   free(s->read);
 }
 
@@ -215,4 +208,9 @@ void emu_bulk_wait(int groups, bool read_only) {
 void emu_bulk_finish(Thread *t) {
   finish_before(t, t->store_group + 1, false);
   race_acquire(&t->stores_read);
+}
+
+void emu_bulk_forget(Thread *t) {
+  for (int i = 0; i < t->n_stores; i++) free(t->store[i].read);
+  t->n_stores = 0;
 }

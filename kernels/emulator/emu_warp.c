@@ -54,9 +54,9 @@ void emu_warp_lane_ends(Thread *t) {
 
 void emu_syncwarp(u32 mask, const EmuSite *site) {
   WarpOp *op = arrive(mask, WARP_SYNC, site);
-  race_release(&op->known);
+  emu_release(&op->known);
   meet(op);
-  race_acquire(&op->known);
+  emu_acquire(&op->known);
   leave(op);
 }
 

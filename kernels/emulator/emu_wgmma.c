@@ -20,7 +20,7 @@ typedef struct Wgmma {
   Accumulator *to;
   int group;
   bool done;
-  void *race, *pc;
+  void *race, *async_race, *pc;
   const EmuSite *site;
 } Wgmma;
 
@@ -35,7 +35,8 @@ struct Warpgroup {
   float *d[WARPGROUP]; /* of the operation that is being issued */
   EmuWgmma what;
   u32 a[WARPGROUP][4];
-  char issued, read; /* what the threads knew at the issue; what the operations that read their operands know */
+  Known issued; /* what the threads knew at the issue */
+  char read;    /* what the operations that read their operands know */
 };
 
 size_t emu_warpgroups_size(void) { return MAX_THREADS / WARPGROUP * sizeof(Warpgroup); }
@@ -143,16 +144,14 @@ static void load_operands(const Wgmma *op, float *a, float *b) {
 static void multiply(Warpgroup *g, Wgmma *op) {
   float a[16 * 64], b[16 * MAX_COLUMNS];
   int n = op->what.columns, depth = op->what.type == EMU_TF32 ? 8 : 16;
-  void *me = race_current(), *fenced = emu_race_of_fences();
+  void *me = race_current();
   race_switch(op->race);
   load_operands(op, a, b);
   race_release(&g->read);
-  race_switch(fenced);
+  race_switch(op->async_race);
   if (RACE_ON) load_operands(op, a, b);
   race_release(&g->read);
   race_switch(me);
-  race_end(fenced);
-  race_end(op->race);
   emu_counters()->wgmma++;
   for (int m = 0; m < 64; m++) {
     float *d = op->to->value[m];
@@ -197,10 +196,13 @@ static void issue(Warpgroup *g, const void *pc) {
   op->done = false;
   op->site = g->site;
   op->pc = (void *)(uintptr_t)pc;
-  op->race = race_new();
+  op->race = emu_race_new(emu_thread()->block);
+  op->async_race = emu_race_new_async(emu_thread());
   void *me = race_current();
   race_switch(op->race);
-  race_acquire(&g->issued);
+  race_acquire(&g->issued.ordinary);
+  race_switch(op->async_race);
+  race_acquire(&g->issued.async);
   race_switch(me);
 }
 
@@ -214,7 +216,7 @@ void emu_wgmma(const EmuWgmma *what, float *d, const u32 *a, const EmuSite *site
   g->what = *what;
   g->d[index] = d;
   if (a) memcpy(g->a[index], a, sizeof g->a[index]);
-  race_release(&g->issued);
+  emu_release(&g->issued);
   together(g, GROUP_MMA, site, issue, EMU_CALLER);
 }
 

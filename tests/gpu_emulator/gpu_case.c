@@ -119,6 +119,60 @@ static bool gemm(const GpuCase *c, GpuResult *r, bool sm90) {
   return found;
 }
 
+static double attend(const double *score, const uint16_t *v, int keys,
+                     int stride) { /* scores exponentiated, their sum 1 */
+  double sum = 0;
+  for (int j = 0; j < keys; j++) sum += score[j] * from_bf16(v[(size_t)j * (size_t)stride]);
+  return sum;
+}
+
+/* q, k, v [heads][positions][D]; the logarithms of the sums must be right to 1e-4 too */
+static bool attention(const GpuCase *c, GpuResult *r, bool sm90) {
+  int heads = c->size[0], positions = c->size[1], causal = c->size[2], D = sm90 ? 128 : 64;
+  size_t rows = (size_t)heads * (size_t)positions, n = rows * (size_t)D;
+  uint16_t *q = random_bf16(n, 3), *k = random_bf16(n, 2), *v = random_bf16(n, 1), *out = device(n * 2);
+  float *lse = device(rows * sizeof *lse), scale = sm90 ? 0.08838834764f : 0.125f;
+  double *right = malloc(n * sizeof *right), *score = malloc((size_t)positions * sizeof *score), lse_error = 0;
+  bool found;
+  if (sm90) {
+    _Alignas(64) uint64_t map[3][16];
+    uint16_t *base[3] = {q, k, v};
+    for (int i = 0; i < 3; i++)
+      if (emulator_tensor_map(map[i], &(EmulatorTensor){.base = base[i],
+                                                        .element_bytes = 2,
+                                                        .rank = 3,
+                                                        .dims = {128, (uint64_t)positions, (uint64_t)heads},
+                                                        .strides = {256, (uint64_t)positions * 256},
+                                                        .box = {64, 128, 1},
+                                                        .swizzle = 128}))
+        abort();
+    enum { SHARED_BYTES = 5 * 32768 + 9 * 8 };
+    found = launch(c, r, (unsigned)(positions + 127) / 128, (unsigned)heads, 384, SHARED_BYTES,
+                   (void *[]){map[0], map[1], map[2], &out, &lse, &positions, &scale, &causal});
+  } else {
+    found = launch(c, r, (unsigned)(positions + 63) / 64, (unsigned)heads, 128, 40960,
+                   (void *[]){&out, &lse, &q, &k, &v, &positions, &scale, &causal});
+  }
+  for (size_t row = 0; row < rows; row++) {
+    int at = (int)(row % (size_t)positions), keys = causal ? at + 1 : positions;
+    size_t head = (row - (size_t)at) * (size_t)D;
+    double sum = 0;
+    for (int j = 0; j < keys; j++) {
+      double x = 0;
+      for (int d = 0; d < D; d++)
+        x += (double)from_bf16(q[row * (size_t)D + (size_t)d]) * (double)from_bf16(k[head + (size_t)(j * D + d)]);
+      sum += score[j] = exp(x * (double)scale);
+    }
+    for (int j = 0; j < keys; j++) score[j] /= sum;
+    for (int d = 0; d < D; d++) right[row * (size_t)D + (size_t)d] = attend(score, v + head + d, keys, D);
+    if (!(fabs(log(sum) - (double)lse[row]) < 1e-4)) lse_error = INFINITY;
+  }
+  judge(r, out, right, n);
+  r->error += lse_error;
+  free(q), free(k), free(v), free(out), free(lse), free(right), free(score);
+  return found;
+}
+
 /* tests/gpu_race/misuse.cu: 4 blocks of 64 threads, each copies its element, or its neighbour's; the sum of the first
  * elements of the blocks where the case makes it, else what was there. */
 static bool misuse(const GpuCase *c, GpuResult *r) {
@@ -146,6 +200,8 @@ bool gpu_case_run(const GpuCase *c, GpuResult *r) {
   if (!strncmp(c->kernel, "softmax", n)) return softmax(c, r);
   if (!strncmp(c->kernel, "gemm_sm80", n)) return gemm(c, r, false);
   if (!strncmp(c->kernel, "gemm_sm90", n)) return gemm(c, r, true);
+  if (!strncmp(c->kernel, "attention_sm80", n)) return attention(c, r, false);
+  if (!strncmp(c->kernel, "attention_sm90", n)) return attention(c, r, true);
   if (!strncmp(c->kernel, "misuse", n)) return misuse(c, r);
   return false;
 }

@@ -56,11 +56,28 @@ static void gemm_sm90(void **unused) {
   always("gemm_sm90", 257, 136, 1032);
 }
 
+static void attention_sm80(void **unused) {
+  (void)unused;
+  for (int causal = 0; causal < 2; causal++) {
+    always("attention_sm80", 2, 192, causal);
+    always("attention_sm80", 1, 77, causal);
+    always("attention_sm80", 3, 1, causal);
+  }
+}
+
+static void attention_sm90(void **unused) {
+  (void)unused;
+  for (int causal = 0; causal < 2; causal++) {
+    always("attention_sm90", 1, 384, causal);
+    always("attention_sm90", 2, 141, causal); /* the next head begins where this tensor's tile ends */
+    always("attention_sm90", 1, 1, causal);
+  }
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(softmax),
-      cmocka_unit_test(gemm_sm80),
-      cmocka_unit_test(gemm_sm90),
+      cmocka_unit_test(softmax),        cmocka_unit_test(gemm_sm80),      cmocka_unit_test(gemm_sm90),
+      cmocka_unit_test(attention_sm80), cmocka_unit_test(attention_sm90),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -138,6 +138,7 @@ static const GpuCase right[] = {
     {"softmax", {3, 4096, 0}, 0, true},      {"softmax", {2, 77, 0}, 1, false},
     {"gemm_sm80", {128, 128, 192}, 0, true}, {"gemm_sm80", {130, 72, 136}, 1, false},
     {"gemm_sm90", {128, 128, 320}, 0, true}, {"gemm_sm90", {300, 264, 72}, 1, false},
+    {"attention_sm80", {1, 77, 1}, 0, true}, {"attention_sm90", {1, 300, 0}, 0, true},
     {"misuse", {1 /* SYNCWARP */}, 0, true}, {"misuse", {3 /* ATOMIC_SUM_OF_BLOCKS */}, 0, true},
 };
 
@@ -165,6 +166,14 @@ static const Fault faults[] = {
     {"no_wgmma_wait", "gemm_sm90.no_wait", {128, 128, 320}, WRONG, NULL, NULL},
     {"no_proxy_fence", "gemm_sm90.no_fence", {128, 128, 64}, RIGHT, NULL, "st_shared_u32(c_half"},
     {"staging_rewritten", "gemm_sm90.no_read_wait", {300, 264, 72}, SOMETIMES_WRONG, NULL, "st_shared_u32(c_half"},
+    {"accumulator_rescaled_early", "attention_sm90.early_rescale", {1, 384, 0}, WRONG, NULL, NULL},
+    {"v_used_without_its_barrier",
+     "attention_sm90.no_v_wait",
+     {1, 384, 0},
+     SOMETIMES_WRONG,
+     NULL,
+     "wgmma_regs_bf16(128"},
+    {"wrong_stride_in_descriptor", "attention_sm90.wrong_stride", {1, 128, 0}, WRONG, NULL, NULL},
     {"shuffle_as_if_it_ordered_memory", "misuse", {0}, RIGHT, NULL, "written by the neighbour"},
     {"sum_of_blocks_without_atomics", "misuse", {2}, RIGHT, NULL, "*sum = *sum + v"},
     {"shared_address_out_of_bounds",
