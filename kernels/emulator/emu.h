@@ -39,7 +39,7 @@ typedef struct Thread {
   int index; /* in the block, x fastest */
   bool done;
   Fiber fiber;
-  void *race, *async_race;
+  void *race;
   const void *waits_on; /* NULL: runs or is ready */
   const char *waits_for;
   const EmuSite *site; /* where it waits */
@@ -51,7 +51,7 @@ typedef struct Thread {
   char stores_read; /* what bulk_wait acquires */
 } Thread;
 
-/* What arrivals knew, and what TMA and wgmma may rely on after them (Thread.async_race). */
+/* What arrivals knew, and what TMA and wgmma may rely on after them (Warp.async_race). */
 typedef struct Known {
   char ordinary, async;
 } Known;
@@ -85,6 +85,7 @@ typedef struct WarpOp {
 } WarpOp;
 enum { MAX_WARP_OPS = 8 };
 struct Warp {
+  void *async_race;
   u32 live; /* lanes that have not ended */
   int index;
   WarpOp op[MAX_WARP_OPS];
@@ -144,9 +145,10 @@ void emu_yield(void);                                                 /* lets ot
 /* Fibers of the sanitizer's; they end with the block, since it takes a new fiber in an old one's place for the old one.
  */
 void *emu_race_new(Block *); /* knows what the caller knows */
-/* For the async proxy a thread has a second fiber, which knows less: what the thread itself knew when it last executed
- * fence_proxy_async, what others' second fibers told this one at barriers, and bulk loads that have landed. What TMA
- * and wgmma read is read by a fiber made of each. */
+/* For the async proxy a warp has a fiber of its own (one for each thread would be too many for clang's runtime), which
+ * knows less than its threads: what a thread of it knew at its last fence_proxy_async, what other warps' fibers told
+ * this one at barriers, and bulk loads that have landed. What TMA and wgmma read is read twice: by a fiber made of the
+ * issuing thread's, and by one made of this. */
 void *emu_race_new_async(Thread *);
 void emu_release(Known *); /* by both of the running thread's */
 void emu_acquire(Known *);

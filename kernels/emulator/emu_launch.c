@@ -174,7 +174,7 @@ void *emu_race_new(Block *b) {
 
 void *emu_race_new_async(Thread *t) {
   void *me = race_current();
-  race_switch(t->async_race);
+  race_switch(t->warp->async_race);
   void *fiber = emu_race_new(t->block);
   race_switch(me);
   return fiber;
@@ -183,7 +183,7 @@ void *emu_race_new_async(Thread *t) {
 void emu_release(Known *known) {
   Thread *t = emu_thread();
   race_release(&known->ordinary);
-  race_switch(t->async_race);
+  race_switch(t->warp->async_race);
   race_release(&known->async);
   race_switch(t->race);
 }
@@ -191,7 +191,7 @@ void emu_release(Known *known) {
 void emu_acquire(Known *known) {
   Thread *t = emu_thread();
   race_acquire(&known->ordinary);
-  race_switch(t->async_race);
+  race_switch(t->warp->async_race);
   race_acquire(&known->async);
   race_switch(t->race);
 }
@@ -246,6 +246,7 @@ static void block_run(Block *b, EmuIndex at) {
     memset(w, 0, sizeof *w);
     w->index = i / WARP;
     w->live = ALL_LANES >> (WARP - lanes);
+    w->async_race = emu_race_new(b);
   }
   l->first_ready = l->n_ready = 0;
   EmuIndex size = {r->block[0], r->block[1], r->block[2]}, grid = {r->grid[0], r->grid[1], r->grid[2]};
@@ -261,7 +262,6 @@ static void block_run(Block *b, EmuIndex at) {
     *canary(b, i) = CANARY;
     fiber_make(&t->fiber, b->stacks + (size_t)i * STACK_BYTES, STACK_BYTES, thread_main);
     t->race = emu_race_new(b);
-    t->async_race = emu_race_new(b);
     make_ready(l, t);
   }
   emu_place = &b->thread[0].place;

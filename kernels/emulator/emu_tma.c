@@ -135,7 +135,7 @@ void emu_bulk_land(Block *b) {
 void emu_fence_proxy_async(void) {
   Thread *t = emu_thread();
   race_release(&t->stores_read);
-  race_switch(t->async_race);
+  race_switch(t->warp->async_race);
   race_acquire(&t->stores_read);
   race_switch(t->race);
 }
