@@ -117,8 +117,13 @@ static void caught(void **state) {
   if (f->line) place(where, sizeof where, f->kernel, f->line);
   plain_runs(f, where);
   if (f->plain != REFUSED && !f->line) return;
-  run_tsan(&c);
-  expect(f->plain == REFUSED ? f->says : "WARNING: ThreadSanitizer: data race", "gpu_tsan", &c);
+  const char *words = f->plain == REFUSED ? f->says : "WARNING: ThreadSanitizer: data race";
+  for (; c.seed < 4;
+       c.seed++) { /* gcc's sees all of them in the first order; clang's follows only 255 fibers at once */
+    run_tsan(&c);
+    if (strstr(output, words) && strstr(output, where)) return;
+  }
+  expect(words, "gpu_tsan", &c);
   expect(where, "gpu_tsan", &c);
 }
 
