@@ -231,6 +231,19 @@ static void commit(Warpgroup *g, const void *arg) {
 }
 void emu_wgmma_commit(const EmuSite *site) { together(mine(site), GROUP_COMMIT, site, commit, NULL); }
 
+static void publish(Warpgroup *g,
+                    const Wgmma *op) { /* the sums to the registers, which were the operation's until now */
+  const Accumulator *from = op->to;
+  void *me = race_current();
+  race_switch(op->race);
+  for (int t = 0; t < WARPGROUP; t++) {
+    race_write(op->pc, from->d[t], (size_t)from->columns / 2 * sizeof(float));
+    for (int i = 0; i < from->columns / 2; i++) from->d[t][i] = from->value[row_of(t, i)][column_of(t, i)];
+  }
+  race_release(&g->read);
+  race_switch(me);
+}
+
 static void finish(Warpgroup *g, const void *groups) {
   int kept = 0;
   for (int i = 0; i < g->n_ops; i++) {
@@ -242,8 +255,7 @@ static void finish(Warpgroup *g, const void *groups) {
     }
     if (!op->done) multiply(g, op);
     if (--op->to->pending) continue;
-    for (int t = 0; t < WARPGROUP; t++)
-      for (int k = 0; k < op->to->columns / 2; k++) op->to->d[t][k] = op->to->value[row_of(t, k)][column_of(t, k)];
+    publish(g, op);
   }
   g->n_ops = kept;
 }

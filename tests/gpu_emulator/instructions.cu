@@ -69,6 +69,15 @@ KERNEL(matrices, 32, 1, (u32 *, out), (const u32 *, in), (i32, what)) {
   UNROLL (i, 4) out[128 + i * 32 + (i32)t] = r[i];
 }
 
+KERNEL(bank_conflicts, 32, 1, (u32 *, out)) { /* the 8 rows of each matrix lie in one bank, 128 bytes apart */
+  SHARED(shared);
+  u32 r[4], base = shared_address(shared);
+  UNROLL (i, 8) st_shared_u32(base + (threadIdx.x + (u32)i * 32) * 4, 0);
+  __syncwarp();
+  ldmatrix_x4(r, base + threadIdx.x % 8 * 128);
+  out[threadIdx.x] = r[0] | r[1] | r[2] | r[3];
+}
+
 /* ---- products: a[m][k] and b[n][k] of 16-bit or 32-bit elements, d[m][n] ---- */
 
 #define MMA(name, K, multiply)                                                                                         \

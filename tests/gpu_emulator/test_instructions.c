@@ -129,6 +129,14 @@ static void matrices(void **unused) {
   }
 }
 
+static void bank_conflicts(void **unused) {
+  (void)unused;
+  uint32_t out[32];
+  run("bank_conflicts", 32, 1024, (void *[]){&(uint32_t *){out}}, 0, true);
+  assert_int_equal(report.counters.ldmatrix, 1);
+  assert_int_equal(report.counters.bank_conflicts, 4 * 7);
+}
+
 /* ---- products against f64 ---- */
 
 typedef enum { BF16, F16, TF32 } Type;
@@ -288,9 +296,11 @@ static void tensor_maps(void **unused) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(numbers),  cmocka_unit_test(shuffles), cmocka_unit_test(named_barriers),
-      cmocka_unit_test(matrices), cmocka_unit_test(mma),      cmocka_unit_test(wgmma),
-      cmocka_unit_test(tma),      cmocka_unit_test(launches), cmocka_unit_test(tensor_maps),
+      cmocka_unit_test(numbers),        cmocka_unit_test(shuffles),
+      cmocka_unit_test(named_barriers), cmocka_unit_test(matrices),
+      cmocka_unit_test(bank_conflicts), cmocka_unit_test(mma),
+      cmocka_unit_test(wgmma),          cmocka_unit_test(tma),
+      cmocka_unit_test(launches),       cmocka_unit_test(tensor_maps),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

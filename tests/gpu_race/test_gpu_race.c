@@ -171,7 +171,7 @@ static const Fault faults[] = {
     {"no_wgmma_wait", "gemm_sm90.no_wait", {128, 128, 320}, WRONG, NULL, NULL},
     {"no_proxy_fence", "gemm_sm90.no_fence", {128, 128, 64}, RIGHT, NULL, "st_shared_u32(c_half"},
     {"staging_rewritten", "gemm_sm90.no_read_wait", {300, 264, 72}, SOMETIMES_WRONG, NULL, "st_shared_u32(c_half"},
-    {"accumulator_rescaled_early", "attention_sm90.early_rescale", {1, 384, 0}, WRONG, NULL, NULL},
+    {"accumulator_rescaled_early", "attention_sm90.early_rescale", {1, 384, 0}, WRONG, NULL, "o[i] *= shrink"},
     {"v_used_without_its_barrier",
      "attention_sm90.no_v_wait",
      {1, 384, 0},
