@@ -11,31 +11,51 @@
 #ifndef SINTER_VOCABULARY_H
 #define SINTER_VOCABULARY_H
 
-/* m(0, p0), m(0 + 1, p1), ...: up to 16 arguments */
-#define EACH_1(m, i, p)                                                         m(i, p)
-#define EACH_2(m, i, p, ...)                                                    m(i, p), EACH_1(m, i + 1, __VA_ARGS__)
-#define EACH_3(m, i, p, ...)                                                    m(i, p), EACH_2(m, i + 1, __VA_ARGS__)
-#define EACH_4(m, i, p, ...)                                                    m(i, p), EACH_3(m, i + 1, __VA_ARGS__)
-#define EACH_5(m, i, p, ...)                                                    m(i, p), EACH_4(m, i + 1, __VA_ARGS__)
-#define EACH_6(m, i, p, ...)                                                    m(i, p), EACH_5(m, i + 1, __VA_ARGS__)
-#define EACH_7(m, i, p, ...)                                                    m(i, p), EACH_6(m, i + 1, __VA_ARGS__)
-#define EACH_8(m, i, p, ...)                                                    m(i, p), EACH_7(m, i + 1, __VA_ARGS__)
-#define EACH_9(m, i, p, ...)                                                    m(i, p), EACH_8(m, i + 1, __VA_ARGS__)
-#define EACH_10(m, i, p, ...)                                                   m(i, p), EACH_9(m, i + 1, __VA_ARGS__)
-#define EACH_11(m, i, p, ...)                                                   m(i, p), EACH_10(m, i + 1, __VA_ARGS__)
-#define EACH_12(m, i, p, ...)                                                   m(i, p), EACH_11(m, i + 1, __VA_ARGS__)
-#define EACH_13(m, i, p, ...)                                                   m(i, p), EACH_12(m, i + 1, __VA_ARGS__)
-#define EACH_14(m, i, p, ...)                                                   m(i, p), EACH_13(m, i + 1, __VA_ARGS__)
-#define EACH_15(m, i, p, ...)                                                   m(i, p), EACH_14(m, i + 1, __VA_ARGS__)
-#define EACH_16(m, i, p, ...)                                                   m(i, p), EACH_15(m, i + 1, __VA_ARGS__)
-#define EACH_COUNT_(a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p, count, ...) count
-#define EACH_COUNT(...)                                                         EACH_COUNT_(__VA_ARGS__, 16, 15, 14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0)
-#define EACH_CALL(f, m, ...)                                                    f(m, 0, __VA_ARGS__)
-#define EACH_NAME_(n)                                                           EACH_##n
-#define EACH_NAME(n)                                                            EACH_NAME_(n)
-#define EACH(m, ...)                                                            EACH_CALL(EACH_NAME(EACH_COUNT(__VA_ARGS__)), m, __VA_ARGS__)
-#define PARAMETER_(type, name)                                                  type name
-#define PARAMETER(i, p)                                                         PARAMETER_ p
+/* m(0, p0), m(0 + 1, p1), ...: up to 32 arguments */
+#define EACH_1(m, i, p)       m(i, p)
+#define EACH_2(m, i, p, ...)  m(i, p), EACH_1(m, i + 1, __VA_ARGS__)
+#define EACH_3(m, i, p, ...)  m(i, p), EACH_2(m, i + 1, __VA_ARGS__)
+#define EACH_4(m, i, p, ...)  m(i, p), EACH_3(m, i + 1, __VA_ARGS__)
+#define EACH_5(m, i, p, ...)  m(i, p), EACH_4(m, i + 1, __VA_ARGS__)
+#define EACH_6(m, i, p, ...)  m(i, p), EACH_5(m, i + 1, __VA_ARGS__)
+#define EACH_7(m, i, p, ...)  m(i, p), EACH_6(m, i + 1, __VA_ARGS__)
+#define EACH_8(m, i, p, ...)  m(i, p), EACH_7(m, i + 1, __VA_ARGS__)
+#define EACH_9(m, i, p, ...)  m(i, p), EACH_8(m, i + 1, __VA_ARGS__)
+#define EACH_10(m, i, p, ...) m(i, p), EACH_9(m, i + 1, __VA_ARGS__)
+#define EACH_11(m, i, p, ...) m(i, p), EACH_10(m, i + 1, __VA_ARGS__)
+#define EACH_12(m, i, p, ...) m(i, p), EACH_11(m, i + 1, __VA_ARGS__)
+#define EACH_13(m, i, p, ...) m(i, p), EACH_12(m, i + 1, __VA_ARGS__)
+#define EACH_14(m, i, p, ...) m(i, p), EACH_13(m, i + 1, __VA_ARGS__)
+#define EACH_15(m, i, p, ...) m(i, p), EACH_14(m, i + 1, __VA_ARGS__)
+#define EACH_16(m, i, p, ...) m(i, p), EACH_15(m, i + 1, __VA_ARGS__)
+#define EACH_17(m, i, p, ...) m(i, p), EACH_16(m, i + 1, __VA_ARGS__)
+#define EACH_18(m, i, p, ...) m(i, p), EACH_17(m, i + 1, __VA_ARGS__)
+#define EACH_19(m, i, p, ...) m(i, p), EACH_18(m, i + 1, __VA_ARGS__)
+#define EACH_20(m, i, p, ...) m(i, p), EACH_19(m, i + 1, __VA_ARGS__)
+#define EACH_21(m, i, p, ...) m(i, p), EACH_20(m, i + 1, __VA_ARGS__)
+#define EACH_22(m, i, p, ...) m(i, p), EACH_21(m, i + 1, __VA_ARGS__)
+#define EACH_23(m, i, p, ...) m(i, p), EACH_22(m, i + 1, __VA_ARGS__)
+#define EACH_24(m, i, p, ...) m(i, p), EACH_23(m, i + 1, __VA_ARGS__)
+#define EACH_25(m, i, p, ...) m(i, p), EACH_24(m, i + 1, __VA_ARGS__)
+#define EACH_26(m, i, p, ...) m(i, p), EACH_25(m, i + 1, __VA_ARGS__)
+#define EACH_27(m, i, p, ...) m(i, p), EACH_26(m, i + 1, __VA_ARGS__)
+#define EACH_28(m, i, p, ...) m(i, p), EACH_27(m, i + 1, __VA_ARGS__)
+#define EACH_29(m, i, p, ...) m(i, p), EACH_28(m, i + 1, __VA_ARGS__)
+#define EACH_30(m, i, p, ...) m(i, p), EACH_29(m, i + 1, __VA_ARGS__)
+#define EACH_31(m, i, p, ...) m(i, p), EACH_30(m, i + 1, __VA_ARGS__)
+#define EACH_32(m, i, p, ...) m(i, p), EACH_31(m, i + 1, __VA_ARGS__)
+#define EACH_COUNT_(a1, a2, a3, a4, a5, a6, a7, a8, a9, a10, a11, a12, a13, a14, a15, a16, a17, a18, a19, a20, a21,    \
+                    a22, a23, a24, a25, a26, a27, a28, a29, a30, a31, a32, count, ...)                                 \
+  count
+#define EACH_COUNT(...)                                                                                                \
+  EACH_COUNT_(__VA_ARGS__, 32, 31, 30, 29, 28, 27, 26, 25, 24, 23, 22, 21, 20, 19, 18, 17, 16, 15, 14, 13, 12, 11, 10, \
+              9, 8, 7, 6, 5, 4, 3, 2, 1, 0)
+#define EACH_CALL(f, m, ...)   f(m, 0, __VA_ARGS__)
+#define EACH_NAME_(n)          EACH_##n
+#define EACH_NAME(n)           EACH_NAME_(n)
+#define EACH(m, ...)           EACH_CALL(EACH_NAME(EACH_COUNT(__VA_ARGS__)), m, __VA_ARGS__)
+#define PARAMETER_(type, name) type name
+#define PARAMETER(i, p)        PARAMETER_ p
 
 /* KERNEL(name, most threads a block, least blocks a multiprocessor, (type, parameter), ...) { body } */
 
@@ -45,6 +65,8 @@ typedef unsigned char u8;
 typedef unsigned short u16;
 typedef unsigned int u32;
 typedef unsigned long long u64;
+typedef signed char i8;
+typedef short i16;
 typedef int i32;
 typedef long long i64;
 typedef struct {

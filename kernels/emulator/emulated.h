@@ -10,6 +10,8 @@ typedef uint8_t u8;
 typedef uint16_t u16;
 typedef uint32_t u32;
 typedef uint64_t u64;
+typedef int8_t i8;
+typedef int16_t i16;
 typedef int32_t i32;
 typedef int64_t i64;
 typedef struct {
@@ -89,6 +91,19 @@ DEVICE u32 __float_as_uint(float x) {
   memcpy(&y, &x, 4);
   return y;
 }
+DEVICE float __int_as_float(i32 x) { return __uint_as_float((u32)x); }
+DEVICE i32 __float_as_int(float x) { return (i32)__float_as_uint(x); }
+DEVICE double __longlong_as_double(i64 x) {
+  double y;
+  memcpy(&y, &x, 8);
+  return y;
+}
+DEVICE i64 __double_as_longlong(double x) {
+  i64 y;
+  memcpy(&y, &x, 8);
+  return y;
+}
+DEVICE u32 __umulhi(u32 a, u32 b) { return (u32)((u64)a * b >> 32); }
 DEVICE float bf16_to_f32(bf16 x) { return __uint_as_float((u32)x.bits << 16); }
 DEVICE bf16 f32_to_bf16(float x) {
   u32 u = __float_as_uint(x);

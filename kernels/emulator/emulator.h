@@ -8,7 +8,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { EMULATOR_MESSAGE = 2048, EMULATOR_MAX_PARAMS = 16, EMULATOR_MAX_SHARED = 227 * 1024 };
+enum { EMULATOR_MESSAGE = 2048, EMULATOR_MAX_PARAMS = 32, EMULATOR_MAX_SHARED = 227 * 1024 };
 
 /* What KERNEL(...) makes; static data of the kernel's object file. */
 typedef struct EmulatorKernel {

@@ -21,6 +21,15 @@ KERNEL(approximate, 32, 1, (float *, out), (const float *, in)) {
   to[0] = ex2_approx(x), to[1] = lg2_approx(x), to[2] = rcp_approx(x), to[3] = rsqrt_approx(x), to[4] = tanh_approx(x);
 }
 
+KERNEL(parameters, 1, 1, (u32 *, out), (u8, a), (i8, b), (u16, c), (i16, d), (u32, e), (i32, f), (u64, g), (i64, h),
+       (float, i), (double, j), (bf16, k), (f16, l), (i32, m), (i32, n), (i32, o), (i32, p), (i32, q)) {
+  out[0] = __umulhi((u32)a << 24, (u32)(i32)b) + c + (u32)(i32)d + e + (u32)f + (u32)g + (u32)h;
+  out[1] = (u32)__float_as_int(__int_as_float(__float_as_int(i)));
+  out[2] = (u32)(__double_as_longlong(__longlong_as_double(__double_as_longlong(j))) >> 32);
+  out[3] = (u32)k.bits << 16 | l.bits;
+  out[4] = (u32)(m + 10 * n + 100 * o + 1000 * p + 10000 * q);
+}
+
 /* ---- warps and barriers ---- */
 
 KERNEL(shuffles, 32, 1, (i32 *, out)) {

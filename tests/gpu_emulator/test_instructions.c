@@ -85,6 +85,28 @@ static void numbers(void **unused) {
   }
 }
 
+static void parameters(void **unused) { /* each of its own size, where cuLaunchKernel would find it */
+  (void)unused;
+  uint32_t out[5], *to = out, e = 5, five[5] = {1, 2, 3, 4, 5};
+  uint8_t a = 255;
+  int8_t b = -1;
+  uint16_t c = 3, k = 0x3f80, l = 0x3c00;
+  int16_t d = -4;
+  int32_t f = -6;
+  uint64_t g = 7;
+  int64_t h = -8;
+  float i = 1.5f;
+  double j = -2.5;
+  run("parameters", 1, 0,
+      (void *[]){&to, &a, &b, &c, &d, &e, &f, &g, &h, &i, &j, &k, &l, five, five + 1, five + 2, five + 3, five + 4}, 0,
+      true);
+  assert_int_equal(out[0], 0xfeffffff + 3 - 4 + 5 - 6 + 7 - 8);
+  assert_int_equal(out[1], 0x3fc00000);
+  assert_int_equal(out[2], 0xc0040000);
+  assert_int_equal(out[3], 0x3f803c00);
+  assert_int_equal(out[4], 54321);
+}
+
 /* ---- warps and barriers ---- */
 
 static void shuffles(void **unused) {
@@ -296,11 +318,12 @@ static void tensor_maps(void **unused) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(numbers),        cmocka_unit_test(shuffles),
-      cmocka_unit_test(named_barriers), cmocka_unit_test(matrices),
-      cmocka_unit_test(bank_conflicts), cmocka_unit_test(mma),
-      cmocka_unit_test(wgmma),          cmocka_unit_test(tma),
-      cmocka_unit_test(launches),       cmocka_unit_test(tensor_maps),
+      cmocka_unit_test(numbers),     cmocka_unit_test(parameters),
+      cmocka_unit_test(shuffles),    cmocka_unit_test(named_barriers),
+      cmocka_unit_test(matrices),    cmocka_unit_test(bank_conflicts),
+      cmocka_unit_test(mma),         cmocka_unit_test(wgmma),
+      cmocka_unit_test(tma),         cmocka_unit_test(launches),
+      cmocka_unit_test(tensor_maps),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
