@@ -142,9 +142,9 @@ bool emu_lazy(void);
 void emu_wait(const void *object, const char *what, const EmuSite *); /* until emu_wake names the object */
 void emu_wake(Block *, int first, int n, const void *object);         /* those of n threads from the first */
 void emu_yield(void);                                                 /* lets others run */
-/* Fibers of the sanitizer's; they end with the block, since it takes a new fiber in an old one's place for the old one.
- */
-void *emu_race_new(Block *); /* knows what the caller knows */
+/* A fiber of the sanitizer's that knows what the caller knows. It ends with the block, not before: the sanitizer takes
+ * a new fiber in an old one's place for the old one. */
+void *emu_race_new(Block *);
 /* For the async proxy a warp has a fiber of its own (one for each thread would be too many for clang's runtime), which
  * knows less than its threads: what a thread of it knew at its last fence_proxy_async, what other warps' fibers told
  * this one at barriers, and bulk loads that have landed. What TMA and wgmma read is read twice: by a fiber made of the

@@ -68,11 +68,11 @@ static void make_ready(Launch *l, Thread *t) {
 static void say_deadlock(Launch *l) {
   char text[EMULATOR_MESSAGE] = "";
   size_t n = 0;
-  const EmuSite *last = NULL;
   for (int i = 0; i < l->block->n_threads && n + 200 < sizeof text; i++) {
-    Thread *t = &l->block->thread[i];
-    if (t->done || t->site == last) continue;
-    last = t->site;
+    const Thread *t = &l->block->thread[i];
+    bool said = t->done; /* one thread for each line */
+    for (int k = 0; k < i; k++) said |= !t[k - i].done && t[k - i].site == t->site;
+    if (said) continue;
     n += (size_t)snprintf(text + n, sizeof text - n, "; thread %d waits for %s at line %d", i, t->waits_for,
                           t->site ? t->site->line : 0);
   }
@@ -161,7 +161,7 @@ static void thread_main(void) {
     emu_barriers_recheck(b);
     run_next();
   } else {
-    while (b->n_loads) emu_bulk_land(b);
+    if (b->n_loads) emu_fail(b->load[0].site, "the block ends while this bulk load is under way");
     back_to_host();
   }
 }

@@ -231,8 +231,8 @@ static void commit(Warpgroup *g, const void *arg) {
 }
 void emu_wgmma_commit(const EmuSite *site) { together(mine(site), GROUP_COMMIT, site, commit, NULL); }
 
-static void publish(Warpgroup *g,
-                    const Wgmma *op) { /* the sums to the registers, which were the operation's until now */
+/* The sums go to the registers, which were the operation's until now. */
+static void publish(Warpgroup *g, const Wgmma *op) {
   const Accumulator *from = op->to;
   void *me = race_current();
   race_switch(op->race);

@@ -148,6 +148,17 @@ WGMMA(wgmma_regs_256, 256, false, true, wgmma_regs_f16(256, d, fa + k * 4, db, k
 
 /* ---- TMA: a box comes to shared memory, is shown as it lies there, and goes to another tensor ---- */
 
+KERNEL(load_without_wait, 32, 1, (TENSOR_MAP, from), (i32, what)) {
+  SHARED(shared);
+  u32 box = shared_address(shared), barrier = box + 1024;
+  if (threadIdx.x == 0) {
+    mbarrier_init(barrier, 1);
+    if (what == 1) st_shared_u32(barrier + 4, 0); /* overwrites it */
+    mbarrier_arrive_expect_tx(barrier, 1024);
+    tma_load_2d(box, &from, barrier, 0, 0);
+  }
+}
+
 #define TMA_COPY(name, load, store)                                                                                    \
   KERNEL(name, 32, 1, (TENSOR_MAP, from), (TENSOR_MAP, to), (u32 *, raw), (u32, bytes), (i32, x), (i32, y)) {          \
     SHARED(shared);                                                                                                    \

@@ -275,6 +275,17 @@ static void tma(void **unused) {
 
 /* ---- refusals ---- */
 
+static void bulk_load_without_wait(void **unused) {
+  (void)unused;
+  static _Alignas(64) uint64_t map[16], data[128];
+  assert_null(emulator_tensor_map(map, &(EmulatorTensor){data, 2, 2, {64, 8}, {128}, {64, 8}, 128}));
+  static const char *const says[] = {"the block ends while this bulk load is under way", "no mbarrier at offset 1024"};
+  for (int what = 0; what < 2; what++) {
+    assert_false(launch("load_without_wait", 32, 1032, (void *[]){map, &what}, 0, true));
+    if (!strstr(report.message, says[what])) fail_msg("%s", report.message);
+  }
+}
+
 static void launches(void **unused) {
   (void)unused;
   const EmulatorKernel *k = emulator_find("shuffles");
@@ -318,12 +329,12 @@ static void tensor_maps(void **unused) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(numbers),     cmocka_unit_test(parameters),
-      cmocka_unit_test(shuffles),    cmocka_unit_test(named_barriers),
-      cmocka_unit_test(matrices),    cmocka_unit_test(bank_conflicts),
-      cmocka_unit_test(mma),         cmocka_unit_test(wgmma),
-      cmocka_unit_test(tma),         cmocka_unit_test(launches),
-      cmocka_unit_test(tensor_maps),
+      cmocka_unit_test(numbers),  cmocka_unit_test(parameters),
+      cmocka_unit_test(shuffles), cmocka_unit_test(named_barriers),
+      cmocka_unit_test(matrices), cmocka_unit_test(bank_conflicts),
+      cmocka_unit_test(mma),      cmocka_unit_test(wgmma),
+      cmocka_unit_test(tma),      cmocka_unit_test(bulk_load_without_wait),
+      cmocka_unit_test(launches), cmocka_unit_test(tensor_maps),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
