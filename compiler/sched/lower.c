@@ -509,6 +509,12 @@ int lower_tile_registers(const Lower *l, DType d) {
   return pieces ? t->vector_regs - 4 : t->vector_regs;
 }
 
+void lower_weighed(Lower *l, int rows, int vectors, double loads, double fill) {
+  const char *before = l->out->tiles;
+  l->out->tiles = arena_printf(l->all->ctx->arena, "%s%s%d x %d (%.2f products a load, %.0f %% used)",
+                               before ? before : "", before ? ", " : "", rows, vectors, loads, 100 * fill);
+}
+
 void lower_products(Lower *l, Sym products, int lanes, Sym bytes) {
   SymTab *t = l->all->ctx->syms;
   Sym ns = sym_op(t, SYM_FLOORDIV, products, sym_int(t, 4 * lanes));

@@ -37,6 +37,7 @@ typedef struct Lowered {
   Vec(LowArg) args;
   Vec(LowStage) stages; /* in order */
   const char *schedule; /* "gemm(MR = 6, NV = 2, ...)", for explain */
+  const char *tiles;    /* the register tiles among which the strategy chose, and by what; may be NULL */
 } Lowered;
 
 typedef struct FailPlace { /* code - 1 indexes these */
@@ -116,6 +117,8 @@ void lower_stage(Lower *, const char *name, Sym elements, double cost, bool seri
 /* Registers for a tile of products: without those that 64-bit multiplication or the conversion of f16 in pieces takes
  * where it is no instruction. */
 int lower_tile_registers(const Lower *, DType);
+/* Notes a register tile that was weighed: rows by vectors, products a load, how much of it is used. */
+void lower_weighed(Lower *, int rows, int vectors, double loads, double fill);
 /* Work of the stage begun: multiply-adds of 1 / (4 lanes) ns, and bytes that come from beyond L1, 64 of them a ns. */
 void lower_products(Lower *, Sym products, int lanes, Sym bytes);
 void lower_fail(Lower *, Id v, Ex cond);

@@ -82,6 +82,7 @@ static void choose_tile(Gemm *g) {
     int nr = nv * g->lanes, mr = tile_rows(regs - masks(g, nv), nv, m);
     double fill = n == INT64_MAX ? 1 : (double)n / (double)((n + nr - 1) / nr * nr);
     double loads = (double)(mr * nv) / (mr + nv); /* products a load */
+    lower_weighed(g->l, mr, nv, loads, fill);
     if (fill * loads > score * 1.02) score = fill * loads, g->nv = nv;
   }
   g->mr = tile_rows(regs - masks(g, g->nv), g->nv, m);
