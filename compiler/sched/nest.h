@@ -14,4 +14,10 @@ uint32_t nest_result(Lower *, Id v); /* the memory of v, which the kernel itself
 Ex window_place(Lower *, const Windows *, int axis, Sym n, Ex p, Ex k, Ex *inside);
 /* lower_pull where `inside` holds (0: everywhere), else `other`; there the index may be anything. */
 Ex window_pull(Lower *, Id v, const Ex *index, int n, Ex inside, Ex other);
+/* Whether `value` comes before `old` as a window's maximum: it is larger, or the first that is NaN; or there is `none`.
+ */
+Ex window_wins(Lower *, Ex value, Ex old, Ex none);
+/* window_rows.c: a pool, or the gradient of max pooling whose windows have every element, where rows are short and
+ * windows two wide; else false. `cost`: operations a window. */
+bool window_rows(Lower *, Id v, const Windows *, double cost);
 #endif
