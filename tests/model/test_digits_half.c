@@ -10,14 +10,10 @@ enum { ROWS = 29, RESULTS = 8, STEPS = 3, PARAMETERS = 32 * 64 + 32 + 16 * 32 + 
 static const struct {
   const char *file, *name;
   int count;
-} RESULT[RESULTS] = {{"logits", NULL, ROWS * 10},
-                     {"loss", NULL, 1},
-                     {"fc1_weight", "fc1.weight", 32 * 64},
-                     {"fc1_bias", "fc1.bias", 32},
-                     {"fc2_weight", "fc2.weight", 16 * 32},
-                     {"fc2_bias", "fc2.bias", 16},
-                     {"fc3_weight", "fc3.weight", 10 * 16},
-                     {"fc3_bias", "fc3.bias", 10}};
+} RESULT[RESULTS] = {{"logits", NULL, ROWS * 10},           {"loss", NULL, 1},
+                     {"fc1_weight", "fc1.weight", 32 * 64}, {"fc1_bias", "fc1.bias", 32},
+                     {"fc2_weight", "fc2.weight", 16 * 32}, {"fc2_bias", "fc2.bias", 16},
+                     {"fc3_weight", "fc3.weight", 10 * 16}, {"fc3_bias", "fc3.bias", 10}};
 
 /* False: this processor lacks the level. */
 static bool open_half(const Setting *on, digits_half_weights **w, digits_half_context **c) {
