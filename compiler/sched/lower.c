@@ -451,17 +451,15 @@ static bool maskable(const Lower *l, Id v) {
   return !through || maskable(l, *graph_in(l->g, v));
 }
 
-bool lower_masks(const Lower *l) {
+Tail lower_tail(const Lower *l) {
   for (uint32_t i = 0; i < l->grp->members.n; i++) {
     Id v = l->grp->members.at[i];
-    if (!target_mask(l->all->target, graph_dtype(l->g, v))) return false;
+    if (!target_mask(l->all->target, graph_dtype(l->g, v))) return TAIL_PEEL;
     for (uint32_t j = 0; j < graph_at(l->g, v)->nin; j++)
-      if (!maskable(l, graph_in(l->g, v)[j])) return false;
+      if (!maskable(l, graph_in(l->g, v)[j])) return TAIL_PEEL;
   }
-  return true;
+  return TAIL_MASK;
 }
-
-Tail lower_tail(const Lower *l) { return lower_masks(l) ? TAIL_MASK : TAIL_PEEL; }
 
 void lower_member_index(const Lower *l, Id v, Ex *index) {
   const Map *pos = &l->all->groups->pos[v];

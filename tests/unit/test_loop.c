@@ -913,13 +913,13 @@ static void test_garbage(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(test_text),        cmocka_unit_test(test_canonical),    cmocka_unit_test(test_build),
-      cmocka_unit_test(test_rewrite),     cmocka_unit_test(test_access),       cmocka_unit_test(test_shared_text),
-      cmocka_unit_test(test_elementwise), cmocka_unit_test(test_half),         cmocka_unit_test(test_exp),
-      cmocka_unit_test(test_moves),       cmocka_unit_test(test_pool_scatter), cmocka_unit_test(test_lists),
-      cmocka_unit_test(test_rows),        cmocka_unit_test(test_same_bits),    cmocka_unit_test(test_gemm),
-      cmocka_unit_test(test_attention),   cmocka_unit_test(test_conv),         cmocka_unit_test(test_lstm),
-      cmocka_unit_test(test_faults),      cmocka_unit_test(test_garbage),      cmocka_unit_test(test_pressure),
+      cmocka_unit_test(test_text),         cmocka_unit_test(test_canonical), cmocka_unit_test(test_build),
+      cmocka_unit_test(test_rewrite),      cmocka_unit_test(test_access),    cmocka_unit_test(test_shared_text),
+      cmocka_unit_test(test_elementwise),  cmocka_unit_test(test_exp),       cmocka_unit_test(test_moves),
+      cmocka_unit_test(test_pool_scatter), cmocka_unit_test(test_lists),     cmocka_unit_test(test_rows),
+      cmocka_unit_test(test_same_bits),    cmocka_unit_test(test_gemm),      cmocka_unit_test(test_attention),
+      cmocka_unit_test(test_conv),         cmocka_unit_test(test_lstm),      cmocka_unit_test(test_faults),
+      cmocka_unit_test(test_garbage),      cmocka_unit_test(test_pressure),  cmocka_unit_test(test_half),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
