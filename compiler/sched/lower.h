@@ -85,6 +85,8 @@ typedef struct Lower {
 int lower_lanes(const Lower *);            /* lanes that suit the widest type of the group */
 Tail lower_tail(const Lower *);            /* mask where every type of the group can be masked, else peel */
 bool lower_in_memory(const Lower *, Id v); /* another group or the caller has stored it: it is loaded */
+/* Whether neighbours along this axis of v are neighbours in the memory that v is read from. */
+bool lower_along(const Lower *, Id v, int axis);
 Ex lower_pull(Lower *, Id v, const Ex *index, int n);
 void lower_remember(Lower *, Id v, const Ex *index, int n, Ex value);
 Ex lower_load(Lower *, Id v, const Sym *shape, int rank, const Ex *index, Ex mask);
