@@ -94,6 +94,8 @@ Id lower_memory(const Lower *, Id v);      /* v if it is in memory, of a 16-bit 
 Id lower_unrounded(const Lower *, Id v);
 /* The type in which v can be packed without loss: its own, or the 16 bits that are behind it. */
 DType lower_packed_type(const Lower *, Id v);
+/* Whether neighbours along this axis of v are neighbours in the memory that v is read from. */
+bool lower_along(const Lower *, Id v, int axis);
 Ex lower_pull(Lower *, Id v, const Ex *index, int n);
 /* The same where the index has no lanes and the value is wanted in all of them: 16 bits are spread before they are
  * converted, which is cheaper than the other way round. */

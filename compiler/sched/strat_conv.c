@@ -351,12 +351,9 @@ static int panel_index(const Conv *c, Ex n, Ex *at) {
 
 /* How many elements of the kernel's last axis lie side by side and divide it: a power of two, at most the lanes. */
 static int side_by_side(const Conv *c) {
-  const Lower *l = c->l;
-  Id v = c->kernel;
-  int axis = graph_rank(l->g, v) - 1, n = c->lanes;
-  int64_t size = known(l, c->w.size[c->w.n - 1]);
-  for (; graph_op(l->g, v) == OP_TRANSPOSE; v = *graph_in(l->g, v)) axis = (int)graph_attr(l->g, v, "axes", NULL)[axis];
-  if (!lower_memory(l, v) || axis != graph_rank(l->g, v) - 1 || size == INT64_MAX || c->reverse) return 1;
+  int n = c->lanes;
+  int64_t size = known(c->l, c->w.size[c->w.n - 1]);
+  if (size == INT64_MAX || c->reverse || !lower_along(c->l, c->kernel, 1 + c->w.n)) return 1;
   while (size % n) n /= 2;
   return n;
 }

@@ -38,6 +38,8 @@ static const Case CASES[] = {
     {"models/digits_cnn.sir", "step", "k13", "v4", 3, "nest"}, /* max pooling */
     {"models/digits_cnn.sir", "step", "k23", "v3", 3, "nest"}, /* its gradient */
     {"models/digits_cnn.sir", "step", "k32", "v2", 3, "conv"},
+    {"tests/plan/attention.sir", "causal", "k0", "v3", 3, "attention"},
+    {"tests/plan/attention.sir", "wide", "k0", "v4", 0, "attention"},
     {"tests/plan/indices.sir", "along", "k0", "v4", 5, "gather"},
     {"tests/plan/half.sir", "chain", "k0", "v2", 5, "elementwise"}, /* conversions of f16 and bf16 */
     {"tests/plan/half.sir", "chain", "k0", "v3", 5, "elementwise"},

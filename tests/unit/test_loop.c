@@ -618,7 +618,8 @@ static void test_gemm(void **state) {
   const int64_t size[][3] = {{1, 1, 1}, {7, 35, 17}, {6, 32, 8}, {13, 65, 9}, {12, 33, 31}};
   for (int s = 0; s < 5; s++) {
     int64_t M = size[s][0], N = size[s][1], K = size[s][2];
-    float *A = floats(M * K, -1, 1), *B = floats(K * N, -1, 1), *bias = floats(N, -1, 1), *R = floats(M * N, -1, 1);
+    float *A = floats(M * K, -1, 1), *B = floats(K * N, -1, 1), *bias = floats(N, -1, 1);
+    float *R = floats(M * N, 1, 2); /* so that a single result is no small difference of large numbers */
     double *C = doubles(M * N), *S = doubles(M);
     for (int64_t i = 0; i < M * N; i++) {
       double t = bias[i % N];
