@@ -98,12 +98,13 @@ static bool gemm(const GpuCase *c, GpuResult *r, bool sm90) {
   bool found;
   if (sm90) {
     _Alignas(64) uint64_t map[3][16];
+    int BN = strstr(c->kernel, ".wide") ? 256 : 128, stages = BN > 128 ? 3 : 4;
     const char *refused = map_2d(map[0], a, K, M, 128);
-    if (!refused) refused = map_2d(map[1], b, K, N, 128);
+    if (!refused) refused = map_2d(map[1], b, K, N, (uint32_t)BN);
     if (!refused) refused = map_2d(map[2], out, N, M, 64);
     if (refused) abort();
-    enum { SHARED_BYTES = 4 * 32768 + 128 * 128 * 2 + 64 };
-    found = launch(c, r, 2, 1, 384, SHARED_BYTES, (void *[]){map[0], map[1], map[2], &bias, &M, &N, &K});
+    size_t shared = (size_t)(stages * (128 + BN) * 128 + 128 * BN * 2 + 2 * stages * 8);
+    found = launch(c, r, 2, 1, 384, shared, (void *[]){map[0], map[1], map[2], &bias, &M, &N, &K});
   } else {
     found = launch(c, r, (unsigned)(N + 127) / 128, (unsigned)(M + 127) / 128, 256, 98304,
                    (void *[]){&out, &a, &b, &bias, &M, &N, &K});
