@@ -194,6 +194,25 @@ static bool misuse(const GpuCase *c, GpuResult *r) {
   return found;
 }
 
+/* tests/gpu_emulator/instructions.cu: operands that ordinary stores bring to shared memory */
+static bool wgmma(const GpuCase *c, GpuResult *r) {
+  enum { M = 64, N = 8, K = 64 };
+  uint16_t *a = random_bf16(M * K, 1), *b = random_bf16(N * K, 1), out[M * N];
+  float *d = device(M * N * sizeof *d);
+  double right[M * N];
+  bool found = launch(c, r, 1, 1, 128, (M + N) * K * 2, (void *[]){&d, &a, &b});
+  for (int i = 0; i < M * N; i++) {
+    uint32_t u;
+    memcpy(&u, d + i, 4);
+    out[i] = (uint16_t)((u + 0x8000) >> 16);
+    right[i] = 0;
+    for (int k = 0; k < K; k++) right[i] += (double)from_bf16(a[i / N * K + k]) * (double)from_bf16(b[i % N * K + k]);
+  }
+  judge(r, out, right, M * N);
+  free(a), free(b), free(d);
+  return found;
+}
+
 bool gpu_case_run(const GpuCase *c, GpuResult *r) {
   size_t n = strcspn(c->kernel, ".");
   state = 1;
@@ -203,6 +222,7 @@ bool gpu_case_run(const GpuCase *c, GpuResult *r) {
   if (!strncmp(c->kernel, "gemm_sm90", n)) return gemm(c, r, true);
   if (!strncmp(c->kernel, "attention_sm80", n)) return attention(c, r, false);
   if (!strncmp(c->kernel, "attention_sm90", n)) return attention(c, r, true);
+  if (!strncmp(c->kernel, "wgmma_bf16_8", n)) return wgmma(c, r);
   if (!strncmp(c->kernel, "misuse", n)) return misuse(c, r);
   return false;
 }
