@@ -88,4 +88,5 @@ KERNEL(gemm_sm90, 384, 1, (TENSOR_MAP, a_map), (TENSOR_MAP, b_map), (TENSOR_MAP,
       bulk_commit();
     }
   }
+  if (leads) bulk_wait_read(0); /* shared memory ends with the block */
 }

@@ -190,6 +190,7 @@ static const Fault faults[] = {
      NULL,
      "wgmma_regs_bf16(128"},
     {"wrong_stride_in_descriptor", "attention_sm90.wrong_stride", {1, 128, 0}, WRONG, NULL, NULL},
+    {"end_while_stored", "gemm_sm90.no_last_wait", {128, 128, 64}, REFUSED, "the thread ends before", "tma_store_2d("},
     {"shuffle_as_if_it_ordered_memory", "misuse", {0}, RIGHT, NULL, "written by the neighbour"},
     {"sum_of_blocks_without_atomics", "misuse", {2}, RIGHT, NULL, "*sum = *sum + v"},
     {"shared_address_out_of_bounds",
