@@ -120,13 +120,6 @@ static bool gemm(const GpuCase *c, GpuResult *r, bool sm90) {
   return found;
 }
 
-static double attend(const double *score, const uint16_t *v, int keys,
-                     int stride) { /* scores exponentiated, their sum 1 */
-  double sum = 0;
-  for (int j = 0; j < keys; j++) sum += score[j] * from_bf16(v[(size_t)j * (size_t)stride]);
-  return sum;
-}
-
 /* q, k, v [heads][positions][D]; the logarithms of the sums must be right to 1e-4 too */
 static bool attention(const GpuCase *c, GpuResult *r, bool sm90) {
   int heads = c->size[0], positions = c->size[1], causal = c->size[2], D = sm90 ? 128 : 64;
@@ -164,8 +157,11 @@ static bool attention(const GpuCase *c, GpuResult *r, bool sm90) {
         x += (double)from_bf16(q[row * (size_t)D + (size_t)d]) * (double)from_bf16(k[head + (size_t)(j * D + d)]);
       sum += score[j] = exp(x * (double)scale);
     }
-    for (int j = 0; j < keys; j++) score[j] /= sum;
-    for (int d = 0; d < D; d++) right[row * (size_t)D + (size_t)d] = attend(score, v + head + d, keys, D);
+    for (int d = 0; d < D; d++) {
+      double x = 0;
+      for (int j = 0; j < keys; j++) x += score[j] / sum * (double)from_bf16(v[head + (size_t)(j * D + d)]);
+      right[row * (size_t)D + (size_t)d] = x;
+    }
     if (!(fabs(log(sum) - (double)lse[row]) < 1e-4)) lse_error = INFINITY;
   }
   judge(r, out, right, n);
