@@ -312,6 +312,8 @@ void loop_uses(const Kernel *, const Stage *, bool *loads, bool *stores);
 bool loop_fails(const Stage *);           /* a task of it can set an error */
 bool loop_kernel_fails(const Kernel *);   /* of any stage */
 int loop_vector_bytes(const char *level); /* of a vector register: 16, 32 or 64 */
+/* Registers of 32 bits that a thread in a block of so many may name; what is left is for addresses and temporaries. */
+int loop_thread_registers(int threads);
 bool loop_verify(const LoopModule *,
                  const char *level); /* level "v2" "v3" "v4" "a64": register counts; false after diag_error */
 

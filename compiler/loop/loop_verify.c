@@ -23,7 +23,7 @@ typedef struct Verify {
 #define FAULT(v, id, ...) loop_fault((v)->m, (v)->k, (v)->stage, (v)->stmt, id, __VA_ARGS__)
 
 int loop_vector_bytes(const char *level) {
-  return !strcmp(level, "v2") || !strcmp(level, "a64") ? 16 : !strcmp(level, "v3") ? 32 : 64;
+  return !strcmp(level, "v2") || !strcmp(level, "a64") || !strcmp(level, "gpu") ? 16 : !strcmp(level, "v3") ? 32 : 64;
 }
 static int vector_registers(const char *level) { return !strcmp(level, "v2") ? 15 : !strcmp(level, "v3") ? 16 : 32; }
 
@@ -199,14 +199,18 @@ static bool check_reduce(Verify *v, const Stmt *s) {
 /* Registers of a thread hold 32 bits; a multiprocessor has 65536 for the block, a thread at most 255. */
 enum { THREAD_REGISTERS = 255, BLOCK_REGISTERS = 65536, THREAD_TEMPORARIES = 24 };
 
+int loop_thread_registers(int threads) {
+  int all = BLOCK_REGISTERS / threads;
+  return (all > THREAD_REGISTERS ? THREAD_REGISTERS : all) - THREAD_TEMPORARIES;
+}
+
 static bool check_thread_registers(Verify *v, const LoopReg *r, int64_t elements) {
-  int64_t size = (int64_t)dtype_size(r->dtype) / 4, limit = BLOCK_REGISTERS / v->stage->threads;
-  if (limit > THREAD_REGISTERS) limit = THREAD_REGISTERS;
+  int64_t size = (int64_t)dtype_size(r->dtype) / 4;
+  int limit = loop_thread_registers(v->stage->threads);
   v->vregs += elements * r->lanes * (size ? size : 1);
-  return v->vregs + THREAD_TEMPORARIES <= limit ||
-         FAULT(v, "loop-registers",
-               "%lld registers of a thread are live, %lld and %d temporaries fit a block of %d threads",
-               (long long)v->vregs, (long long)limit - THREAD_TEMPORARIES, THREAD_TEMPORARIES, v->stage->threads);
+  return v->vregs <= limit ||
+         FAULT(v, "loop-registers", "%lld registers of a thread are live, %d fit a block of %d threads",
+               (long long)v->vregs, limit, v->stage->threads);
 }
 
 /* ---- statements ---- */

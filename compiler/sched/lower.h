@@ -69,6 +69,12 @@ typedef struct Memo {
   Ex value;
 } Memo;
 
+typedef struct Team { /* the threads of a block that share a row */
+  LoopScope scope;
+  Ex number; /* of the thread in it */
+  int64_t threads;
+} Team;
+
 typedef struct Lower {
   Lowering *all;
   const Graph *g;
@@ -80,9 +86,11 @@ typedef struct Lower {
   Ex at[MAX_RANK]; /* the space's index where the body stands */
   Ex guard;        /* 0, or the condition under which what is being pulled exists: loads only then */
   int flat;        /* > 0: at[0] numbers the elements of the whole space */
+  Team team;       /* threads 0: none */
 } Lower;
 
-int lower_lanes(const Lower *);            /* lanes that suit the widest type of the group */
+bool lower_gpu(const Lower *);             /* stages have blocks of threads (threads.h) */
+int lower_lanes(const Lower *);            /* lanes that suit the widest type of the group; 1 in a GPU's plain nests */
 Tail lower_tail(const Lower *);            /* mask where every type of the group can be masked, else peel */
 bool lower_in_memory(const Lower *, Id v); /* another group or the caller has stored it: it is loaded */
 Ex lower_pull(Lower *, Id v, const Ex *index, int n);
