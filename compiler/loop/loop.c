@@ -113,7 +113,15 @@ uint32_t loop_param(Kernel *k, const char *name, BufKind kind, DType d, const Sy
 }
 
 LoopBuf *loop_buf(Kernel *k, uint32_t b) { return &k->bufs.at[b]; }
-void loop_fact(Kernel *k, Sym cond) { vec_push(arena(k), &k->facts, cond); }
+void loop_fact(Kernel *k, Sym cond) {
+  for (uint32_t i = 0; i < k->facts.n; i++)
+    if (k->facts.at[i] == cond) return;
+  vec_push(arena(k), &k->facts, cond);
+}
+
+Sym loop_multiple(SymTab *t, Sym s, int64_t of) {
+  return sym_op(t, SYM_EQ, sym_op(t, SYM_MOD, s, sym_int(t, of)), sym_int(t, 0));
+}
 
 Stage *loop_stage(Kernel *k, const char *name) {
   if (k->depth > 0) BUG("stage %s begins while a loop or if of %s is open", name, k->stage->name);

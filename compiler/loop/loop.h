@@ -237,8 +237,9 @@ Kernel *loop_kernel(LoopModule *, const char *name); /* appended to the module; 
 Ex loop_dim(Kernel *, const char *name, int64_t lo, int64_t hi); /* declares a dimension; its value as idx */
 uint32_t loop_param(Kernel *, const char *name, BufKind, DType, const Sym *dims, int rank); /* returns the buffer */
 LoopBuf *loop_buf(Kernel *, uint32_t);
-void loop_fact(Kernel *, Sym cond);
-Ex loop_sym(Kernel *, Sym); /* a Sym over the kernel's dimensions as an expression */
+void loop_fact(Kernel *, Sym cond);           /* once, if it is given again */
+Sym loop_multiple(SymTab *, Sym, int64_t of); /* the fact that it is a multiple */
+Ex loop_sym(Kernel *, Sym);                   /* a Sym over the kernel's dimensions as an expression */
 
 Stage *loop_stage(Kernel *, const char *name);        /* begins a stage; ends the one before */
 Ex loop_axis(Kernel *, const char *name, Sym extent); /* of the stage just begun */

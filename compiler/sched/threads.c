@@ -7,9 +7,13 @@ int threads_for(int64_t things, int most) {
   return things >= most ? most : things < LOOP_WARP_THREADS ? LOOP_WARP_THREADS : (int)((things + 31) / 32 * 32);
 }
 
-int threads_lanes(const Lower *l, Sym size) {
+int threads_lanes(Lower *l, Sym size) {
+  SymTab *t = l->all->ctx->syms;
   int lanes = lower_lanes(l);
-  return sym_divides(l->all->facts, lanes, size) ? lanes : 1;
+  if (lanes == 1 || !sym_divides(l->all->facts, lanes, size)) return 1;
+  Sym holds = loop_multiple(t, size, lanes);
+  if (!sym_is_int(t, holds, NULL)) loop_fact(l->k, holds);
+  return lanes;
 }
 
 void threads_one(Lower *l) {

@@ -16,8 +16,9 @@ void threads_index(Lower *, Ex e, const Sym *shape, int rank, Ex *index);
 /* One thread for each `lanes` elements along the last axis of a shape: index[rank - 1] is the first of them and *hi
  * where they end, the others are whole. */
 void threads_space(Lower *, const Sym *shape, int rank, int lanes, Ex *index, Ex *hi);
-/* Lanes that a thread may load and store at once along an axis of this size: all it has if that divides the size. */
-int threads_lanes(const Lower *, Sym size);
+/* Lanes that a thread may load and store at once along an axis of this size: all it has if that divides the size, which
+ * then becomes a fact of the kernel. */
+int threads_lanes(Lower *, Sym size);
 /* Threads for so many things a block, 32 at least and `most` at most, whole warps. */
 int threads_for(int64_t things, int most);
 
