@@ -1,0 +1,207 @@
+#include "gpu_case.h"
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- numbers ---- */
+
+static uint64_t state;
+static float uniform(void) { /* in [-1, 1), 16 bits */
+  state = state * 6364136223846793005u + 1442695040888963407u;
+  return (float)(int)(state >> 48) / 32768 - 1;
+}
+
+static float from_bf16(uint16_t h) {
+  uint32_t u = (uint32_t)h << 16;
+  float f;
+  memcpy(&f, &u, 4);
+  return f;
+}
+
+/* Device memory: exactly as long as it is used, so that the address sanitizer sees what lies beyond. */
+static void *device(size_t bytes) {
+  void *p = NULL;
+  if (posix_memalign(&p, 256, bytes)) abort();
+  memset(p, 0xff, bytes); /* NaN */
+  return p;
+}
+
+static uint16_t *random_bf16(size_t n, float scale) {
+  uint16_t *p = device(n * 2);
+  for (size_t i = 0; i < n; i++) {
+    float f = uniform() * scale;
+    uint32_t u;
+    memcpy(&u, &f, 4);
+    p[i] = (uint16_t)(u >> 16);
+  }
+  return p;
+}
+
+static void judge(GpuResult *r, const uint16_t *result, const double *right, size_t n) {
+  double off = 0, all = 0;
+  r->hash = 14695981039346656037u;
+  for (size_t i = 0; i < n; i++) {
+    double d = from_bf16(result[i]) - right[i];
+    off += d * d;
+    all += right[i] * right[i];
+    r->hash = (r->hash ^ result[i]) * 1099511628211u;
+  }
+  r->error = sqrt(off / all);
+}
+
+static bool launch(const GpuCase *c, GpuResult *r, unsigned gx, unsigned gy, unsigned threads, size_t shared,
+                   void **params) {
+  const EmulatorKernel *kernel = emulator_find(c->kernel);
+  EmulatorLaunch l = {{gx, gy, 1}, {threads, 1, 1}, shared, params, c->seed, c->lazy};
+  if (!kernel) return false;
+  r->ran = emulator_launch(kernel, &l, &r->report);
+  return true;
+}
+
+/* ---- problems ---- */
+
+static bool softmax(const GpuCase *c, GpuResult *r) {
+  int rows = c->size[0], columns = c->size[1];
+  size_t n = (size_t)rows * (size_t)columns;
+  uint16_t *in = random_bf16(n, 4), *out = device(n * 2);
+  double *right = malloc(n * sizeof *right);
+  float scale = 0.7f;
+  bool found = launch(c, r, (unsigned)rows, 1, 256, 64, (void *[]){&out, &in, &columns, &scale});
+  for (int i = 0; i < rows; i++) {
+    const uint16_t *x = in + (size_t)i * (size_t)columns;
+    double sum = 0, *y = right + (size_t)i * (size_t)columns;
+    for (int k = 0; k < columns; k++) sum += y[k] = exp((double)from_bf16(x[k]) * (double)scale);
+    for (int k = 0; k < columns; k++) y[k] /= sum;
+  }
+  judge(r, out, right, n);
+  free(in), free(out), free(right);
+  return found;
+}
+
+static const char *map_2d(void *map, void *base, int columns, int rows, uint32_t box_rows) {
+  return emulator_tensor_map(map, &(EmulatorTensor){.base = base,
+                                                    .element_bytes = 2,
+                                                    .rank = 2,
+                                                    .dims = {(uint64_t)columns, (uint64_t)rows},
+                                                    .strides = {(uint64_t)columns * 2},
+                                                    .box = {64, box_rows},
+                                                    .swizzle = 128});
+}
+
+static bool gemm(const GpuCase *c, GpuResult *r, bool sm90) {
+  int M = c->size[0], N = c->size[1], K = c->size[2];
+  size_t n = (size_t)M * (size_t)N;
+  uint16_t *a = random_bf16((size_t)M * (size_t)K, 1), *b = random_bf16((size_t)N * (size_t)K, 1), *out = device(n * 2);
+  float *bias = device((size_t)N * sizeof *bias);
+  double *right = malloc(n * sizeof *right);
+  for (int i = 0; i < N; i++) bias[i] = uniform();
+  bool found;
+  if (sm90) {
+    _Alignas(64) uint64_t map[3][16];
+    const char *refused = map_2d(map[0], a, K, M, 128);
+    if (!refused) refused = map_2d(map[1], b, K, N, 128);
+    if (!refused) refused = map_2d(map[2], out, N, M, 64);
+    if (refused) abort();
+    enum { SHARED_BYTES = 4 * 32768 + 128 * 128 * 2 + 64 };
+    found = launch(c, r, 2, 1, 384, SHARED_BYTES, (void *[]){map[0], map[1], map[2], &bias, &M, &N, &K});
+  } else {
+    found = launch(c, r, (unsigned)(N + 127) / 128, (unsigned)(M + 127) / 128, 256, 98304,
+                   (void *[]){&out, &a, &b, &bias, &M, &N, &K});
+  }
+  for (int i = 0; i < M; i++)
+    for (int k = 0; k < N; k++) {
+      double sum = (double)bias[k];
+      for (int l = 0; l < K; l++) sum += (double)from_bf16(a[i * K + l]) * (double)from_bf16(b[k * K + l]);
+      right[i * N + k] = sum > 0 ? sum : 0;
+    }
+  judge(r, out, right, n);
+  free(a), free(b), free(out), free(bias), free(right);
+  return found;
+}
+
+static double attend(const double *score, const uint16_t *v, int keys,
+                     int stride) { /* scores exponentiated, their sum 1 */
+  double sum = 0;
+  for (int j = 0; j < keys; j++) sum += score[j] * from_bf16(v[(size_t)j * (size_t)stride]);
+  return sum;
+}
+
+/* q, k, v [heads][positions][D]; the logarithms of the sums must be right to 1e-4 too */
+static bool attention(const GpuCase *c, GpuResult *r, bool sm90) {
+  int heads = c->size[0], positions = c->size[1], causal = c->size[2], D = sm90 ? 128 : 64;
+  size_t rows = (size_t)heads * (size_t)positions, n = rows * (size_t)D;
+  uint16_t *q = random_bf16(n, 3), *k = random_bf16(n, 2), *v = random_bf16(n, 1), *out = device(n * 2);
+  float *lse = device(rows * sizeof *lse), scale = sm90 ? 0.08838834764f : 0.125f;
+  double *right = malloc(n * sizeof *right), *score = malloc((size_t)positions * sizeof *score), lse_error = 0;
+  bool found;
+  if (sm90) {
+    _Alignas(64) uint64_t map[3][16];
+    uint16_t *base[3] = {q, k, v};
+    for (int i = 0; i < 3; i++)
+      if (emulator_tensor_map(map[i], &(EmulatorTensor){.base = base[i],
+                                                        .element_bytes = 2,
+                                                        .rank = 3,
+                                                        .dims = {128, (uint64_t)positions, (uint64_t)heads},
+                                                        .strides = {256, (uint64_t)positions * 256},
+                                                        .box = {64, 128, 1},
+                                                        .swizzle = 128}))
+        abort();
+    enum { SHARED_BYTES = 5 * 32768 + 9 * 8 };
+    found = launch(c, r, (unsigned)(positions + 127) / 128, (unsigned)heads, 384, SHARED_BYTES,
+                   (void *[]){map[0], map[1], map[2], &out, &lse, &positions, &scale, &causal});
+  } else {
+    found = launch(c, r, (unsigned)(positions + 63) / 64, (unsigned)heads, 128, 40960,
+                   (void *[]){&out, &lse, &q, &k, &v, &positions, &scale, &causal});
+  }
+  for (size_t row = 0; row < rows; row++) {
+    int at = (int)(row % (size_t)positions), keys = causal ? at + 1 : positions;
+    size_t head = (row - (size_t)at) * (size_t)D;
+    double sum = 0;
+    for (int j = 0; j < keys; j++) {
+      double x = 0;
+      for (int d = 0; d < D; d++)
+        x += (double)from_bf16(q[row * (size_t)D + (size_t)d]) * (double)from_bf16(k[head + (size_t)(j * D + d)]);
+      sum += score[j] = exp(x * (double)scale);
+    }
+    for (int j = 0; j < keys; j++) score[j] /= sum;
+    for (int d = 0; d < D; d++) right[row * (size_t)D + (size_t)d] = attend(score, v + head + d, keys, D);
+    if (!(fabs(log(sum) - (double)lse[row]) < 1e-4)) lse_error = INFINITY;
+  }
+  judge(r, out, right, n);
+  r->error += lse_error;
+  free(q), free(k), free(v), free(out), free(lse), free(right), free(score);
+  return found;
+}
+
+/* tests/gpu_race/misuse.cu: 4 blocks of 64 threads, each copies its element, or its neighbour's; the sum of the first
+ * elements of the blocks where the case makes it, else what was there. */
+static bool misuse(const GpuCase *c, GpuResult *r) {
+  enum { SHUFFLE_FOR_SYNCWARP, SYNCWARP, SUM_OF_BLOCKS, ATOMIC_SUM_OF_BLOCKS, BLOCKS = 4, THREADS = 64 };
+  size_t n = BLOCKS * THREADS;
+  uint16_t *in = random_bf16(n, 1), *out = device(n * 2);
+  float *sum = device(sizeof *sum), what_sum = 0;
+  double right[BLOCKS * THREADS];
+  *sum = 0;
+  int what = c->size[0];
+  bool found = launch(c, r, BLOCKS, 1, THREADS, THREADS * sizeof(float), (void *[]){&out, &in, &sum, &what});
+  for (size_t i = 0; i < n; i++) right[i] = from_bf16(in[what <= SYNCWARP ? i ^ 1 : i]);
+  judge(r, out, right, n);
+  for (size_t i = 0; i < n; i += THREADS)
+    if (what == SUM_OF_BLOCKS || what == ATOMIC_SUM_OF_BLOCKS) what_sum += from_bf16(in[i]);
+  if (*sum != what_sum) r->error = INFINITY;
+  free(in), free(out), free(sum);
+  return found;
+}
+
+bool gpu_case_run(const GpuCase *c, GpuResult *r) {
+  size_t n = strcspn(c->kernel, ".");
+  state = 1;
+  *r = (GpuResult){0};
+  if (!strncmp(c->kernel, "softmax", n)) return softmax(c, r);
+  if (!strncmp(c->kernel, "gemm_sm80", n)) return gemm(c, r, false);
+  if (!strncmp(c->kernel, "gemm_sm90", n)) return gemm(c, r, true);
+  if (!strncmp(c->kernel, "attention_sm80", n)) return attention(c, r, false);
+  if (!strncmp(c->kernel, "attention_sm90", n)) return attention(c, r, true);
+  if (!strncmp(c->kernel, "misuse", n)) return misuse(c, r);
+  return false;
+}

@@ -1,0 +1,83 @@
+/* The kernels of kernels/cuda in the emulator: 10 seeds, asynchronous operations lazy or not; right against f64, and
+ * the same bits each time. */
+#include "gpu_case.h"
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <stdio.h>
+#include <cmocka.h>
+
+enum { SEEDS = 10 };
+
+static EmulatorCounters always(const char *kernel, int x, int y, int z) {
+  uint64_t hash = 0;
+  GpuResult r = {0};
+  for (uint32_t run = 0; run < 2 * SEEDS; run++) {
+    GpuCase c = {kernel, {x, y, z}, run / 2, run % 2};
+    assert_true(gpu_case_run(&c, &r));
+    if (!r.ran) fail_msg("%s %d %d %d, seed %u lazy %d: %s", kernel, x, y, z, c.seed, c.lazy, r.report.message);
+    if (!GPU_CASE_RIGHT(r))
+      fail_msg("%s %d %d %d, seed %u lazy %d: error %g", kernel, x, y, z, c.seed, c.lazy, r.error);
+    if (run) assert_int_equal(r.hash, hash);
+    hash = r.hash;
+    assert_int_equal(r.report.counters.bank_conflicts, 0);
+  }
+  return r.report.counters;
+}
+
+static void softmax(void **unused) {
+  (void)unused;
+  EmulatorCounters n = always("softmax", 3, 4096, 0);
+  assert_int_equal(n.blocks, 3);
+  assert_int_equal(n.shuffles, 3 * 8 * 4 * 5);
+  always("softmax", 2, 1000, 0);
+  always("softmax", 2, 77, 0); /* rows that are no multiples of 16 bytes */
+  always("softmax", 5, 1, 0);
+  always("softmax", 1, 4095, 0);
+}
+
+static void gemm_sm80(void **unused) {
+  (void)unused;
+  EmulatorCounters n = always("gemm_sm80", 128, 256, 192);
+  assert_int_equal(n.mma, 2 * 8 * 3 * 4 * 16);
+  assert_int_equal(n.ldmatrix, 2 * 8 * 3 * 4 * 6);
+  always("gemm_sm80", 130, 72, 136); /* tails of all three */
+  always("gemm_sm80", 2, 3, 8);
+  always("gemm_sm80", 37, 131, 320); /* pairs that are no multiples of 4 bytes */
+}
+
+static void gemm_sm90(void **unused) {
+  (void)unused;
+  EmulatorCounters n = always("gemm_sm90", 128, 256, 320);
+  assert_int_equal(n.wgmma, 2 * 2 * 5 * 4);
+  assert_int_equal(n.tma, 2 * 5 * 2 + 2 * 2 * 2);
+  always("gemm_sm90", 300, 264, 72); /* tails; blocks with several tiles */
+  always("gemm_sm90", 1, 8, 8);
+  always("gemm_sm90", 257, 136, 1032);
+}
+
+static void attention_sm80(void **unused) {
+  (void)unused;
+  for (int causal = 0; causal < 2; causal++) {
+    always("attention_sm80", 2, 192, causal);
+    always("attention_sm80", 1, 77, causal);
+    always("attention_sm80", 3, 1, causal);
+  }
+}
+
+static void attention_sm90(void **unused) {
+  (void)unused;
+  for (int causal = 0; causal < 2; causal++) {
+    always("attention_sm90", 1, 384, causal);
+    always("attention_sm90", 2, 141, causal); /* the next head begins where this tensor's tile ends */
+    always("attention_sm90", 1, 1, causal);
+  }
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(softmax),        cmocka_unit_test(gemm_sm80),      cmocka_unit_test(gemm_sm90),
+      cmocka_unit_test(attention_sm80), cmocka_unit_test(attention_sm90),
+  };
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,215 @@
+/* Kernels under ThreadSanitizer with fibers are clean; kernels with a planted fault are caught: by a wrong result in
+ * the emulator, by the emulator's refusal, by a race with the line, or by the address sanitizer. */
+#include "gpu_case.h"
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/personality.h>
+#include <sys/wait.h>
+#include <unistd.h>
+#include <cmocka.h>
+
+enum { SEEDS = 10, RUNS = 2 * SEEDS }; /* lazy or not */
+
+/* ---- programs built with a sanitizer ---- */
+
+static char output[1 << 16];
+
+static void run(const char *program, const GpuCase *c) { /* fills output */
+  char path[512], number[5][16];
+  ssize_t n = readlink("/proc/self/exe", path, sizeof path - 32);
+  assert_true(n > 0);
+  path[n] = 0;
+  strcpy(strrchr(path, '/') + 1, program);
+  int values[5] = {c->size[0], c->size[1], c->size[2], (int)c->seed, c->lazy}, pipes[2];
+  for (int i = 0; i < 5; i++) snprintf(number[i], sizeof number[i], "%d", values[i]);
+  assert_int_equal(pipe(pipes), 0);
+  pid_t child = fork();
+  if (!child) {
+    dup2(pipes[1], 1), dup2(pipes[1], 2);
+    close(pipes[0]);
+    setenv("TSAN_OPTIONS", "halt_on_error=1", 1);
+    personality(ADDR_NO_RANDOMIZE); /* the sanitizers want fixed places of memory */
+    char *argv[] = {path, (char *)c->kernel, number[0], number[1], number[2], number[3], number[4], NULL};
+    execv(path, argv);
+    _exit(127);
+  }
+  close(pipes[1]);
+  size_t have = 0;
+  while (have < sizeof output - 1 && (n = read(pipes[0], output + have, sizeof output - 1 - have)) > 0)
+    have += (size_t)n;
+  output[have] = 0;
+  close(pipes[0]);
+  waitpid(child, NULL, 0);
+  if (!have) fail_msg("%s %s printed nothing", program, c->kernel);
+}
+
+static void run_tsan(const GpuCase *c) {
+  run("gpu_tsan", c);
+  if (strncmp(output, "FATAL: ThreadSanitizer", 22) == 0) {
+    print_message("this system does not let the thread sanitizer start\n");
+    skip();
+  }
+}
+
+static void expect(const char *words, const char *program, const GpuCase *c) {
+  if (!strstr(output, words))
+    fail_msg("%s %s %d %d %d: not \"%s\" but\n%.4000s", program, c->kernel, c->size[0], c->size[1], c->size[2], words,
+             output);
+}
+
+/* "FILE:LINE" of the first line with this text, in the kernel's source without faults. */
+static void place(char *to, size_t room, const char *kernel, const char *text) {
+  char file[128], line[512];
+  snprintf(file, sizeof file, "%s/%.*s.cu", strncmp(kernel, "misuse", 6) ? "kernels/cuda" : "tests/gpu_race",
+           (int)strcspn(kernel, "."), kernel);
+  FILE *f = fopen(file, "r");
+  assert_non_null(f);
+  int n = 1;
+  while (fgets(line, sizeof line, f) && !strstr(line, text)) n++;
+  if (feof(f)) fail_msg("no line of %s has \"%s\"", file, text);
+  fclose(f);
+  snprintf(to, room, "%s:%d", file, n);
+}
+
+/* ---- planted faults ---- */
+
+typedef enum {
+  RIGHT,
+  WRONG,
+  MOSTLY_WRONG,
+  SOMETIMES_WRONG,
+  REFUSED,
+  NOT_RUN
+} Plain; /* of 20 runs; a refusal is wrong too */
+typedef struct Fault {
+  const char *name, *kernel;
+  int size[3];
+  Plain plain;
+  const char *says; /* REFUSED: the message */
+  const char
+      *line; /* that the refusal or ThreadSanitizer names; NULL, not refused: a fault of values, it sees nothing */
+} Fault;
+
+static void plain_runs(const Fault *f, const char *where) {
+  int wrong = 0;
+  for (uint32_t i = 0; i < RUNS; i++) {
+    GpuResult r;
+    assert_true(gpu_case_run(&(GpuCase){f->kernel, {f->size[0], f->size[1], f->size[2]}, i / 2, i % 2}, &r));
+    wrong += !GPU_CASE_RIGHT(r);
+    if (f->plain != REFUSED) continue;
+    assert_false(r.ran);
+    if (!strstr(r.report.message, f->says)) fail_msg("%s: not \"%s\" but \"%s\"", f->kernel, f->says, r.report.message);
+    if (!strstr(r.report.message, where)) fail_msg("%s: not at %s: %s", f->kernel, where, r.report.message);
+  }
+  print_message("%s: wrong in %d of %d runs\n", f->kernel, wrong, RUNS);
+  if (f->plain == RIGHT) assert_int_equal(wrong, 0);
+  if (f->plain == WRONG || f->plain == REFUSED) assert_int_equal(wrong, RUNS);
+  if (f->plain == SOMETIMES_WRONG) assert_in_range(wrong, 1, RUNS);
+}
+
+static void caught(void **state) {
+  const Fault *f = *state;
+  GpuCase c = {f->kernel, {f->size[0], f->size[1], f->size[2]}, 0, true};
+  char where[256] = "";
+  if (f->line) place(where, sizeof where, f->kernel, f->line);
+  plain_runs(f, where);
+  if (f->plain != REFUSED && !f->line) return;
+  run_tsan(&c);
+  expect(f->plain == REFUSED ? f->says : "WARNING: ThreadSanitizer: data race", "gpu_tsan", &c);
+  expect(where, "gpu_tsan", &c);
+}
+
+static void caught_by_asan(void **state) {
+  const Fault *f = *state;
+  GpuCase c = {f->kernel, {f->size[0], f->size[1], f->size[2]}, 0, true};
+  char where[256];
+  run("gpu_asan", &c);
+  expect(f->says, "gpu_asan", &c);
+  place(where, sizeof where, f->kernel, f->line);
+  expect(where, "gpu_asan", &c);
+}
+
+/* ---- and what is right ---- */
+
+static const GpuCase right[] = {
+    {"softmax", {3, 4096, 0}, 0, true},      {"softmax", {2, 77, 0}, 1, false},
+    {"gemm_sm80", {128, 128, 192}, 0, true}, {"gemm_sm80", {130, 72, 136}, 1, false},
+    {"gemm_sm90", {128, 128, 320}, 0, true}, {"gemm_sm90", {300, 264, 72}, 1, false},
+    {"attention_sm80", {1, 77, 1}, 0, true}, {"attention_sm90", {1, 300, 0}, 0, true},
+    {"misuse", {1 /* SYNCWARP */}, 0, true}, {"misuse", {3 /* ATOMIC_SUM_OF_BLOCKS */}, 0, true},
+};
+
+static void clean(void **state) {
+  const GpuCase *c = *state;
+  run_tsan(c);
+  if (strcmp(output, "right\n") != 0) fail_msg("gpu_tsan %s: %.4000s", c->kernel, output);
+  run("gpu_asan", c);
+  if (strcmp(output, "right\n") != 0) fail_msg("gpu_asan %s: %.4000s", c->kernel, output);
+}
+
+static const Fault faults[] = {
+    {"no_barrier_after_warp_sums", "softmax.no_sync", {3, 2048}, WRONG, NULL, "warp_sums[warp] = sum"},
+    {"slots_that_slower_warps_read", "softmax.reused_slots", {3, 2048}, RIGHT, NULL, "warp_sums[warp] = sum"},
+    {"cp_async_wait_one_too_many", "gemm_sm80.late_wait", {128, 128, 192}, WRONG, NULL, "ldmatrix_x4(fa[i]"},
+    {"no_barrier_in_ring", "gemm_sm80.no_sync", {128, 128, 256}, WRONG, NULL, "ldmatrix_x4(fa[i]"},
+    {"wrong_lanes_of_ldmatrix", "gemm_sm80.wrong_lanes", {128, 128, 64}, WRONG, NULL, NULL},
+    {"no_wait_for_empty",
+     "gemm_sm90.no_empty",
+     {128, 128, 640},
+     REFUSED,
+     "more arrivals than its count",
+     "mbarrier_arrive_expect_tx("},
+    {"stage_freed_early", "gemm_sm90.early_free", {128, 128, 640}, SOMETIMES_WRONG, NULL, "tma_load_2d("},
+    {"no_wgmma_wait", "gemm_sm90.no_wait", {128, 128, 320}, WRONG, NULL, NULL},
+    {"no_proxy_fence", "gemm_sm90.no_fence", {128, 128, 64}, RIGHT, NULL, "st_shared_u32(c_half"},
+    {"staging_rewritten", "gemm_sm90.no_read_wait", {300, 264, 72}, SOMETIMES_WRONG, NULL, "st_shared_u32(c_half"},
+    {"accumulator_rescaled_early", "attention_sm90.early_rescale", {1, 384, 0}, WRONG, NULL, NULL},
+    {"v_used_without_its_barrier",
+     "attention_sm90.no_v_wait",
+     {1, 384, 0},
+     SOMETIMES_WRONG,
+     NULL,
+     "wgmma_regs_bf16(128"},
+    {"wrong_stride_in_descriptor", "attention_sm90.wrong_stride", {1, 128, 0}, WRONG, NULL, NULL},
+    {"shuffle_as_if_it_ordered_memory", "misuse", {0}, RIGHT, NULL, "written by the neighbour"},
+    {"sum_of_blocks_without_atomics", "misuse", {2}, RIGHT, NULL, "*sum = *sum + v"},
+    {"shared_address_out_of_bounds",
+     "misuse",
+     {6},
+     REFUSED,
+     "out of bounds: 4 bytes at offset 256",
+     "st_shared_f32(beyond"},
+    {"unwritten_shared_memory", "misuse", {7}, WRONG, NULL, NULL},
+    {"unaligned", "misuse", {8}, REFUSED, "no multiple of 16", "ld_global_v4(in + 1)"},
+    {"shuffle_in_diverged_code", "misuse", {9}, REFUSED, "waits for the other lanes at line", NULL},
+    {"mask_names_lanes_that_ended",
+     "misuse",
+     {10},
+     REFUSED,
+     "names lanes that have ended",
+     "__shfl_xor_sync(ALL_LANES, v, 2)"},
+    {"divergent_barrier", "misuse", {11}, REFUSED, "divergent barrier: other threads wait at line", NULL},
+    {"barrier_that_too_few_reach", "misuse", {12}, REFUSED, "waits for a barrier at line", NULL},
+};
+
+static const Fault memory_faults[] = {
+    /* which the address sanitizer finds */
+    {"global_out_of_bounds", "misuse", {4}, NOT_RUN, "heap-buffer-overflow", "of the last thread"},
+    {"shared_out_of_bounds", "misuse", {5}, NOT_RUN, "use-after-poison", "s[t + 1] = v"},
+};
+
+#define COUNT(a) (sizeof(a) / sizeof *(a))
+
+int main(void) {
+  struct CMUnitTest tests[COUNT(right) + COUNT(faults) + COUNT(memory_faults)], *t = tests;
+  for (size_t i = 0; i < COUNT(right); i++)
+    *t++ = (struct CMUnitTest){right[i].kernel, clean, NULL, NULL, (void *)&right[i]};
+  for (size_t i = 0; i < COUNT(faults); i++)
+    *t++ = (struct CMUnitTest){faults[i].name, caught, NULL, NULL, (void *)&faults[i]};
+  for (size_t i = 0; i < COUNT(memory_faults); i++)
+    *t++ = (struct CMUnitTest){memory_faults[i].name, caught_by_asan, NULL, NULL, (void *)&memory_faults[i]};
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}
