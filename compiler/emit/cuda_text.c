@@ -723,7 +723,7 @@ static void put_kernel(Cuda *c, const char *name, const bool *loads, const bool 
                *type = TEXT(c, "%s%s *", stores[i] ? "" : "const ", in_memory(k->bufs.at[i].dtype));
     if (!loads[i] && !stores[i]) continue;
     buf_printf(out, "  %s%s;\n", type, b);
-    give(c, &g, TEXT(c, "%sconst", type), b, TEXT(c, "args.%s", b));
+    give(c, &g, TEXT(c, "%s%sconst", type, c->alone[i] ? "__restrict__ " : ""), b, TEXT(c, "args.%s", b));
   }
   for (uint32_t i = 0; i < k->dims.n; i++) {
     buf_printf(out, "  i64 %s;\n", c->var[i]);

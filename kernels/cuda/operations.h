@@ -56,8 +56,8 @@ DEVICE u32 shl_u32(u32 a, u32 b) { return b >= 32 ? 0 : a << b; }
 DEVICE u32 shr_u32(u32 a, u32 b) { return b >= 32 ? 0 : a >> b; }
 DEVICE u32 mulhi_u32(u32 a, u32 b) { return (u32)((u64)a * b >> 32); }
 
-/* Floats to integers truncate and saturate; NaN is 0. The bounds are exact in either float type but the upper one, which
- * is the first number beyond. */
+/* Floats to integers truncate and saturate; NaN is 0. The bounds are exact in either float type but the upper one,
+ * which is the first number beyond. */
 #define LOOP_SATURATE(to, type, from, real, least, beyond, most)                                                       \
   DEVICE type from##_to_##to(real x) { return x != x ? 0 : x >= beyond ? most : x <= least ? (type)least : (type)x; }
 LOOP_SATURATE(i32, i32, f32, float, -2147483648.0f, 2147483648.0f, 2147483647)
