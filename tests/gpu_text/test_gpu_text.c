@@ -290,10 +290,77 @@ static void one_file(void **state_) {
   ctx_free(&c);
 }
 
+/* ---- what it looks like, and what is refused ---- */
+
+static LoopModule *parse(Ctx *c, const char *stage) {
+  LoopModule *m = NULL;
+  const char *text = arena_printf(c->arena, "kernel k(N in 1..=99; in x: f32[N], out y: f32[N]) {\n%s\n}\n", stage);
+  if (!loop_parse(c, "text", text, strlen(text), &m)) fail_msg("%s", diag_first(c->diag, NULL));
+  assert_true(loop_verify(m, TARGET_GPU.name));
+  return m;
+}
+
+static void exact(void **state_) {
+  (void)state_;
+  Ctx c = ctx_new();
+  LoopModule *m = parse(&c, "stage main(i < cdiv(N, 64)) threads(t < 64) {\n"
+                            "  reduce n = add warp i32(t)\n"
+                            "  fail 3 if n < 0\n"
+                            "  for j in (i * 64 + t) * 4..min(N, (i * 64 + t) * 4 + 4) vector 4 tail mask {\n"
+                            "    y[j] = x[j] * 2.0\n"
+                            "  }\n"
+                            "}");
+  CudaStage made;
+  Buf b = {0};
+  const char *why;
+  cuda_text_begin(&b);
+  assert_true(cuda_text_stage(m->kernels.at[0], m->kernels.at[0]->stages.at[0], "k_main", &made, &b, &why));
+  static const char path[] = "tests/gpu_text/exact.txt";
+  size_t n;
+  if (getenv("BLESS")) {
+    FILE *f = fopen(path, "w");
+    assert_true(f && fwrite(b.at, 1, b.n, f) == b.n && !fclose(f));
+  }
+  const char *want = file_read(c.arena, path, &n, &why);
+  if (!want) fail_msg("%s: %s", path, why);
+  assert_string_equal(b.at, want);
+  assert_int_equal(made.threads, 64);
+  assert_int_equal(made.shared, 0);
+  assert_true(made.fails);
+  buf_free(&b);
+  ctx_free(&c);
+}
+
+static void refused(void **state_) {
+  (void)state_;
+  static const char *const stage[][2] = {
+      {"stage s(i < N) { y[i] = x[i] }", "kernel k cannot be written for a GPU: there are no threads in s"},
+      {"stage s(i < 1) threads(t < 32) { alloc q: f32[N] shared; if t < N { y[t] = x[t] } }",
+       "kernel k cannot be written for a GPU: the size of q"},
+      {"stage s(i < 1) threads(t < 32) { for j in 0..N vector 4 tail overlap { y[j] = x[j] } }",
+       "kernel k cannot be written for a GPU: this tail of the loop j"},
+      {"stage s(i < 1) threads(t < 32) { alloc q: f32[8] panel(0, 4) thread; q[t % 8] = x[0]; y[0] = q[t % 8] }",
+       "kernel k cannot be written for a GPU: the layout of q"},
+  };
+  for (int i = 0; i < 4; i++) {
+    Ctx c = ctx_new();
+    LoopModule *m = parse(&c, stage[i][0]);
+    CudaStage made;
+    Buf b = {0};
+    const char *why = "nothing";
+    assert_false(cuda_text_stage(m->kernels.at[0], m->kernels.at[0]->stages.at[0], "k_s", &made, &b, &why));
+    assert_string_equal(why, stage[i][1]);
+    assert_int_equal(b.n, 0);
+    ctx_free(&c);
+  }
+}
+
 int main(int argc, char **argv) {
+  const struct CMUnitTest text[] = {cmocka_unit_test(exact), cmocka_unit_test(refused)};
   static const char *const patterns[] = {"tests/loop/blocks.loop", "tests/plan/*.sir", NULL};
   if (!mkdtemp(folder)) return 1;
-  int bad = each_file("gpu_text", argc, argv, patterns, one_file);
+  int bad = argc < 2 ? cmocka_run_group_tests(text, NULL, NULL) : 0;
+  bad += each_file("gpu_text", argc, argv, patterns, one_file);
   char command[64];
   snprintf(command, sizeof command, "rm -r %s", folder);
   return system(command) || bad;
