@@ -10,6 +10,7 @@ enum { LONG = 96 }; /* an expression with more letters gets a name */
 typedef struct Cuda {
   Kernel *k;
   const Stage *stage;
+  DType index; /* of what is idx: i32 where that holds all (loop_narrow), else i64 */
   Arena *arena;
   Buf out;
   const char *error;
@@ -52,18 +53,18 @@ static void close_brace(Cuda *c) {
 /* ---- types and names ---- */
 
 /* "f32": as in the names of operations.h */
-static const char *suffix(DType d) { return d == DT_IDX ? "i64" : dtype_name(d); }
+static const char *suffix(const Cuda *c, DType d) { return dtype_name(d == DT_IDX ? c->index : d); }
 
-static const char *type_of(DType d) {
+static const char *type_of(const Cuda *c, DType d) {
   switch (d) {
   case DT_F32: return "float";
   case DT_F64: return "double";
   case DT_BOOL: return "int";
-  default: return suffix(d);
+  default: return suffix(c, d);
   }
 }
 
-static const char *in_memory(DType d) { return d == DT_BOOL ? "u8" : type_of(d); }
+static const char *in_memory(const Cuda *c, DType d) { return d == DT_BOOL ? "u8" : type_of(c, d); }
 
 static const char *buffer(const Cuda *c, uint32_t buf) { return TEXT(c, "%s_b%u", c->k->bufs.at[buf].name, buf); }
 static const char *reg_name(const Cuda *c, uint32_t reg) { return TEXT(c, "%s_r%u", c->k->regs.at[reg].name, reg); }
@@ -95,7 +96,7 @@ static const char *offset(Cuda *c, uint32_t buf, const Ex *index, int n, int l) 
   const char *o = "0", *row = "0";
   for (int i = 0; i < n; i++) {
     const char *x = value(c, index[i], l), *d = b.buffers && !i ? size(c, b.buffers) : size(c, b.dim[i]);
-    if (b.buffers && !i) x = TEXT(c, "floor_mod_i64(%s, %s)", x, d);
+    if (b.buffers && !i) x = TEXT(c, "floor_mod_%s(%s, %s)", suffix(c, DT_IDX), x, d);
     if (b.layout == LAYOUT_SWIZZLE && i == n - 1) {
       const char *w = TEXT(c, "%d", b.width);
       x = TEXT(c, "((%s / %s ^ %s %% (%s / %s)) * %s + %s %% %s)", x, w, row, d, w, w, x, w);
@@ -107,8 +108,8 @@ static const char *offset(Cuda *c, uint32_t buf, const Ex *index, int n, int l) 
 }
 
 static const char *number(Cuda *c, DType d, double f) {
-  if (isnan(f)) return TEXT(c, "((%s)__uint_as_float(0x7fc00000u))", type_of(d));
-  if (isinf(f)) return TEXT(c, "((%s)__uint_as_float(0x%cf800000u))", type_of(d), f < 0 ? 'f' : '7');
+  if (isnan(f)) return TEXT(c, "((%s)__uint_as_float(0x7fc00000u))", type_of(c, d));
+  if (isinf(f)) return TEXT(c, "((%s)__uint_as_float(0x%cf800000u))", type_of(c, d), f < 0 ? 'f' : '7');
   const char *end = d == DT_F32 ? "f" : "";
   if (f == floor(f) && fabs(f) < 1e6) return TEXT(c, signbit(f) ? "(-%.1f%s)" : "%.1f%s", fabs(f), end);
   return TEXT(c, f < 0 ? "(%a%s)" : "%a%s", f, end);
@@ -137,15 +138,15 @@ static const char *load(Cuda *c, const Expr *x, int l) {
 }
 
 static const char *convert(Cuda *c, const char *v, DType from, DType to) {
-  if (from == DT_IDX) from = DT_I64;
-  if (to == DT_IDX) to = DT_I64;
+  if (from == DT_IDX) from = c->index;
+  if (to == DT_IDX) to = c->index;
   if (from == to) return v;
   if (to == DT_BOOL) return TEXT(c, "(%s != 0)", v);
   if (dtype_is_float(from) && !dtype_is_float(to)) {
     if (to != DT_I32 && to != DT_I64 && to != DT_U32) return refuse(c, "a conversion to", dtype_name(to));
     return TEXT(c, "%s_to_%s(%s)", dtype_name(from), dtype_name(to), v);
   }
-  return TEXT(c, "((%s)%s)", type_of(to), v);
+  return TEXT(c, "((%s)%s)", type_of(c, to), v);
 }
 
 static const char *bits(Cuda *c, const char *v, DType from, DType to) {
@@ -166,9 +167,9 @@ static const char *fold(Cuda *c, Ex e, Op op, int lanes) {
       v[i] = op == OP_AND       ? TEXT(c, "(%s && %s)", v[i], v[i + n])
              : op == OP_OR      ? TEXT(c, "(%s || %s)", v[i], v[i + n])
              : op == OP_ADD     ? dtype_is_float(d) ? TEXT(c, "(%s + %s)", v[i], v[i + n])
-                                                    : TEXT(c, "add_%s(%s, %s)", suffix(d), v[i], v[i + n])
-                 : op == OP_MAXIMUM ? TEXT(c, "max_%s(%s, %s)", suffix(d), v[i], v[i + n])
-                                : TEXT(c, "min_%s(%s, %s)", suffix(d), v[i], v[i + n]);
+                                                    : TEXT(c, "add_%s(%s, %s)", suffix(c, d), v[i], v[i + n])
+                 : op == OP_MAXIMUM ? TEXT(c, "max_%s(%s, %s)", suffix(c, d), v[i], v[i + n])
+                                : TEXT(c, "min_%s(%s, %s)", suffix(c, d), v[i], v[i + n]);
   return v[0];
 }
 
@@ -180,7 +181,7 @@ static const char *pick(Cuda *c, const Expr *x, int l) {
   Buf t = {0};
   for (int s = 0; s < sources; s++)
     for (int i = 0; i < w; i++) buf_printf(&t, "%s%s", s + i ? ", " : "", value(c, in(c, x, s), i));
-  LINE(c, "const %s %s[%d] = {%s};\n", type_of((DType)x->dtype), name, w * sources, t.at);
+  LINE(c, "const %s %s[%d] = {%s};\n", type_of(c, (DType)x->dtype), name, w * sources, t.at);
   buf_free(&t);
   return TEXT(c, "%s[%s]", name, value(c, index, l));
 }
@@ -188,26 +189,26 @@ static const char *pick(Cuda *c, const Expr *x, int l) {
 static const char *function(const Cuda *c, Op op, DType d) {
   const char *f = d == DT_F32 ? "f" : "";
   switch (op) {
-  case OP_ABS: return dtype_is_float(d) ? TEXT(c, "fabs%s", f) : TEXT(c, "abs_%s", suffix(d));
+  case OP_ABS: return dtype_is_float(d) ? TEXT(c, "fabs%s", f) : TEXT(c, "abs_%s", suffix(c, d));
   case OP_SQRT: return TEXT(c, "sqrt%s", f);
   case OP_FLOOR: return TEXT(c, "floor%s", f);
   case OP_CEIL: return TEXT(c, "ceil%s", f);
   case OP_ROUND: return TEXT(c, "rint%s", f);
   case OP_TRUNC: return TEXT(c, "trunc%s", f);
   case OP_FMA: return TEXT(c, "fma%s", f);
-  case OP_MAXIMUM: return TEXT(c, "max_%s", suffix(d));
-  case OP_MINIMUM: return TEXT(c, "min_%s", suffix(d));
-  case OP_REM: return dtype_is_float(d) ? TEXT(c, "fmod%s", f) : TEXT(c, "rem_%s", suffix(d));
-  case OP_NEG: return TEXT(c, "neg_%s", suffix(d));
+  case OP_MAXIMUM: return TEXT(c, "max_%s", suffix(c, d));
+  case OP_MINIMUM: return TEXT(c, "min_%s", suffix(c, d));
+  case OP_REM: return dtype_is_float(d) ? TEXT(c, "fmod%s", f) : TEXT(c, "rem_%s", suffix(c, d));
+  case OP_NEG: return TEXT(c, "neg_%s", suffix(c, d));
   case OP_ADD:
   case OP_SUB:
   case OP_MUL:
   case OP_DIV:
   case OP_SHL:
   case OP_SHR:
-  case OP_MULHI: return TEXT(c, "%s_%s", OP_INFO[op].text, suffix(d));
-  case OP_FLOOR_DIV: return TEXT(c, "floor_div_%s", suffix(d));
-  case OP_FLOOR_MOD: return TEXT(c, "floor_mod_%s", suffix(d));
+  case OP_MULHI: return TEXT(c, "%s_%s", OP_INFO[op].text, suffix(c, d));
+  case OP_FLOOR_DIV: return TEXT(c, "floor_div_%s", suffix(c, d));
+  case OP_FLOOR_MOD: return TEXT(c, "floor_mod_%s", suffix(c, d));
   default: return NULL;
   }
 }
@@ -336,7 +337,7 @@ static const char *value(Cuda *c, Ex e, int l) {
   bool plain = x.op == OP_VAR || x.op == OP_REG || x.op == OP_LITERAL || x.op == OP_LANE;
   if (!plain && (c->uses[e] > 1 || strlen(s) > LONG)) {
     const char *name = new_name(c);
-    LINE(c, "const %s %s = %s;\n", type_of((DType)x.dtype), name, s);
+    LINE(c, "const %s %s = %s;\n", type_of(c, (DType)x.dtype), name, s);
     s = name;
   }
   return c->lane[e][l] = s;
@@ -431,8 +432,8 @@ static void put_vector(Cuda *c, const Stmt *s) {
   const char *lo = value(c, s->lo, 0), *hi = value(c, s->hi, 0), *j = bind(c, s->ref), *end = new_name(c);
   if (s->tail == TAIL_PAD || s->tail == TAIL_OVERLAP) refuse(c, "this tail of the loop", c->k->vars.at[s->ref].name);
   open_brace((line(c), c));
-  LINE(c, "i64 %s = %s;\n", j, lo);
-  LINE(c, "const i64 %s = %s;\n", end, hi);
+  LINE(c, "%s %s = %s;\n", suffix(c, DT_IDX), j, lo);
+  LINE(c, "const %s %s = %s;\n", suffix(c, DT_IDX), end, hi);
   LINE(c, "for (; %s + %d <= %s; %s += %d) ", j, w, end, j, w);
   braces(c, s->body);
   if (s->tail) {
@@ -457,7 +458,8 @@ static void put_for(Cuda *c, const Stmt *s) {
     if (s->step > 1) span = TEXT(c, "(%s + %lld) / %lld", span, (long long)s->step - 1, (long long)s->step);
     LINE(c, "UNROLL (%s, %s) ", turn, span);
     open_brace(c);
-    LINE(c, "const i64 %s = %s;\n", i, sum(c, lo, product(c, turn, TEXT(c, "%lld", (long long)s->step))));
+    LINE(c, "const %s %s = %s;\n", suffix(c, DT_IDX), i,
+         sum(c, lo, product(c, turn, TEXT(c, "%lld", (long long)s->step))));
     block(c, s->body);
     close_brace(c);
     return;
@@ -468,7 +470,7 @@ static void put_for(Cuda *c, const Stmt *s) {
     step = TEXT(c, "%lld", (long long)s->step * c->stage->threads);
   }
   const char *end = new_name(c);
-  LINE(c, "for (i64 %s = %s, %s = %s; %s < %s; %s += %s) ", i, lo, end, hi, i, end, i, step);
+  LINE(c, "for (%s %s = %s, %s = %s; %s < %s; %s += %s) ", suffix(c, DT_IDX), i, lo, end, hi, i, end, i, step);
   braces(c, s->body);
 }
 
@@ -480,7 +482,7 @@ static void put_let(Cuda *c, const Stmt *s) {
   for (int l = 0; l < v.lanes; l++) text[l] = value(c, s->value, l);
   const char *name = bind(c, s->ref);
   for (int l = 0; l < v.lanes; l++)
-    LINE(c, "const %s %s = %s;\n", type_of(v.dtype), lane_name(c, name, v.lanes, l), text[l]);
+    LINE(c, "const %s %s = %s;\n", type_of(c, v.dtype), lane_name(c, name, v.lanes, l), text[l]);
 }
 
 /* Sets or declares a tile of registers, element by element and lane by lane. */
@@ -489,7 +491,7 @@ static void put_reg(Cuda *c, const Stmt *s) {
   const char *name = reg_name(c, s->ref), *element = name, *v[LOOP_LANES];
   begin(c, s);
   for (int l = 0; s->value && l < r->lanes; l++) v[l] = value(c, s->value, l);
-  LINE(c, "%s %s", type_of(r->dtype), name);
+  LINE(c, "%s %s", type_of(c, r->dtype), name);
   for (int i = 0; i < r->rank; i++) buf_printf(&c->out, "[%lld]", (long long)r->dim[i]);
   if (r->lanes > 1) buf_printf(&c->out, "[%d]", r->lanes);
   buf_put(&c->out, ";\n");
@@ -544,7 +546,7 @@ static void put_store(Cuda *c, const Stmt *s) {
   }
   for (int l = 0; w > 1 && l < w; l++) { /* all are worked out before the first is stored */
     const char *name = new_name(c);
-    LINE(c, "const %s %s = %s;\n", type_of((DType)at(c, s->value)->dtype), name, v[l]);
+    LINE(c, "const %s %s = %s;\n", type_of(c, (DType)at(c, s->value)->dtype), name, v[l]);
     v[l] = name;
   }
   for (int l = 0; l < w; l++)
@@ -561,7 +563,7 @@ static const char *combine(const Cuda *c, Op op, DType d, const char *a, const c
  * threads have come to the barrier of the other. */
 static void put_reduce(Cuda *c, const Stmt *s) {
   DType d = c->k->vars.at[s->ref].dtype;
-  const char *type = type_of(d), *name, *other = new_name(c), *half = new_name(c), *lane = c->var[c->stage->lane_id];
+  const char *type = type_of(c, d), *name, *other = new_name(c), *half = new_name(c), *lane = c->var[c->stage->lane_id];
   begin(c, s);
   const char *v = value(c, s->value, 0);
   name = bind(c, s->ref);
@@ -595,7 +597,7 @@ static void put_alloc(Cuda *c, const Stmt *s) {
     }
     n *= d;
   }
-  const char *type = in_memory(b->dtype), *name = buffer(c, s->ref);
+  const char *type = in_memory(c, b->dtype), *name = buffer(c, s->ref);
   if (b->kind == BUF_THREAD) {
     LINE(c, "%s %s[%lld];\n", type, name, (long long)n);
     return;
@@ -664,7 +666,8 @@ static bool reduces_block(const Stage *st, const Stmt *s) {
 
 static Cuda cuda_new(Kernel *k, const Stage *st) {
   Arena *a = arena_new();
-  Cuda c = {.k = k, .stage = st, .arena = a, .depth = 1, .now = 1};
+  DType index = loop_narrow(k, st) ? DT_I32 : DT_I64;
+  Cuda c = {.k = k, .index = index, .stage = st, .arena = a, .depth = 1, .now = 1};
   size_t room = 2 * k->ex.n + 4096; /* sizes of buffers may add expressions */
   c.stamp = ARENA_ARRAY(a, uint32_t, room);
   c.uses = ARENA_ARRAY(a, uint32_t, room);
@@ -691,25 +694,25 @@ static void give(Cuda *c, Givens *g, const char *type, const char *name, const c
 /* Where the thread is: its numbers in the block, the block's in the grid. */
 static void give_place(Cuda *c, Givens *g) {
   const Stage *st = c->stage;
-  const char *tid = c->var[st->tid], *rest = tid;
-  give(c, g, "const i64", tid, "threadIdx.x");
-  give(c, g, "const i64", c->var[st->warp], TEXT(c, "%s / 32", tid));
-  give(c, g, "const i64", c->var[st->lane_id], TEXT(c, "%s %% 32", tid));
+  const char *type = TEXT(c, "const %s", suffix(c, DT_IDX)), *tid = c->var[st->tid], *rest = tid;
+  give(c, g, type, tid, TEXT(c, "(%s)threadIdx.x", suffix(c, DT_IDX)));
+  give(c, g, type, c->var[st->warp], TEXT(c, "%s / 32", tid));
+  give(c, g, type, c->var[st->lane_id], TEXT(c, "%s %% 32", tid));
   for (int i = st->nthread - 1; i >= 0; i--) {
     long long n = (long long)st->thread_extent[i];
-    give(c, g, "const i64", c->var[st->thread[i]], i ? TEXT(c, "%s %% %lld", rest, n) : rest);
+    give(c, g, type, c->var[st->thread[i]], i ? TEXT(c, "%s %% %lld", rest, n) : rest);
     rest = TEXT(c, "%s / %lld", rest, n);
   }
-  rest = "blockIdx.x";
+  rest = TEXT(c, "(%s)blockIdx.x", suffix(c, DT_IDX));
   c->now++;
   for (int i = st->naxes - 1; i > 0; i--) {
     const char *n = size(c, st->extent[i]);
     if (c->out.n) vec_push(c->arena, g, ((Given){"", arena_strndup(c->arena, c->out.at, c->out.n)})); /* parts of n */
     c->out.n = 0;
-    give(c, g, "const i64", c->var[st->axis[i]], TEXT(c, "%s %% %s", rest, n));
+    give(c, g, type, c->var[st->axis[i]], TEXT(c, "%s %% %s", rest, n));
     rest = TEXT(c, "%s / %s", rest, n);
   }
-  give(c, g, "const i64", c->var[st->axis[0]], rest);
+  give(c, g, type, c->var[st->axis[0]], rest);
 }
 
 static void put_kernel(Cuda *c, const char *name, const bool *loads, const bool *stores, bool fails, Buf *out) {
@@ -720,14 +723,14 @@ static void put_kernel(Cuda *c, const char *name, const bool *loads, const bool 
   buf_put(out, "\ntypedef struct {\n");
   for (int i = 0; i < k->nparams; i++) {
     const char *b = buffer(c, (uint32_t)i),
-               *type = TEXT(c, "%s%s *", stores[i] ? "" : "const ", in_memory(k->bufs.at[i].dtype));
+               *type = TEXT(c, "%s%s *", stores[i] ? "" : "const ", in_memory(c, k->bufs.at[i].dtype));
     if (!loads[i] && !stores[i]) continue;
     buf_printf(out, "  %s%s;\n", type, b);
     give(c, &g, TEXT(c, "%s%sconst", type, c->alone[i] ? "__restrict__ " : ""), b, TEXT(c, "args.%s", b));
   }
   for (uint32_t i = 0; i < k->dims.n; i++) {
     buf_printf(out, "  i64 %s;\n", c->var[i]);
-    give(c, &g, "const i64", c->var[i], TEXT(c, "args.%s", c->var[i]));
+    give(c, &g, TEXT(c, "const %s", suffix(c, DT_IDX)), c->var[i], TEXT(c, "args.%s", c->var[i]));
   }
   if (fails) {
     buf_put(out, "  u32 *failed;\n");
@@ -758,8 +761,8 @@ static void put_kernel(Cuda *c, const char *name, const bool *loads, const bool 
 void cuda_text_begin(Buf *out) { buf_put(out, "#include \"operations.h\"\n"); }
 
 bool cuda_text_stage(Kernel *k, const Stage *st, const char *name, CudaStage *made, Buf *out, const char **why) {
-  uint32_t room = 2 * k->ex.n + 4096;
   Cuda c = cuda_new(k, st);
+  uint32_t room = 2 * k->ex.n + 4096;
   if (!st->threads) refuse(&c, "there are no threads in", st->name);
   if (st->segmented) refuse(&c, "the segmented stage", st->name);
   bool *loads = ARENA_ARRAY(c.arena, bool, 2 * k->bufs.n + 1), *stores = loads + k->bufs.n, fails = loop_fails(st);

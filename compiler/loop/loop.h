@@ -292,7 +292,10 @@ Ex ex_rewrite(Kernel *, Ex, Ex (*fn)(void *ctx, Kernel *, Ex), void *ctx); /* bo
 
 /* How an access moves from lane to lane: the verifier decides, emitters obey. */
 typedef enum { ACCESS_SCALAR, ACCESS_SPLAT, ACCESS_CONTIGUOUS, ACCESS_STRIDED, ACCESS_GATHER } Access;
-bool loop_constant(const Kernel *, Ex);   /* constant once loops marked unroll are unrolled */
+bool loop_constant(const Kernel *, Ex); /* constant once loops marked unroll are unrolled */
+/* Whether 32 bits hold every index of a stage and every place in the buffers that it uses, whatever the dimensions are.
+ */
+bool loop_narrow(Kernel *, const Stage *);
 int64_t loop_divisor(const Kernel *, Ex); /* a number that divides its value (of lane 0); 0: the value is 0 */
 Access loop_access(const Kernel *, uint32_t buf, const Ex *index, int n, int lanes);
 

@@ -245,6 +245,34 @@ static void test_pressure(void **state) {
   ctx_free(&c);
 }
 
+/* 32 bits hold the indices of a stage where bounds say so, of its buffers too, and nothing read becomes one. */
+static void test_narrow(void **state) {
+  (void)state;
+  static const struct {
+    const char *bounds, *stage;
+    bool narrow;
+  } c[] = {
+      {"N in 1..=1000", "(i < N) threads(t < 64) { for j in 0..N thread { y[i, j] = x[i, (j + 3) % N] } }", true},
+      {"N in 1..=1000", "(i < N * N) { let r = i // N; y[r, i % N] = x[min(r, N - 1), max(0, r - 5)] }", true},
+      {"N in 1..=100000", "(i < N) { y[i, 0] = x[i, 0] }", false}, /* of the buffer */
+      {"N in 1..=2147483647", "(i < 1) { y[i, 0] = 1.0 }", false},
+      {"N in 1..=1000", "(i < N) { y[i, 0] = x[i, i * i * i * i % N] }", false},               /* on the way */
+      {"N in 1..=1000", "(i < N) { y[i, 0] = x[i, idx(n[i])] }", false},                       /* of what is read */
+      {"N in 1..=1000", "(i < N) { for j in 0..N step 2147483647 { y[i, j] = 1.0 } }", false}, /* beyond the end */
+      {"N in 1..=1000", "(i < N) { y[i, 0] = x[i, (N - i) // (N - 1)] }", false},              /* a divisor of 0 */
+  };
+  for (size_t i = 0; i < sizeof c / sizeof *c; i++) {
+    Ctx x = ctx_new();
+    LoopModule *m;
+    const char *text =
+        arena_printf(x.arena, "kernel k(%s; in x: f32[N, N], in n: i64[N], out y: f32[N, N]) {\n  stage s%s\n}\n",
+                     c[i].bounds, c[i].stage);
+    if (!loop_parse(&x, "text", text, strlen(text), &m)) fail_msg("%s", diag_first(x.diag, NULL));
+    if (loop_narrow(m->kernels.at[0], m->kernels.at[0]->stages.at[0]) != c[i].narrow) fail_msg("%s", text);
+    ctx_free(&x);
+  }
+}
+
 static void test_access(void **state) {
   (void)state;
   const char *text = "kernel k(N in 1..=99, M in 1..=99; in x: f32[N, M], in p: f32[N, M] panel(1, 32), in s: f32[N, "
@@ -1057,14 +1085,15 @@ static void test_garbage(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(test_text),         cmocka_unit_test(test_canonical),   cmocka_unit_test(test_build),
-      cmocka_unit_test(test_rewrite),      cmocka_unit_test(test_access),      cmocka_unit_test(test_shared_text),
-      cmocka_unit_test(test_elementwise),  cmocka_unit_test(test_exp),         cmocka_unit_test(test_moves),
-      cmocka_unit_test(test_pool_scatter), cmocka_unit_test(test_lists),       cmocka_unit_test(test_rows),
-      cmocka_unit_test(test_same_bits),    cmocka_unit_test(test_gemm),        cmocka_unit_test(test_attention),
-      cmocka_unit_test(test_conv),         cmocka_unit_test(test_lstm),        cmocka_unit_test(test_faults),
-      cmocka_unit_test(test_block_rows),   cmocka_unit_test(test_block_tiles), cmocka_unit_test(test_block_order),
-      cmocka_unit_test(test_block_build),  cmocka_unit_test(test_garbage),     cmocka_unit_test(test_pressure),
+      cmocka_unit_test(test_text),        cmocka_unit_test(test_canonical),    cmocka_unit_test(test_build),
+      cmocka_unit_test(test_rewrite),     cmocka_unit_test(test_access),       cmocka_unit_test(test_narrow),
+      cmocka_unit_test(test_shared_text), cmocka_unit_test(test_elementwise),  cmocka_unit_test(test_exp),
+      cmocka_unit_test(test_moves),       cmocka_unit_test(test_pool_scatter), cmocka_unit_test(test_lists),
+      cmocka_unit_test(test_rows),        cmocka_unit_test(test_same_bits),    cmocka_unit_test(test_gemm),
+      cmocka_unit_test(test_attention),   cmocka_unit_test(test_conv),         cmocka_unit_test(test_lstm),
+      cmocka_unit_test(test_faults),      cmocka_unit_test(test_block_rows),   cmocka_unit_test(test_block_tiles),
+      cmocka_unit_test(test_block_order), cmocka_unit_test(test_block_build),  cmocka_unit_test(test_garbage),
+      cmocka_unit_test(test_pressure),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
