@@ -217,7 +217,8 @@ static void *build(const Buf *text) {
   assert_true(f && fwrite(text->at, 1, text->n, f) == text->n && !fclose(f));
   snprintf(path, sizeof path, "%s/k%d.so", folder, number++);
   snprintf(command, sizeof command,
-           "cc -std=gnu17 -O1 -fno-strict-aliasing -ffp-contract=off -fwrapv -Wall -Wextra -Werror"
+           "cc -std=gnu17 -O1 -fno-strict-aliasing -ffp-contract=off -fsanitize=undefined "
+           "-fsanitize-undefined-trap-on-error -Wall -Wextra -Werror"
            " -Wno-maybe-uninitialized -Wno-unused-but-set-variable -shared -fPIC"
            " -Ikernels/cuda -Ikernels/emulator %s/k.c -o %s -lm",
            folder, path);
