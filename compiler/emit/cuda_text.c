@@ -287,10 +287,10 @@ static const char *operate(Cuda *c, Ex e, int l) {
                       : TEXT(c, "%s(%s, %s, %s)", f, v[0], v[1], v[2]);
 }
 
-/* Whether rows of this many elements all begin at a multiple of 4. */
-static bool rows_whole(const Cuda *c, Sym size) {
+/* Whether all rows of this many elements begin at a multiple of so many lanes. */
+static bool rows_whole(const Cuda *c, Sym size, int lanes) {
   SymTab *t = c->k->ctx->syms;
-  Sym fact = loop_multiple(t, size, 4);
+  Sym fact = loop_multiple(t, size, lanes);
   int64_t holds;
   if (sym_is_int(t, fact, &holds)) return holds;
   for (uint32_t i = 0; i < c->k->facts.n; i++)
@@ -298,24 +298,29 @@ static bool rows_whole(const Cuda *c, Sym size) {
   return false;
 }
 
-/* A vector of a buffer's neighbours may be one access: 4 elements of 4 bytes, at a multiple of 16 bytes. */
+/* A vector of a buffer's neighbours may be one access: 16 bytes at a multiple of 16, 4 elements or 2. */
 static bool whole(const Cuda *c, uint32_t buf, const Ex *index, int n, int lanes) {
   const LoopBuf *b = &c->k->bufs.at[buf];
-  if (lanes != 4 || dtype_size(b->dtype) != 4 || b->kind > BUF_INOUT) return false;
-  if (loop_access(c->k, buf, index, n, lanes) != ACCESS_CONTIGUOUS || loop_divisor(c->k, index[n - 1]) % 4)
+  if (lanes == 1 || lanes > 4 || lanes * dtype_size(b->dtype) != 16 || b->kind > BUF_INOUT) return false;
+  if (loop_access(c->k, buf, index, n, lanes) != ACCESS_CONTIGUOUS || loop_divisor(c->k, index[n - 1]) % lanes)
     return false;
-  return n == 1 || rows_whole(c, b->dim[n - 1]);
+  return n == 1 || rows_whole(c, b->dim[n - 1], lanes);
 }
 
 /* Gives the lanes of a load names of their own, by one access of 16 bytes. */
 static void load_whole(Cuda *c, Ex e, const Expr *x) {
   static const char part[] = "xyzw";
+  DType d = (DType)x->dtype;
   Ex index[LOOP_RANK];
   memcpy(index, c->k->arg.at + x->in, (size_t)x->nin * sizeof *index);
   const char *o = offset(c, x->ref, index, x->nin, 0), *name = new_name(c);
   bool fixed = c->k->bufs.at[x->ref].kind == BUF_IN && c->alone[x->ref];
   LINE(c, "const Vec4 %s = ld_global_%sv4(%s + %s);\n", name, fixed ? "nc_" : "", buffer(c, x->ref), o);
-  for (int l = 0; l < 4; l++) c->lane[e][l] = bits(c, TEXT(c, "%s.%c", name, part[l]), DT_U32, (DType)x->dtype);
+  for (int l = 0; l < x->lanes; l++)
+    c->lane[e][l] =
+        x->lanes == 4
+            ? bits(c, TEXT(c, "%s.%c", name, part[l]), DT_U32, d)
+            : bits(c, TEXT(c, "((u64)%s.%c << 32 | %s.%c)", name, part[2 * l + 1], name, part[2 * l]), DT_U64, d);
 }
 
 /* The text of one lane. What is used several times in a statement, or long, is named before it. */
@@ -538,9 +543,15 @@ static void put_store(Cuda *c, const Stmt *s) {
   }
   if (one) {
     DType d = c->k->bufs.at[s->ref].dtype;
-    const char *name = new_name(c);
-    for (int l = 0; l < w; l++) v[l] = bits(c, v[l], d, DT_U32);
-    LINE(c, "const Vec4 %s = {%s, %s, %s, %s};\n", name, v[0], v[1], v[2], v[3]);
+    const char *name = new_name(c), *word[4];
+    for (int l = 0; l < w && w == 4; l++) word[l] = bits(c, v[l], d, DT_U32);
+    for (int l = 0; l < w && w == 2; l++) {
+      const char *wide = new_name(c);
+      LINE(c, "const u64 %s = %s;\n", wide, bits(c, v[l], d, DT_U64));
+      word[2 * l] = TEXT(c, "(u32)%s", wide);
+      word[2 * l + 1] = TEXT(c, "(u32)(%s >> 32)", wide);
+    }
+    LINE(c, "const Vec4 %s = {%s, %s, %s, %s};\n", name, word[0], word[1], word[2], word[3]);
     LINE(c, "st_global_v4(%s + %s, %s);\n", b, o[0], name);
     return;
   }
