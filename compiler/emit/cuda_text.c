@@ -412,7 +412,8 @@ static void put_if(Cuda *c, const Stmt *s) {
   const char *v[2][LOOP_LANES];
   begin(c, s);
   if (lanes == 1) {
-    LINE(c, "if (%s) ", value(c, s->value, 0));
+    const char *cond = value(c, s->value, 0);
+    LINE(c, "if (%s) ", cond);
     braces(c, s->body);
     if (!s->other) return;
     LINE(c, "else ");
@@ -436,7 +437,8 @@ static void put_vector(Cuda *c, const Stmt *s) {
   begin(c, s);
   const char *lo = value(c, s->lo, 0), *hi = value(c, s->hi, 0), *j = bind(c, s->ref), *end = new_name(c);
   if (s->tail == TAIL_PAD || s->tail == TAIL_OVERLAP) refuse(c, "this tail of the loop", c->k->vars.at[s->ref].name);
-  open_brace((line(c), c));
+  line(c);
+  open_brace(c);
   LINE(c, "%s %s = %s;\n", suffix(c, DT_IDX), j, lo);
   LINE(c, "const %s %s = %s;\n", suffix(c, DT_IDX), end, hi);
   LINE(c, "for (; %s + %d <= %s; %s += %d) ", j, w, end, j, w);

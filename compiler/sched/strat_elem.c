@@ -1,5 +1,6 @@
 /* Element-wise groups. Where every read moves with the element the space is one line of elements, cut into tasks of a
- * few thousand; else the last axis is the vector axis and the others are axes of the stage. */
+ * few thousand; else the last axis is the vector axis and the others are axes of the stage. A GPU has a thread for each
+ * vector, of the line or of the last axis. */
 #include "threads.h"
 #include <string.h>
 
@@ -117,21 +118,19 @@ void strat_elem(Lower *l) {
       pull_scalars(l, graph_in(l->g, grp->members.at[i])[k]);
   int64_t one;
   if (draws) lo = draw_fours(l, lo, hi, lanes);
-  if (draws && sym_divides(l->all->facts, 4 * lanes, total) && CHUNK % (4 * lanes) == 0) {
-    while (l->k->depth) loop_end(l->k);
-    l->out->schedule = arena_printf(l->all->ctx->arena, "steps(fuse, vectorize = %d, unroll = 4)", lanes);
-    return;
+  bool all_drawn = draws && sym_divides(l->all->facts, 4 * lanes, total) && CHUNK % (4 * lanes) == 0;
+  if (!all_drawn) {
+    Ex j = lo;
+    bool single = lanes == 1 || (!flat && sym_is_int(t, grp->space[last], &one) && one == 1);
+    if (!single) loop_for(l->k, "j", lo, hi, FOR_VECTOR, lanes, lower_tail(l), &j);
+    l->at[flat ? 0 : last] = j;
+    lower_store_outputs(l, NULL);
   }
-  Ex j = lo;
-  bool single = lanes == 1 || (!flat && sym_is_int(t, grp->space[last], &one) && one == 1);
-  if (!single) loop_for(l->k, "j", lo, hi, FOR_VECTOR, lanes, lower_tail(l), &j);
-  l->at[flat ? 0 : last] = j;
-  lower_store_outputs(l, NULL);
   while (l->k->depth) loop_end(l->k);
-  if (lower_gpu(l)) {
-    l->out->schedule = arena_printf(l->all->ctx->arena, "threads(%svectorize = %d)", flat ? "fuse, " : "", lanes);
-    return;
-  }
-  l->out->schedule = arena_printf(l->all->ctx->arena, "steps(%svectorize = %d, tail = %s)", flat ? "fuse, " : "", lanes,
-                                  lower_tail(l) == TAIL_MASK ? "mask" : "peel");
+  l->out->schedule = arena_printf(l->all->ctx->arena, "%s(%svectorize = %d%s)", lower_gpu(l) ? "threads" : "steps",
+                                  flat ? "fuse, " : "", lanes,
+                                  all_drawn                    ? ", unroll = 4"
+                                  : lower_gpu(l)               ? ""
+                                  : lower_tail(l) == TAIL_MASK ? ", tail = mask"
+                                                               : ", tail = peel");
 }

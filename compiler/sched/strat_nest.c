@@ -75,20 +75,20 @@ static void nest_scatter(Lower *l, Id v) {
   Id update = in[m + 1];
   const Sym *shape = graph_shape(l->g, update);
   int nu = graph_rank(l->g, update);
-  bool columns = nu > axis + ri;
-  if (lower_in_memory(l, update) && !lower_gpu(l)) /* the indices are no vectors */
+  bool columns = nu > axis + ri, gpu = lower_gpu(l), several = columns && !gpu; /* columns of a task */
+  if (lower_in_memory(l, update) && !gpu)                                       /* the indices are no vectors */
     lanes = l->all->target->vector_bytes / (int)dtype_size(graph_dtype(l->g, v));
   uint32_t y = nest_result(l, v);
   Ex u[MAX_RANK] = {0}, at[MAX_RANK], ok = 0, lo = ex_idx(k, 0), hi = 0;
   copy_stage(l, v, in[0]);
   lower_stage(l, "add", lower_total(l, shape, nu), columns ? 2 : 6, !columns && !axis);
-  if (lower_gpu(l)) thread_columns(l, shape, axes = axis, columns ? nu - 1 : 0, u);
+  if (gpu) thread_columns(l, shape, axes = axis, columns ? nu - 1 : 0, u);
   for (; axes < axis && axes < LOOP_AXES - 1; axes++) u[axes] = loop_axis(k, AXIS[axes], shape[axes]);
-  if (columns && !lower_gpu(l)) {
+  if (several) {
     Ex c = loop_axis(k, "c", sym_div_up(t, shape[nu - 1], sym_int(t, BLOCK * lanes)));
     lo = loop_let(k, "lo", ex_mul(k, c, ex_idx(k, BLOCK * lanes)));
     hi = loop_let(k, "hi", ex_op2(k, OP_MINIMUM, lower_dim(l, shape[nu - 1]), ex_add(k, lo, ex_idx(k, BLOCK * lanes))));
-  } else if (!axes && !lower_gpu(l))
+  } else if (!axes && !gpu)
     loop_axis(k, "t", sym_int(t, 1));
   for (int i = axes; i < axis + ri; i++)
     loop_for(k, AXIS[i], ex_idx(k, 0), lower_dim(l, shape[i]), FOR_SERIAL, 0, TAIL_NONE, &u[i]);
@@ -104,7 +104,7 @@ static void nest_scatter(Lower *l, Id v) {
   loop_if(k, ok);
   for (int i = axis + ri; i < nu - 1; i++)
     loop_for(k, AXIS[i], ex_idx(k, 0), lower_dim(l, shape[i]), FOR_SERIAL, 0, TAIL_NONE, &u[i]);
-  if (columns && !lower_gpu(l)) loop_for(k, "j", lo, hi, FOR_VECTOR, lanes, lower_tail(l), &u[nu - 1]);
+  if (several) loop_for(k, "j", lo, hi, FOR_VECTOR, lanes, lower_tail(l), &u[nu - 1]);
   for (int i = 0; i < axis; i++) at[i] = u[i];
   for (int i = axis + ri; i < nu; i++) at[i - ri + m] = u[i];
   Ex e = lower_pull(l, update, u, nu);

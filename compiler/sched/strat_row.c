@@ -100,9 +100,15 @@ static int held_vectors(const Row *r) {
   return (int)((n + r->lanes - 1) / r->lanes);
 }
 
-/* Whether the registers of a thread are enough, some left for what is being worked out. */
-static bool fit_thread(const Row *r, int vectors) {
-  return vectors * r->lanes <= loop_thread_registers(r->l->k->stage->threads) - THREAD_KEEPS;
+/* Whether the registers of a thread hold its share of a row, some left for what is being worked out. */
+static bool fit_thread(const Row *r, const bool *hold, int nv) {
+  const Lower *l = r->l;
+  int64_t words = 0;
+  for (uint32_t v = 0; v < l->g->node.n; v++) {
+    bool sum = l->all->groups->of[v] == l->number && is_reduction(r, v);
+    words += (int64_t)(dtype_size(graph_dtype(l->g, v)) + 3) / 4 * r->lanes * (hold[v] * nv + sum);
+  }
+  return words <= loop_thread_registers(l->k->stage->threads) - THREAD_KEEPS / 2;
 }
 
 static void plan_registers(Row *r, int levels) {
@@ -121,7 +127,7 @@ static void plan_registers(Row *r, int levels) {
   int formula =
       t->vector_regs < 32 && l->grp->cost > 12 ? 12 : 4; /* for what is being worked out: exp and the like, or little */
   if (!held) return;
-  if (l->team.threads ? !fit_thread(r, held * nv + sums) : held * nv + sums + formula > t->vector_regs) return;
+  if (l->team.threads ? !fit_thread(r, hold, nv) : held * nv + sums + formula > t->vector_regs) return;
   r->nv = nv;
   for (uint32_t v = 0; v < l->g->node.n; v++)
     if (hold[v]) {
