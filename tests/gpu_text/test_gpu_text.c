@@ -297,7 +297,6 @@ static LoopModule *parse(Ctx *c, const char *stage) {
   LoopModule *m = NULL;
   const char *text = arena_printf(c->arena, "kernel k(N in 1..=99; in x: f32[N], out y: f32[N]) {\n%s\n}\n", stage);
   if (!loop_parse(c, "text", text, strlen(text), &m)) fail_msg("%s", diag_first(c->diag, NULL));
-  assert_true(loop_verify(m, TARGET_GPU.name));
   return m;
 }
 
@@ -311,6 +310,7 @@ static void exact(void **state_) {
                             "    y[j] = x[j] * 2.0\n"
                             "  }\n"
                             "}");
+  assert_true(loop_verify(m, TARGET_GPU.name));
   CudaStage made;
   Buf b = {0};
   const char *why;
@@ -342,8 +342,10 @@ static void refused(void **state_) {
        "kernel k cannot be written for a GPU: this tail of the loop j"},
       {"stage s(i < 1) threads(t < 32) { alloc q: f32[8] panel(0, 4) thread; q[t % 8] = x[0]; y[0] = q[t % 8] }",
        "kernel k cannot be written for a GPU: the layout of q"},
+      {"stage s(i < 1) threads(t < 32) { alloc q: bf16[32] shared; q[t] = bf16(x[0]); y[0] = f32(q[0]) }",
+       "kernel k cannot be written for a GPU: the 16-bit floats of q"},
   };
-  for (int i = 0; i < 4; i++) {
+  for (int i = 0; i < 5; i++) {
     Ctx c = ctx_new();
     LoopModule *m = parse(&c, stage[i][0]);
     CudaStage made;
