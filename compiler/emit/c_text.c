@@ -736,6 +736,7 @@ static bool alias(const Kernel *k, int i) { /* whether another parameter is the 
 bool c_stage(CText *c, const Stage *st, const char *name) {
   Kernel *k = c->k;
   if (st->segmented) refuse(c, "the segmented stage", st->name);
+  if (st->threads) refuse(c, "blocks of threads in", st->name);
   bool *loads = ARENA_ARRAY(c->arena, bool, k->bufs.n), *stores = ARENA_ARRAY(c->arena, bool, k->bufs.n);
   loop_uses(k, st, loads, stores);
   uint32_t room = 2 * k->ex.n + 4096; /* sizes of buffers may add expressions */

@@ -525,7 +525,9 @@ static int widest(const Lower *l) {
   return (int)(most < 4 ? 4 : most);
 }
 
-int lower_lanes(const Lower *l) { return l->all->target->vector_bytes / widest(l); }
+int lower_lanes(const Lower *l) {
+  return lower_gpu(l) && l->grp->kind == GROUP_NEST ? 1 : l->all->target->vector_bytes / widest(l);
+}
 
 /* Whether v and what it reads, through moves and conversions, can be masked. */
 static bool maskable(const Lower *l, Id v) {
@@ -557,7 +559,7 @@ void lower_stage(Lower *l, const char *name, Sym elements, double cost, bool ser
   /* a vector operation of 8 elements is taken as about a third of a nanosecond */
   Sym work = sym_op(t, SYM_FLOORDIV, sym_mul(t, elements, sym_int(t, (int64_t)ceil(cost) + 1)), sym_int(t, 24));
   vec_push(l->all->ctx->arena, &l->out->stages,
-           (LowStage){.stage = (int)l->k->stages.n - 1, .work = work, .serial = serial});
+           (LowStage){.stage = (int)l->k->stages.n - 1, .work = work, .serial = serial && !lower_gpu(l)});
 }
 
 /* Operations by the formula: what padding, tails and later passes over a row add is not counted. */

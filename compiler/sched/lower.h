@@ -70,6 +70,12 @@ typedef struct Memo {
   Ex value;
 } Memo;
 
+typedef struct Team { /* the threads of a block that share a row */
+  LoopScope scope;
+  Ex number; /* of the thread in it */
+  int64_t threads;
+} Team;
+
 typedef struct Lower {
   Lowering *all;
   const Graph *g;
@@ -83,9 +89,11 @@ typedef struct Lower {
   int flat;        /* > 0: at[0] numbers the elements of the whole space */
   int merged; /* > 0: so many last axes of the space are walked as one: `line` numbers their elements, and is the */
   Ex line;    /* index of the last of them, those before it are 0 */
+  Team team;  /* threads 0: none */
 } Lower;
 
-int lower_lanes(const Lower *);            /* lanes that suit the widest type of the group */
+bool lower_gpu(const Lower *);             /* stages have blocks of threads (threads.h) */
+int lower_lanes(const Lower *);            /* lanes that suit the widest type of the group; 1 in a GPU's plain nests */
 Tail lower_tail(const Lower *);            /* mask where every type of the group can be masked, else peel */
 bool lower_in_memory(const Lower *, Id v); /* another group or the caller has stored it: it is loaded */
 Id lower_memory(const Lower *, Id v);      /* v if it is in memory, of a 16-bit float as f32 that float; else 0 */

@@ -1,10 +1,11 @@
 /* Plain loop nests, shared by the strategies that build them (strat_nest.c, strat_window.c, strat_conv.c). */
 #ifndef SINTER_SCHED_NEST_H
 #define SINTER_SCHED_NEST_H
-#include "lower.h"
+#include "threads.h"
 #include "window.h"
 
-/* Opens loops over a shape: the first axes as stage axes, the last as a vector loop of `lanes` (0: scalar). */
+/* Opens loops over a shape: the first axes as stage axes, the last as a vector loop of `lanes` (0: scalar). On a GPU a
+ * thread has one element. */
 void nest_open(Lower *, const Sym *shape, int rank, int lanes, Ex *index);
 void nest_close(Lower *);
 uint32_t nest_result(Lower *, Id v); /* the memory of v, which the kernel itself reads again */

@@ -169,6 +169,10 @@ static bool spans_nothing(const Lower *l, const Windows *w, int i) {
 }
 
 static void open_tasks(Lower *l, const Sym *shape, int n, Ex *index) {
+  if (lower_gpu(l)) {
+    nest_open(l, shape, n, 0, index);
+    return;
+  }
   for (int a = 0; a < n; a++) index[a] = loop_axis(l->k, AXIS[a], shape[a]);
   if (!n) loop_axis(l->k, "t", sym_int(l->all->ctx->syms, 1));
 }
@@ -243,8 +247,9 @@ static void select_scatter(Lower *l, Id v, const Windows *w) {
   }
   while (outer < rank && outer < LOOP_AXES && spans_nothing(l, w, outer)) outer++;
   lower_stage(l, "zero", lower_total(l, graph_shape(l->g, v), rank), 1, false);
-  open_tasks(l, graph_shape(l->g, v), outer, at);
-  for (int a = outer; a < rank; a++) {
+  int axes = lower_gpu(l) ? rank : outer;
+  open_tasks(l, graph_shape(l->g, v), axes, at);
+  for (int a = axes; a < rank; a++) {
     bool last = a == rank - 1;
     loop_for(k, AXIS[a], ex_idx(k, 0), lower_dim(l, graph_shape(l->g, v)[a]), last ? FOR_VECTOR : FOR_SERIAL,
              last ? lower_lanes(l) : 0, last ? lower_tail(l) : TAIL_NONE, &at[a]);

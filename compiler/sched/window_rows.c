@@ -32,7 +32,7 @@ static bool applies(Rows *r, const Sym *windows) {
   const Windows *w = r->w;
   int rank = w->n, last = rank - 1;
   int64_t size, row, in, all;
-  if (rank < 2 || rank > LOOP_AXES + 1 || !in_memory(l, r->x)) return false;
+  if (lower_gpu(l) || rank < 2 || rank > LOOP_AXES + 1 || !in_memory(l, r->x)) return false;
   for (int i = 0; i < rank; i++)
     if (!nothing_around(l, w, i) || !number(l, w->size[i], &size) || (i < rank - 2 && (size != 1 || w->stride[i] != 1)))
       return false;
