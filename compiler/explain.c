@@ -138,8 +138,11 @@ static void put_section(const Section *s, Buf *b) {
     buf_put(b, "\n");
     group_print(e->groups, k, b);
     put_work(s, k, b);
-    for (int i = 0; i < s->nlevels; i++)
-      buf_printf(b, "    schedule k%u %s = %s\n", k, name_at(s, i), plan_at(s, i)->kernels.at[k].schedule);
+    for (int i = 0; i < s->nlevels; i++) {
+      const Lowered *made = &plan_at(s, i)->kernels.at[k];
+      buf_printf(b, "    schedule k%u %s = %s\n", k, name_at(s, i), made->schedule);
+      if (made->tiles) buf_printf(b, "      of the tiles %s\n", made->tiles);
+    }
   }
   buf_put(b, "\n");
   put_memory(s, b);

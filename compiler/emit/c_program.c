@@ -113,6 +113,9 @@ static const char *drawn(Arena *a, DType d, int buf) {
   const char *x = arena_printf(a, "draw(n + %lluu)", (unsigned long long)buf << 40);
   if (d == DT_F32) return arena_printf(a, "p[n] = (float)((int64_t)(%s >> 40) - (1 << 23)) * 0x1p-23f;", x);
   if (d == DT_F64) return arena_printf(a, "p[n] = (double)((int64_t)(%s >> 11) - (INT64_C(1) << 52)) * 0x1p-52;", x);
+  if (dtype_is_half(d)) /* from 1/2 to 1, of both signs */
+    return arena_printf(a, "p[n] = (uint16_t)((%s & %s) | %s);", x, d == DT_F16 ? "0x83ff" : "0x807f",
+                        d == DT_F16 ? "0x3800" : "0x3f00");
   if (d == DT_BOOL) return arena_printf(a, "p[n] = %s & 1;", x);
   if (d == DT_U32) return arena_printf(a, "p[n] = (uint32_t)%s;", x);
   const char *below = dtype_size(d) == 1 ? "(below < 128 ? below : 128)" : "below";
@@ -148,7 +151,7 @@ static bool put_data(const CProgram *p, Arena *a, Buf *out) {
     const LoopBuf *b = &k->bufs.at[i];
     if (b->kind == BUF_IN) continue;
     const char *nan =
-        dtype_is_float(b->dtype)
+        dtype_is_float(b->dtype) && !dtype_is_half(b->dtype)
             ? arena_printf(a, "add(&sum, p[n] == p[n] ? &p[n] : &(%s){0}, sizeof *p);", c_element(b->dtype))
             : "add(&sum, &p[n], sizeof *p);";
     put_walk(p, i, "const ", nan, out);
@@ -209,7 +212,7 @@ bool c_program(const CProgram *p, Buf *out, const char **why) {
                           k->name, b->name);
       return false;
     }
-    if (b->dtype != DT_F16 && b->dtype != DT_BF16 && !b->list) continue;
+    if (!b->list) continue;
     *why = arena_printf(a, "kernel %s cannot be written as C: the buffer %s", k->name, b->name);
     return false;
   }

@@ -1,6 +1,7 @@
 /* Stages of a kernel as C functions: one statement of the Loop IR after another, unrolled loops unrolled, registers as
  * local variables, what a statement uses twice as constants before it. */
 #include "c_text.h"
+#include "scalar.h"
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -158,7 +159,10 @@ static const char *number(CText *c, DType d, double f) {
 static const char *literal(CText *c, const Expr *x) {
   DType d = (DType)x->dtype;
   const char *s;
-  if (dtype_is_float(d))
+  uint16_t bits;
+  if (dtype_is_half(d))
+    scalar_store(d, (Scalar){.f = x->u.f}, &bits), s = arena_printf(c->arena, "%u", bits);
+  else if (dtype_is_float(d))
     s = number(c, d, x->u.f);
   else if (d == DT_BOOL)
     s = x->u.i ? "true" : "false";
@@ -188,6 +192,8 @@ static const char *convert(CText *c, const char *v, DType from, DType to, int w)
   from = c_number(from, w);
   to = c_number(to, w);
   if (from == to) return v;
+  if (dtype_is_half(from)) return convert(c, arena_printf(a, "%s(%s)", c_half(c, from, DT_F32, w), v), DT_F32, to, w);
+  if (dtype_is_half(to)) return arena_printf(a, "%s(%s)", c_half(c, DT_F32, to, w), convert(c, v, from, DT_F32, w));
   const char *t = c_type(c, to, w);
   bool ff = dtype_is_float(from), tf = dtype_is_float(to);
   if (to == DT_BOOL && w == 1) return arena_printf(a, "(%s != 0)", v);
@@ -730,6 +736,7 @@ static bool alias(const Kernel *k, int i) { /* whether another parameter is the 
 bool c_stage(CText *c, const Stage *st, const char *name) {
   Kernel *k = c->k;
   if (st->segmented) refuse(c, "the segmented stage", st->name);
+  if (st->threads) refuse(c, "blocks of threads in", st->name);
   bool *loads = ARENA_ARRAY(c->arena, bool, k->bufs.n), *stores = ARENA_ARRAY(c->arena, bool, k->bufs.n);
   loop_uses(k, st, loads, stores);
   uint32_t room = 2 * k->ex.n + 4096; /* sizes of buffers may add expressions */

@@ -58,7 +58,9 @@ const char *c_quick(CText *, Op, DType, int lanes);
 const char *c_fold(CText *, Op, DType, int lanes); /* HADD, HMAX, HMIN */
 const char *c_saturate(CText *, DType from, DType to, int lanes);
 const char *c_bits(CText *, DType from, DType to); /* of scalars */
-const char *c_load(CText *, DType, int lanes);     /* (address, mask, other) */
-const char *c_store(CText *, DType, int lanes);    /* (address, mask, value) */
+const char *c_half(CText *, DType from, DType to,
+                   int lanes);                  /* between f32 and 16 bits, an instruction or little more */
+const char *c_load(CText *, DType, int lanes);  /* (address, mask, other) */
+const char *c_store(CText *, DType, int lanes); /* (address, mask, value) */
 const char *c_permute(CText *, DType, int lanes, int index_lanes, bool two);
 #endif

@@ -19,7 +19,7 @@ const char *c_element(DType d) {
       [DT_I32] = "int32_t",  [DT_I64] = "int64_t",  [DT_U8] = "uint8_t", [DT_U16] = "uint16_t",
       [DT_U32] = "uint32_t", [DT_U64] = "uint64_t", [DT_IDX] = "int64_t"};
   if (d == DT_BOOL) return "uint8_t";
-  if (d == DT_F16 || d == DT_BF16) BUG("c_text: 16-bit floats are not computed on");
+  if (dtype_is_half(d)) return "uint16_t"; /* their bits */
   return name[d];
 }
 
@@ -403,6 +403,33 @@ const char *c_bits(CText *c, DType from, DType to) {
   if (begin(c, name, c_element(to)))
     buf_printf(&c->helpers, "(%s a) {\n  union {\n    %s a;\n    %s b;\n  } u = {a};\n  return u.b;\n}\n",
                c_element(from), c_element(from), c_element(to));
+  return name;
+}
+
+const char *c_half(CText *c, DType from, DType to, int lanes) {
+  Arena *a = c->arena;
+  const char *t = c_type(c, to, lanes), *f = c_type(c, from, lanes), *regs = registers(c, DT_F32, lanes), *value = NULL,
+             *name = arena_printf(a, "%s_of_%s", lanes > 1 ? t : dtype_name(to), lanes > 1 ? f : dtype_name(from));
+  if (from == DT_BF16 && lanes == 1)
+    value = arena_printf(a, "%s((uint32_t)a << 16)", c_bits(c, DT_U32, to));
+  else if (from == DT_BF16)
+    value = arena_printf(a, "(%s)(__builtin_convertvector(a, %s) << 16)", t, c_type(c, DT_U32, lanes));
+  else if (lanes == 1)
+    value = from == DT_F16 ? "_cvtsh_ss(a)" : "_cvtss_sh(a, 0)";
+  else if (regs && !strcmp(regs, "_mm512"))
+    value =
+        arena_printf(a, from == DT_F16 ? "(%s)_mm512_cvtph_ps((__m256i)a)" : "(%s)_mm512_cvtps_ph((__m512)a, 0)", t);
+  else if (regs && !strcmp(regs, "_mm256"))
+    value =
+        arena_printf(a, from == DT_F16 ? "(%s)_mm256_cvtph_ps((__m128i)a)" : "(%s)_mm256_cvtps_ph((__m256)a, 0)", t);
+  const char *one = value ? NULL : c_half(c, from, to, 1);
+  if (!begin(c, name, t)) return name;
+  if (value)
+    buf_printf(&c->helpers, "(%s a) { return %s; }\n", f, value);
+  else
+    buf_printf(&c->helpers,
+               "(%s a) {\n  %s r = {0};\n  for (int i = 0; i < %d; i++) r[i] = %s(a[i]);\n  return r;\n}\n", f, t,
+               lanes, one);
   return name;
 }
 

@@ -520,6 +520,7 @@ LLVMValueRef gen_stage(Gen *g, const char *symbol) {
   LLVMSetValueName2(hi, "hi", 2);
   LLVMSetValueName2(g->tid, "tid", 3);
   if (st->segmented) gen_refuse(g, "kernel %s: segmented stages come with a later order", k->name);
+  if (st->threads) gen_refuse(g, "kernel %s: blocks of threads are for GPUs", k->name);
   g->atom.n = g->known.n = 0;
   g->nscope = 0;
   g->mask = NULL;

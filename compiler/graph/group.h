@@ -65,7 +65,7 @@ bool group_one_hot(const Graph *, Id);
 /* softmax(score) @ values as it stands in the graph: weights = e * scale or e / scale, e = exp(score - shift), where
  * the shift is `most`, or 0 where that is -inf, and scale is worked out from `sum` and `most`, row by row. */
 typedef struct Attention {
-  Id score, most, e, sum, scale, weights;
+  Id score, most, e, sum, scale;
   bool divides, guarded; /* guarded: a row of -inf alone has no NaN */
 } Attention;
 /* pass/attention.c: whether `product` is the last step of one whose reductions are among these members. */

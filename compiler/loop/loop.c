@@ -114,7 +114,15 @@ uint32_t loop_param(Kernel *k, const char *name, BufKind kind, DType d, const Sy
 }
 
 LoopBuf *loop_buf(Kernel *k, uint32_t b) { return &k->bufs.at[b]; }
-void loop_fact(Kernel *k, Sym cond) { vec_push(arena(k), &k->facts, cond); }
+void loop_fact(Kernel *k, Sym cond) {
+  for (uint32_t i = 0; i < k->facts.n; i++)
+    if (k->facts.at[i] == cond) return;
+  vec_push(arena(k), &k->facts, cond);
+}
+
+Sym loop_multiple(SymTab *t, Sym s, int64_t of) {
+  return sym_op(t, SYM_EQ, sym_op(t, SYM_MOD, s, sym_int(t, of)), sym_int(t, 0));
+}
 
 Stage *loop_stage(Kernel *k, const char *name) {
   if (k->depth > 0) BUG("stage %s begins while a loop or if of %s is open", name, k->stage->name);
@@ -149,6 +157,36 @@ void loop_segment(Kernel *k, const char *sname, const char *oname, uint32_t list
   *tensor = var_ex(k, s->axis[0]);
   *offset = var_ex(k, s->axis[1]);
 }
+
+static uint32_t thread_var(Kernel *k, const char *name, LoopScope scope) {
+  uint32_t v = new_var(k, name, VAR_THREAD, DT_IDX, 1);
+  k->vars.at[v].scope = scope;
+  return v;
+}
+
+Ex loop_threads(Kernel *k, const char *name, int64_t extent) {
+  Stage *s = k->stage;
+  if (s->nthread == LOOP_THREAD_AXES || extent < 1 || extent > LOOP_BLOCK_THREADS || s->body)
+    BUG("threads of stage %s: axis %d of %lld", s->name, s->nthread, (long long)extent);
+  if (!s->nthread) {
+    s->tid = thread_var(k, "tid", LOOP_THREAD);
+    s->warp = thread_var(k, "warp", LOOP_WARP);
+    s->lane_id = thread_var(k, "lane_id", LOOP_THREAD);
+    s->threads = 1;
+  }
+  uint32_t v = s->thread[s->nthread] = thread_var(k, name, LOOP_THREAD);
+  s->thread_extent[s->nthread++] = extent;
+  s->threads *= (int)extent;
+  return var_ex(k, v);
+}
+
+static Ex stage_thread(Kernel *k, uint32_t var) {
+  if (!k->stage->threads) BUG("stage %s has no threads", k->stage->name);
+  return var_ex(k, var);
+}
+Ex loop_tid(Kernel *k) { return stage_thread(k, k->stage->tid); }
+Ex loop_warp(Kernel *k) { return stage_thread(k, k->stage->warp); }
+Ex loop_lane_id(Kernel *k) { return stage_thread(k, k->stage->lane_id); }
 
 /* ---- statements ---- */
 
@@ -246,6 +284,27 @@ uint32_t loop_alloc(Kernel *k, const char *name, DType d, const Sym *dims, int r
   uint32_t b = new_buf(k, name, BUF_THREAD, d, dims, rank);
   add_stmt(k, STMT_ALLOC)->ref = b;
   return b;
+}
+
+uint32_t loop_alloc_shared(Kernel *k, const char *name, DType d, const Sym *dims, int rank) {
+  uint32_t b = loop_alloc(k, name, d, dims, rank);
+  k->bufs.at[b].kind = BUF_SHARED;
+  return b;
+}
+
+void loop_barrier(Kernel *k, LoopScope scope) { add_stmt(k, STMT_BARRIER)->scope = scope; }
+
+Ex loop_reduce(Kernel *k, const char *name, Op op, LoopScope scope, Ex value) {
+  DType d = ex_at(k, value)->dtype;
+  if (ex_at(k, value)->lanes > 1 || d == DT_BOOL) BUG("%s reduces a vector or bool", name);
+  uint32_t v = new_var(k, name, VAR_REDUCE, d, 1);
+  k->vars.at[v].scope = scope;
+  Stmt *s = add_stmt(k, STMT_REDUCE);
+  s->ref = v;
+  s->value = value;
+  s->op = op;
+  s->scope = scope;
+  return var_ex(k, v);
 }
 
 static void set_index(Kernel *k, Stmt *s, const Ex *index, int n) {
@@ -808,7 +867,8 @@ Access loop_access(const Kernel *k, uint32_t buf, const Ex *index, int n, int la
     return one && sym_is_int(k->ctx->syms, b->stride[last], &stride) && stride == 1 ? ACCESS_CONTIGUOUS
                                                                                     : ACCESS_STRIDED;
   }
-  if (b->layout == LAYOUT_PANEL && one && last == b->panel_axis) { /* all lanes in one panel */
+  if ((b->layout == LAYOUT_PANEL && one && last == b->panel_axis) ||
+      (b->layout == LAYOUT_SWIZZLE && one && last == n - 1)) { /* all lanes in one panel or chunk */
     int64_t d = loop_divisor(k, index[last]);
     if (b->width % lanes == 0 && d % lanes == 0) return ACCESS_CONTIGUOUS;
   }

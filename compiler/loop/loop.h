@@ -3,13 +3,13 @@
  * buffers, facts) speaks in Syms, its bodies in expressions of dtype idx. Strategies build it with the functions below,
  * as short to write as the text is; everything built ends in loop_verify. Nothing here is specific to a back end.
  *
- * Implemented in loop.c (builders), loop_text.c (print), loop_parse.c (read), loop_verify.c, loop_eval.c (interpreter).
+ * Implemented in loop.c (builders), loop_text.c (print), loop_parse.c (read), loop_verify.c, loop_run.c (interpreter).
  */
 #ifndef SINTER_LOOP_LOOP_H
 #define SINTER_LOOP_LOOP_H
 #include "graph.h" /* Ctx, Dim, Op, DType */
 
-enum { LOOP_RANK = 8, LOOP_AXES = 6, LOOP_LANES = 64 };
+enum { LOOP_RANK = 8, LOOP_AXES = 6, LOOP_THREAD_AXES = 3, LOOP_LANES = 64 };
 typedef uint32_t Ex; /* expression of a kernel; 0 is none */
 
 /* ---- expressions ---------------------------------------------------------------------------------------------------
@@ -58,20 +58,25 @@ typedef struct LoopBuf {
   int line;
 } LoopBuf;
 
+/* What acts together, and where a value is the same: a block of threads, a warp of 32 of them, one thread alone. */
+typedef enum { LOOP_BLOCK, LOOP_WARP, LOOP_THREAD } LoopScope;
+enum { LOOP_BLOCK_THREADS = 1024, LOOP_WARP_THREADS = 32 };
+
 typedef enum { FOR_SERIAL, FOR_UNROLL, FOR_VECTOR, FOR_THREAD } ForMode;
 typedef enum { TAIL_NONE, TAIL_MASK, TAIL_PEEL, TAIL_OVERLAP, TAIL_PAD } Tail;
 
-typedef enum { VAR_DIM, VAR_AXIS, VAR_LOOP, VAR_LET, VAR_SEGMENT, VAR_OFFSET } VarKind;
+typedef enum { VAR_DIM, VAR_AXIS, VAR_LOOP, VAR_LET, VAR_SEGMENT, VAR_OFFSET, VAR_THREAD, VAR_REDUCE } VarKind;
 typedef struct LoopVar {
   const char *name;
   VarKind kind;
   DType dtype;
   uint16_t lanes;
-  Ex value;     /* LET */
-  ForMode mode; /* LOOP */
-  Tail tail;    /* LOOP */
-  Ex lo;        /* LOOP: where it starts */
-  int64_t step; /* LOOP: from turn to turn; the width of a vector loop */
+  Ex value;        /* LET */
+  ForMode mode;    /* LOOP */
+  Tail tail;       /* LOOP */
+  Ex lo;           /* LOOP: where it starts */
+  int64_t step;    /* LOOP: from turn to turn; the width of a vector loop */
+  LoopScope scope; /* THREAD, REDUCE: where it is the same */
 } LoopVar;
 
 typedef struct LoopReg { /* `reg t[6][2]: f32x16 = 0.0`: a tile of registers */
@@ -93,7 +98,9 @@ typedef enum {
   STMT_FOR,
   STMT_IF,
   STMT_FAIL,
-  STMT_PREFETCH
+  STMT_PREFETCH,
+  STMT_BARRIER,
+  STMT_REDUCE
 } StmtKind;
 
 typedef struct Stmt Stmt;
@@ -102,17 +109,19 @@ struct Stmt {
   int line;
   Stmt *next;          /* in its block */
   Stmt *body, *other;  /* FOR: body; IF: then, else */
-  uint32_t ref;        /* LET, FOR: variable; REG, ASSIGN: register; ALLOC, STORE, PREFETCH: buffer */
+  uint32_t ref;        /* LET, FOR, REDUCE: variable; REG, ASSIGN: register; ALLOC, STORE, PREFETCH: buffer */
   Ex index[LOOP_RANK]; /* of a place; the lanes of an index make the access a vector */
   int nindex;
-  Ex value;     /* LET, ASSIGN, STORE; REG: start value or 0; IF, FAIL: the condition */
+  Ex value;     /* LET, ASSIGN, STORE, REDUCE; REG: start value or 0; IF, FAIL: the condition */
   Ex mask;      /* ASSIGN, STORE: 0 or a bool */
   Ex lo, hi;    /* FOR: idx, half open */
   int64_t step; /* FOR: 1 unless given */
   ForMode mode;
   int width; /* FOR_VECTOR */
   Tail tail;
-  int64_t code; /* FAIL */
+  int64_t code;    /* FAIL */
+  LoopScope scope; /* BARRIER, REDUCE: LOOP_BLOCK or LOOP_WARP */
+  Op op;           /* REDUCE: ADD, MAXIMUM, MINIMUM */
 };
 
 typedef struct Stage {
@@ -123,6 +132,11 @@ typedef struct Stage {
   bool segmented; /* stage s(segment s, o of p chunk 64): axis[0] is s, axis[1] is o */
   uint32_t segment_buf;
   int64_t chunk;
+  int threads; /* of a block, one block a task; 0: a task is one thread and what follows is not set */
+  int nthread; /* axes of the block, row-major: threads(ty < 8, tx < 8) */
+  uint32_t thread[LOOP_THREAD_AXES];
+  int64_t thread_extent[LOOP_THREAD_AXES];
+  uint32_t tid, warp, lane_id; /* variables that every block has */
   Stmt *body;
   int line;
 } Stage;
@@ -223,13 +237,21 @@ Kernel *loop_kernel(LoopModule *, const char *name); /* appended to the module; 
 Ex loop_dim(Kernel *, const char *name, int64_t lo, int64_t hi); /* declares a dimension; its value as idx */
 uint32_t loop_param(Kernel *, const char *name, BufKind, DType, const Sym *dims, int rank); /* returns the buffer */
 LoopBuf *loop_buf(Kernel *, uint32_t);
-void loop_fact(Kernel *, Sym cond);
-Ex loop_sym(Kernel *, Sym); /* a Sym over the kernel's dimensions as an expression */
+void loop_fact(Kernel *, Sym cond);           /* once, if it is given again */
+Sym loop_multiple(SymTab *, Sym, int64_t of); /* the fact that it is a multiple */
+Ex loop_sym(Kernel *, Sym);                   /* a Sym over the kernel's dimensions as an expression */
 
 Stage *loop_stage(Kernel *, const char *name);        /* begins a stage; ends the one before */
 Ex loop_axis(Kernel *, const char *name, Sym extent); /* of the stage just begun */
 void loop_segment(Kernel *, const char *s, const char *o, uint32_t list, int64_t chunk, Ex *tensor,
                   Ex *offset); /* instead of axes */
+Ex loop_threads(Kernel *, const char *name,
+                int64_t extent); /* an axis of the stage's blocks of threads, after its axes */
+Ex loop_tid(Kernel *), loop_warp(Kernel *), loop_lane_id(Kernel *); /* of the thread; after loop_threads */
+void loop_barrier(Kernel *, LoopScope);
+/* op (ADD, MAXIMUM or MINIMUM) over the values of a warp's or block's threads: halves of a warp's lanes fold on each
+ * other (lane i with i + 16, then 8, 4, 2, 1), then the results of the warps are taken in order. Orders no memory. */
+Ex loop_reduce(Kernel *, const char *name, Op op, LoopScope, Ex value);
 void loop_for(Kernel *, const char *name, Ex lo, Ex hi, ForMode, int width, Tail,
               Ex *var); /* until loop_end; width also the step of FOR_VECTOR */
 void loop_for_step(Kernel *, const char *name, Ex lo, Ex hi, int64_t step, Ex *var); /* serial */
@@ -238,8 +260,9 @@ void loop_else(Kernel *);
 void loop_end(Kernel *);
 Ex loop_let(Kernel *, const char *name, Ex value);
 uint32_t loop_reg(Kernel *, const char *name, DType, int lanes, int rank, const int64_t *dim,
-                  Ex start);                                                       /* start 0: none */
-uint32_t loop_alloc(Kernel *, const char *name, DType, const Sym *dims, int rank); /* a task's own scratch */
+                  Ex start);                                                              /* start 0: none */
+uint32_t loop_alloc(Kernel *, const char *name, DType, const Sym *dims, int rank);        /* a task's own scratch */
+uint32_t loop_alloc_shared(Kernel *, const char *name, DType, const Sym *dims, int rank); /* a block's */
 void loop_assign(Kernel *, uint32_t reg, const Ex *index, int n, Ex value, Ex mask);
 void loop_store(Kernel *, uint32_t buf, const Ex *index, int n, Ex value, Ex mask);
 void loop_fail(Kernel *, int64_t code, Ex cond);
@@ -269,7 +292,10 @@ Ex ex_rewrite(Kernel *, Ex, Ex (*fn)(void *ctx, Kernel *, Ex), void *ctx); /* bo
 
 /* How an access moves from lane to lane: the verifier decides, emitters obey. */
 typedef enum { ACCESS_SCALAR, ACCESS_SPLAT, ACCESS_CONTIGUOUS, ACCESS_STRIDED, ACCESS_GATHER } Access;
-bool loop_constant(const Kernel *, Ex);   /* constant once loops marked unroll are unrolled */
+bool loop_constant(const Kernel *, Ex); /* constant once loops marked unroll are unrolled */
+/* Whether 32 bits hold every index of a stage and every place in the buffers that it uses, whatever the dimensions are.
+ */
+bool loop_narrow(Kernel *, const Stage *);
 int64_t loop_divisor(const Kernel *, Ex); /* a number that divides its value (of lane 0); 0: the value is 0 */
 Access loop_access(const Kernel *, uint32_t buf, const Ex *index, int n, int lanes);
 
@@ -290,6 +316,8 @@ void loop_uses(const Kernel *, const Stage *, bool *loads, bool *stores);
 bool loop_fails(const Stage *);           /* a task of it can set an error */
 bool loop_kernel_fails(const Kernel *);   /* of any stage */
 int loop_vector_bytes(const char *level); /* of a vector register: 16, 32 or 64 */
+/* Registers of 32 bits that a thread in a block of so many may name; what is left is for addresses and temporaries. */
+int loop_thread_registers(int threads);
 bool loop_verify(const LoopModule *,
                  const char *level); /* level "v2" "v3" "v4" "a64": register counts; false after diag_error */
 

@@ -22,6 +22,10 @@ void storage_free(Storage *s) {
   free(s->own);
 }
 
+void storage_forget(Storage *s) {
+  memset(s->own, 0, (size_t)s->n * (s->private ? 1 : 5) * sizeof(uint32_t)); /* the five arrays are one */
+}
+
 bool mem_count(const Mem *m, int64_t *n) {
   int64_t r = m->layout == LAYOUT_STRIDES;
   bool over = false;
@@ -47,6 +51,8 @@ bool mem_count(const Mem *m, int64_t *n) {
   return !over && r < INT64_C(1) << 28; /* the shadows take 20 bytes an element */
 }
 
+static int64_t slot(const Mem *m, int64_t row) { return (row % m->dim[0] + m->dim[0]) % m->dim[0]; }
+
 bool mem_offset(const Mem *m, const int64_t *index, int64_t *offset, Accessor *a) {
   for (int i = m->roll; i < m->rank; i++)
     if (index[i] < 0 || index[i] >= m->dim[i]) {
@@ -59,6 +65,15 @@ bool mem_offset(const Mem *m, const int64_t *index, int64_t *offset, Accessor *a
   case LAYOUT_STRIDES:
     for (int i = 0; i < m->rank; i++) o += index[i] * m->stride[i];
     break;
+  case LAYOUT_SWIZZLE: { /* rows in chunks of P elements, stored at the number of the chunk xor that of the row */
+    int64_t last = m->dim[m->rank - 1], x = index[m->rank - 1], row = 0;
+    for (int i = 0; i < m->rank - 1; i++) {
+      row = m->roll && i == 0 ? slot(m, index[0]) : index[i];
+      o = o * m->dim[i] + row;
+    }
+    o = o * last + ((x / m->width) ^ (row % (last / m->width))) * m->width + x % m->width;
+    break;
+  }
   case LAYOUT_PANEL: { /* [.., n, ..] stored as [n / P][..][n % P] */
     int64_t rest = 0, whole = 1;
     for (int i = 0; i < m->rank; i++) {
@@ -71,8 +86,7 @@ bool mem_offset(const Mem *m, const int64_t *index, int64_t *offset, Accessor *a
   }
   default:
     for (int i = 0; i < m->rank; i++) {
-      int64_t x = index[i];
-      if (m->roll && i == 0) x = (x % m->dim[0] + m->dim[0]) % m->dim[0];
+      int64_t x = m->roll && i == 0 ? slot(m, index[0]) : index[i];
       o = o * m->dim[i] + x;
     }
   }
@@ -92,7 +106,14 @@ static bool say(const Mem *m, const int64_t *index, Accessor *a, const char *wha
   return false;
 }
 
-static bool races(const Accessor *a, uint32_t actor) { return actor >= a->epoch && actor != a->actor; }
+/* Whether `other` may act at the same time as a, or before or after it. */
+static bool races(const Accessor *a, uint32_t other) {
+  if (other < a->epoch || other == a->actor) return false;
+  if (!a->warps || other < a->task) return true; /* another task */
+  if (other < a->since) return false;
+  bool same_warp = (other - a->task) / 32 % a->warps == (a->actor - a->task) / 32 % a->warps;
+  return !same_warp || other >= a->warp_since;
+}
 
 bool mem_read(const Mem *m, const int64_t *index, int64_t offset, bool soft, Accessor *a) {
   Storage *s = m->st;
@@ -110,7 +131,7 @@ bool mem_read(const Mem *m, const int64_t *index, int64_t offset, bool soft, Acc
     if (m->alias && s->al[u] >> 8 == m->alias >> 8 && s->al[u] != m->alias)
       return say(m, index, a, "read after an aliasing in-place store to the same element");
     if (races(a, s->w[u])) return say(m, index, a, "read races with a write");
-    if (s->r1[u] != a->actor) s->r2[u] = s->r1[u];
+    if (races(a, s->r1[u])) s->r2[u] = s->r1[u]; /* a reader that a is after need not be kept */
     s->r1[u] = a->actor;
   }
   return true;

@@ -220,10 +220,11 @@ static LoopBuf parse_buffer(Reader *r, BufKind kind, const char **inplace) {
       const char *name = need_name(r);
       if (!inplace) read_fail(r, "loop-syntax", at, "inplace stands with parameters only");
       *inplace = name;
-    } else if (is(r, "shared"))
-      later(r, "memory shared by the threads of a block", "GPU kernels");
-    else if (take(r, "thread")) {
-      if (kind != BUF_THREAD) read_fail(r, "loop-syntax", at, "thread stands with alloc only");
+    } else if (is(r, "thread") || is(r, "shared")) {
+      if (kind != BUF_THREAD && kind != BUF_SHARED)
+        read_fail(r, "loop-syntax", at, "%s stands with alloc only", tok(r)->text);
+      b.kind = kind = is(r, "shared") ? BUF_SHARED : BUF_THREAD;
+      r->at++;
     } else if (take(r, "strides")) {
       SymList s = {0};
       need(r, "(");
@@ -238,8 +239,11 @@ static LoopBuf parse_buffer(Reader *r, BufKind kind, const char **inplace) {
       b.width = parse_small(r, 0, 1, 4096);
       need(r, ")");
       b.layout = LAYOUT_PANEL;
-    } else if (is(r, "swizzle")) {
-      later(r, "a swizzled layout", "GPU kernels");
+    } else if (take(r, "swizzle")) {
+      need(r, "(");
+      b.width = parse_small(r, 0, 1, 4096);
+      need(r, ")");
+      b.layout = LAYOUT_SWIZZLE;
     } else {
       return b;
     }
@@ -410,8 +414,8 @@ static void parse_for(Reader *r) {
     if (width < 2 || (width & (width - 1)) || step != 1)
       read_fail(r, "loop-vector", w, "the width of a vector loop is a power of two, 2 to %d, and its step 1",
                 LOOP_LANES);
-  } else if (is(r, "thread"))
-    later(r, "a loop over the threads of a block", "GPU kernels");
+  } else if (take(r, "thread"))
+    mode = FOR_THREAD;
   else
     take(r, "serial");
   Tail tail = TAIL_NONE;
@@ -489,10 +493,33 @@ static void parse_assign(Reader *r, Loc at) {
     loop_store(r->k, id, index, n, value, mask);
 }
 
+static LoopScope parse_scope(Reader *r) {
+  for (LoopScope s = LOOP_BLOCK; s <= LOOP_WARP; s++)
+    if (take(r, LOOP_SCOPE_TEXT[s])) return s;
+  read_fail(r, "loop-syntax", here(r), "expected block or warp, found %s", shown(r));
+}
+
+static void parse_reduce(Reader *r) {
+  static const uint8_t op[] = {OP_ADD, OP_MAXIMUM, OP_MINIMUM};
+  Loc at = here(r);
+  const char *name = new_name(r);
+  need(r, "=");
+  int o = 0;
+  while (o < 3 && !take(r, loop_reduce_word(op[o]))) o++;
+  if (o == 3) read_fail(r, "loop-syntax", here(r), "expected add, max or min, found %s", shown(r));
+  LoopScope scope = parse_scope(r);
+  Loc value_at = here(r);
+  Ex e = read_plain(r, read_value(r, parse_expr(r, 0)), value_at);
+  if (ex_at(r->k, e)->lanes > 1)
+    read_fail(r, "loop-lanes", value_at, "a vector is reduced: fold its lanes first, by hadd, hmax or hmin");
+  const char *why = ex_why_not(r->k, op[o], (Ex[]){e, e}, 2);
+  if (why) read_fail(r, "loop-type", value_at, "%s", why);
+  read_declare(r, at,
+               (Scoped){.name = name, .kind = SCOPE_VALUE, .val = {.e = loop_reduce(r->k, name, op[o], scope, e)}});
+}
+
 static void parse_stmt(Reader *r, void *ctx) {
   (void)ctx;
-  static const char *const gpu[] = {"reduce", "barrier", "async",  "commit", "wait", "mbar",
-                                    "arrive", "await",   "tensor", "frag",   "mma"};
   Loc at = here(r);
   r->k->cur_line = line_of(r, tok(r));
   if (take(r, "let"))
@@ -507,6 +534,10 @@ static void parse_stmt(Reader *r, void *ctx) {
     parse_if(r);
   else if (take(r, "fail"))
     parse_fail(r);
+  else if (take(r, "reduce"))
+    parse_reduce(r);
+  else if (take(r, "barrier"))
+    loop_barrier(r->k, parse_scope(r));
   else if (take(r, "prefetch")) {
     Ast *place = parse_unary(r);
     Ex index[LOOP_RANK];
@@ -516,15 +547,38 @@ static void parse_stmt(Reader *r, void *ctx) {
     int n = read_place(r, place, s, index);
     loop_prefetch(r->k, buf, index, n);
   } else {
-    for (size_t i = 0; i < sizeof gpu / sizeof *gpu; i++)
-      if (is(r, gpu[i]) && r->tok.at[r->at + 1].kind == TOK_NAME)
-        later(r, arena_printf(r->ctx->arena, "`%s` acts in a block of threads", gpu[i]), "GPU kernels");
     if (tok(r)->kind != TOK_NAME) read_fail(r, "loop-syntax", at, "expected a statement, found %s", shown(r));
     parse_assign(r, at);
   }
 }
 
 /* ---- kernels ---- */
+
+/* After `threads`: the axes of a block, and the names that every block has. */
+static void parse_threads(Reader *r) {
+  Kernel *k = r->k;
+  int64_t threads = 1;
+  Loc at = here(r);
+  need(r, "(");
+  while (!take(r, ")")) {
+    Loc axis_at = here(r);
+    const char *axis = new_name(r);
+    need(r, "<");
+    int64_t extent = parse_small(r, 3, 1, LOOP_BLOCK_THREADS);
+    if (k->stage->nthread == LOOP_THREAD_AXES)
+      read_fail(r, "loop-rank", axis_at, "a block has at most %d axes", LOOP_THREAD_AXES);
+    threads *= extent;
+    read_declare(r, axis_at, (Scoped){.name = axis, .kind = SCOPE_VALUE, .val = {.e = loop_threads(k, axis, extent)}});
+    if (!is(r, ")")) need(r, ",");
+  }
+  if (!k->stage->nthread || threads > LOOP_BLOCK_THREADS)
+    read_fail(r, "loop-threads", at, "a block has 1 to %d threads", LOOP_BLOCK_THREADS);
+  const Ex given[] = {loop_tid(k), loop_warp(k), loop_lane_id(k)};
+  for (int i = 0; i < 3; i++)
+    read_declare(
+        r, at,
+        (Scoped){.name = str_intern(r->ctx->names, LOOP_THREAD_TEXT[i]), .kind = SCOPE_VALUE, .val = {.e = given[i]}});
+}
 
 static void parse_stage(Reader *r, void *ctx) {
   (void)ctx;
@@ -567,7 +621,7 @@ static void parse_stage(Reader *r, void *ctx) {
     }
     if (!k->stage->naxes) read_fail(r, "loop-rank", at, "a stage has at least one axis: (t < 1) is one task");
   }
-  if (is(r, "threads")) later(r, "a stage with threads", "GPU kernels");
+  if (take(r, "threads")) parse_threads(r);
   parse_block(r, parse_stmt, NULL);
   r->scope.n = seen;
 }

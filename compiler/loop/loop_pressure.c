@@ -121,7 +121,7 @@ static uint32_t walk_operand(Walk *w, Ex e, int lanes) {
 static uint32_t walk_ex(Walk *w, Ex e) {
   const Expr x = *ex_at(w->k, e);
   if (x.op == OP_LITERAL) return 0;
-  if (x.op == OP_VAR && w->k->vars.at[x.ref].kind == VAR_LET && x.dtype != DT_IDX) return w->let[x.ref];
+  if (x.op == OP_VAR && x.dtype != DT_IDX) return w->let[x.ref]; /* of a let or reduce */
   if (x.op == OP_REG) return w->reg[x.ref];
   if (w->stamp[e] == w->statement) return w->of[e];
   uint32_t operand[5] = {0}, r = 0;
@@ -200,6 +200,10 @@ static void walk_block(Walk *w, const Stmt *s) {
         w->statement++;
       }
       break;
+    case STMT_REDUCE:
+      walk_root(w, s->value, 1);
+      w->let[s->ref] = value_new(w, registers(w, (DType)w->k->vars.at[s->ref].dtype, 1), w->depth);
+      break;
     case STMT_REG: {
       const LoopReg *r = &w->k->regs.at[s->ref];
       int count = (int)((r->rank > 0 ? r->dim[0] : 1) * (r->rank > 1 ? r->dim[1] : 1));
@@ -260,6 +264,8 @@ LoopPressure loop_pressure(const Kernel *k, const Stage *st, int vector_bytes, b
   w.reg = ARENA_ARRAY(a, uint32_t, k->regs.n + 1);
   vec_push(a, &w.value, (Value){0});
   for (int i = 0; i < st->naxes; i++) w.var_depth[st->axis[i]] = 1;
+  for (int i = 0; i < st->nthread; i++) w.var_depth[st->thread[i]] = 1;
+  if (st->threads) w.var_depth[st->tid] = w.var_depth[st->warp] = w.var_depth[st->lane_id] = 1;
   loop_open(&w);
   walk_block(&w, st->body);
   loop_close(&w);

@@ -170,6 +170,13 @@ static void put_buffer(Buf *out, const SymTab *t, const LoopBuf *b, const char *
   if (b->at) put_sym(out, t, " at ", b->at);
 }
 
+/* Puts a word and a new name before what stands from `at` on, which does not see the name. */
+static void put_named(Printer *p, const char *word, const char **as, const char *name, size_t at) {
+  char *value = arena_strndup(p->arena, p->out->at + at, p->out->n - at);
+  p->out->n = at;
+  buf_printf(p->out, "%s %s%s", word, *as = declare(p, name), value);
+}
+
 /* The text of a statement without its blocks. Declares what it declares. */
 static void put_head(Printer *p, const Stmt *s) {
   static const char *const mode[] = {"", " unroll", " vector", " thread"};
@@ -181,9 +188,7 @@ static void put_head(Printer *p, const Stmt *s) {
     size_t at = out->n;
     buf_put(out, " = ");
     put_ex(p, s->value, 0, plain(x));
-    char *value = arena_strndup(p->arena, out->at + at, out->n - at); /* the value does not see the new name */
-    out->n = at;
-    buf_printf(out, "let %s%s", p->var[s->ref] = declare(p, k->vars.at[s->ref].name), value);
+    put_named(p, "let", &p->var[s->ref], k->vars.at[s->ref].name, at);
     break;
   }
   case STMT_REG: {
@@ -226,6 +231,14 @@ static void put_head(Printer *p, const Stmt *s) {
   case STMT_IF: buf_put(out, "if "), put_ex(p, s->value, 0, true); break;
   case STMT_FAIL: buf_printf(out, "fail %lld if ", (long long)s->code), put_ex(p, s->value, 0, true); break;
   case STMT_PREFETCH: buf_put(out, "prefetch "), put_place(p, p->buf[s->ref], false, s->index, s->nindex); break;
+  case STMT_BARRIER: buf_printf(out, "barrier %s", LOOP_SCOPE_TEXT[s->scope]); break;
+  case STMT_REDUCE: {
+    size_t at = out->n;
+    buf_printf(out, " = %s %s ", loop_reduce_word(s->op), LOOP_SCOPE_TEXT[s->scope]);
+    put_ex(p, s->value, 0, plain(ex_at(k, s->value)));
+    put_named(p, "reduce", &p->var[s->ref], k->vars.at[s->ref].name, at);
+    break;
+  }
   }
 }
 
@@ -354,6 +367,8 @@ static Printer printer(const Kernel *k, Buf *out) {
   for (uint32_t i = 0; i < k->regs.n; i++) p.reg[i] = k->regs.at[i].name;
   for (uint32_t i = 0; i < k->bufs.n; i++) p.buf[i] = k->bufs.at[i].name;
   for (uint32_t i = 0; i < k->dims.n; i++) vec_push(a, &p.visible, k->dims.at[i].name);
+  for (uint32_t i = 0; i < k->stages.n; i++)
+    for (int j = 0; k->stages.at[i]->threads && j < 3; j++) vec_push(a, &p.visible, LOOP_THREAD_TEXT[j]);
   for (int i = 0; i < k->nparams; i++) p.buf[i] = declare(&p, k->bufs.at[i].name);
   return p;
 }
@@ -370,7 +385,12 @@ static void put_stage(Printer *p, const Stage *s) {
     buf_printf(p->out, "%s%s < ", i ? ", " : "", p->var[s->axis[i]]);
     sym_print(t, s->extent[i], p->out);
   }
-  buf_put(p->out, ") {\n");
+  buf_put(p->out, ")");
+  for (int i = 0; i < s->nthread; i++)
+    buf_printf(p->out, "%s%s < %lld%s", i ? ", " : " threads(",
+               p->var[s->thread[i]] = declare(p, p->k->vars.at[s->thread[i]].name), (long long)s->thread_extent[i],
+               i == s->nthread - 1 ? ")" : "");
+  buf_put(p->out, " {\n");
   p->indent = 1;
   put_block(p, s->body);
   buf_put(p->out, "  }\n");

@@ -16,12 +16,14 @@ typedef struct Verify {
   int *reg;        /* -1: not in scope, else vec where it was declared */
   uint32_t *seen;  /* of an expression: the statement that looked at it last */
   uint32_t turn;
+  uint8_t *varies, *ex_varies; /* LoopScope of a variable, of an expression */
+  LoopScope control;           /* of the loops and branches around */
 } Verify;
 
 #define FAULT(v, id, ...) loop_fault((v)->m, (v)->k, (v)->stage, (v)->stmt, id, __VA_ARGS__)
 
 int loop_vector_bytes(const char *level) {
-  return !strcmp(level, "v2") || !strcmp(level, "a64") ? 16 : !strcmp(level, "v3") ? 32 : 64;
+  return !strcmp(level, "v2") || !strcmp(level, "a64") || !strcmp(level, "gpu") ? 16 : !strcmp(level, "v3") ? 32 : 64;
 }
 static int vector_registers(const char *level) { return !strcmp(level, "v2") ? 15 : !strcmp(level, "v3") ? 16 : 32; }
 
@@ -96,6 +98,8 @@ bool loop_kernel_fails(const Kernel *k) {
 
 /* ---- expressions ---- */
 
+static void note_varies(Verify *, Ex);
+
 static bool check_register_index(Verify *v, uint32_t reg, const Ex *index, int n) {
   const LoopReg *r = &v->k->regs.at[reg];
   if (v->reg[reg] < 0) return FAULT(v, "loop-scope", "register %s is used outside its block", r->name);
@@ -128,6 +132,7 @@ static bool check_ex(void *ctx, Ex e) {
   if ((x->mask && !check_ex(v, x->mask)) || (x->other && !check_ex(v, x->other))) return false;
   if (x->lanes > LOOP_LANES)
     return FAULT(v, "loop-lanes", "a vector of %d lanes: %d are possible", x->lanes, LOOP_LANES);
+  if (v->stage->threads) note_varies(v, e);
   switch (x->op) {
   case OP_VAR: return v->var[x->ref] || FAULT(v, "loop-scope", "%s is used outside its block", k->vars.at[x->ref].name);
   case OP_REG: return check_register_index(v, x->ref, in, x->nin);
@@ -151,6 +156,63 @@ static bool check_ex(void *ctx, Ex e) {
   }
 }
 
+/* ---- blocks of threads ---- */
+
+static LoopScope wider(LoopScope a, LoopScope b) { return a > b ? a : b; }
+
+static LoopScope varies(const Verify *v, Ex e) { return e ? v->ex_varies[e] : LOOP_BLOCK; }
+
+/* Where the value of an expression is the same, after that of its operands. A register is taken to be its thread's, for
+ * it is assigned under any control; so is a thread's scratch. */
+static void note_varies(Verify *v, Ex e) {
+  const Expr *x = ex_at(v->k, e);
+  LoopScope s = wider(varies(v, x->mask), varies(v, x->other));
+  for (int i = 0; i < x->nin; i++) s = wider(s, varies(v, v->k->arg.at[x->in + (uint32_t)i]));
+  if (x->op == OP_REG || (x->op == OP_LOAD && v->k->bufs.at[x->ref].kind == BUF_THREAD)) s = LOOP_THREAD;
+  if (x->op == OP_VAR) s = (LoopScope)v->varies[x->ref];
+  v->ex_varies[e] = (uint8_t)s;
+}
+
+/* What acts for a block or warp stands where all its threads come. */
+static bool check_together(Verify *v, const Stmt *s, const char *what) {
+  static const char *const scope[] = {"block", "warp"};
+  const Stage *st = v->stage;
+  if (!st->threads) return FAULT(v, "loop-threads", "%s %s outside a block of threads", what, scope[s->scope]);
+  if ((s->scope == LOOP_WARP || s->kind == STMT_REDUCE) && st->threads % LOOP_WARP_THREADS)
+    return FAULT(v, "loop-threads", "%s %s in a block of %d threads: the last of its warps is not full", what,
+                 scope[s->scope], st->threads);
+  if (v->vec) return FAULT(v, "loop-vector", "%s %s inside a vector loop or under a lane mask", what, scope[s->scope]);
+  return v->control <= s->scope ||
+         FAULT(v, "loop-control", "%s %s under control that differs between the threads of a %s", what, scope[s->scope],
+               scope[s->scope]);
+}
+
+static bool check_reduce(Verify *v, const Stmt *s) {
+  const char *why = ex_why_not(v->k, s->op, (Ex[]){s->value, s->value}, 2);
+  if (s->op != OP_ADD && s->op != OP_MAXIMUM && s->op != OP_MINIMUM)
+    return FAULT(v, "loop-tree", "reduce by %s", OP_INFO[s->op].text);
+  if (why) return FAULT(v, "loop-type", "%s", why);
+  v->varies[s->ref] = (uint8_t)s->scope;
+  return v->var[s->ref] = true;
+}
+
+/* Registers of a thread hold 32 bits; a multiprocessor has 65536 for the block, a thread at most 255. */
+enum { THREAD_REGISTERS = 255, BLOCK_REGISTERS = 65536, THREAD_TEMPORARIES = 24 };
+
+int loop_thread_registers(int threads) {
+  int all = BLOCK_REGISTERS / threads;
+  return (all > THREAD_REGISTERS ? THREAD_REGISTERS : all) - THREAD_TEMPORARIES;
+}
+
+static bool check_thread_registers(Verify *v, const LoopReg *r, int64_t elements) {
+  int64_t size = (int64_t)dtype_size(r->dtype) / 4;
+  int limit = loop_thread_registers(v->stage->threads);
+  v->vregs += elements * r->lanes * (size ? size : 1);
+  return v->vregs <= limit ||
+         FAULT(v, "loop-registers", "%lld registers of a thread are live, %d fit a block of %d threads",
+               (long long)v->vregs, limit, v->stage->threads);
+}
+
 /* ---- statements ---- */
 
 static bool check_block(Verify *v, const Stmt *s);
@@ -166,7 +228,9 @@ static bool check_reg(Verify *v, const Stmt *s) {
   }
   if (s->value && ex_at(v->k, s->value)->lanes != 1 && ex_at(v->k, s->value)->lanes != r->lanes)
     return FAULT(v, "loop-lanes", "%d lanes where %d are needed", ex_at(v->k, s->value)->lanes, r->lanes);
-  if (r->lanes > 1) {
+  if (v->stage->threads) {
+    if (!check_thread_registers(v, r, n)) return false;
+  } else if (r->lanes > 1) {
     int bytes = loop_vector_bytes(v->level), limit = vector_registers(v->level);
     v->vregs += n * ((r->lanes * (int)dtype_size(r->dtype) + bytes - 1) / bytes);
     if (v->count && v->vregs + 1 > limit)
@@ -278,8 +342,10 @@ static bool check_vector(Verify *v, const Stmt *s) {
 
 static bool check_for(Verify *v, const Stmt *s) {
   const char *name = v->k->vars.at[s->ref].name;
-  if (s->mode == FOR_THREAD)
-    return FAULT(v, "loop-later", "a loop over the threads of a block: this comes with the order for GPU kernels");
+  if (s->mode == FOR_THREAD && !v->stage->threads)
+    return FAULT(v, "loop-threads", "loop %s over threads outside a block of threads", name);
+  if (s->mode == FOR_THREAD && s->step > INT32_MAX)
+    return FAULT(v, "loop-bounds", "the step of loop %s is too large", name);
   if (s->step < 1) return FAULT(v, "loop-bounds", "the step of loop %s is a positive constant", name);
   if (s->mode == FOR_UNROLL && (!loop_constant(v->k, s->lo) || !loop_constant(v->k, s->hi)))
     return FAULT(v, "loop-unroll", "unrolled loop %s has no constant bounds", name);
@@ -289,11 +355,16 @@ static bool check_for(Verify *v, const Stmt *s) {
     return FAULT(v, "loop-unroll", "unrolled loop %s has more than 4096 turns", name);
   if (s->mode == FOR_VECTOR && !check_vector(v, s)) return false;
   int outer = v->vec;
+  LoopScope control = v->control;
+  LoopScope own = s->mode == FOR_THREAD ? LOOP_THREAD : wider(varies(v, s->lo), varies(v, s->hi));
   if (s->mode == FOR_VECTOR) v->vec = s->width;
+  v->control = wider(control, own);
+  v->varies[s->ref] = (uint8_t)own;
   v->var[s->ref] = true;
   bool ok = check_block(v, s->body);
   v->var[s->ref] = false;
   v->vec = outer;
+  v->control = control;
   return ok;
 }
 
@@ -311,7 +382,10 @@ static bool check_if(Verify *v, const Stmt *s) {
     if (v->vec && v->vec != c->lanes) return FAULT(v, "loop-lanes", "a mask of other lanes than the vector loop");
     v->vec = c->lanes;
   }
+  LoopScope control = v->control;
+  v->control = wider(control, varies(v, s->value));
   bool ok = check_block(v, s->body) && check_block(v, s->other);
+  v->control = control;
   v->vec = outer;
   return ok;
 }
@@ -322,16 +396,17 @@ static bool check_stmt(Verify *v, const Stmt *s) {
   v->turn++;
   if (!each_root(s, check_ex, v)) return false;
   switch (s->kind) {
-  case STMT_LET: return v->var[s->ref] = true;
+  case STMT_LET: v->varies[s->ref] = (uint8_t)varies(v, s->value); return v->var[s->ref] = true;
+  case STMT_BARRIER: return check_together(v, s, "barrier");
+  case STMT_REDUCE: return check_together(v, s, "reduce") && check_reduce(v, s);
   case STMT_REG: return check_reg(v, s);
   case STMT_ALLOC: {
     const LoopBuf *b = &k->bufs.at[s->ref];
     if (v->depth > 1)
       return FAULT(v, "loop-alloc",
                    "alloc %s inside a loop or branch: its size must be known at the start of the stage", b->name);
-    if (b->kind == BUF_SHARED)
-      return FAULT(v, "loop-later",
-                   "memory shared by the threads of a block: this comes with the order for GPU kernels");
+    if (b->kind == BUF_SHARED && !v->stage->threads)
+      return FAULT(v, "loop-threads", "%s is shared by a block of threads, and the stage has none", b->name);
     return v->buf[s->ref] = true;
   }
   case STMT_ASSIGN: return check_assign(v, s);
@@ -356,7 +431,7 @@ static bool check_block(Verify *v, const Stmt *s) {
   v->depth--;
   v->vregs = vregs;
   for (s = first; s; s = s->next) { /* out of scope */
-    if (s->kind == STMT_LET) v->var[s->ref] = false;
+    if (s->kind == STMT_LET || s->kind == STMT_REDUCE) v->var[s->ref] = false;
     if (s->kind == STMT_REG) v->reg[s->ref] = -1;
     if (s->kind == STMT_ALLOC) v->buf[s->ref] = false;
   }
@@ -383,10 +458,15 @@ static bool check_buffer(Verify *v, const LoopBuf *b) {
       return false;
   if (b->layout == LAYOUT_PANEL && (b->panel_axis < 0 || b->panel_axis >= b->rank || b->width < 1))
     return FAULT(v, "loop-layout", "the panels of %s do not fit its axes", b->name);
-  if (b->layout == LAYOUT_SWIZZLE)
-    return FAULT(v, "loop-later", "a swizzled layout: this comes with the order for GPU kernels");
+  if (b->layout == LAYOUT_SWIZZLE) {
+    int64_t last = 0;
+    if (b->kind != BUF_SHARED || b->rank < 2 || !sym_is_int(v->m->ctx->syms, b->dim[b->rank - 1], &last) ||
+        b->width < 1 || last % b->width || last < b->width || (last / b->width & (last / b->width - 1)))
+      return FAULT(v, "loop-layout", "swizzle(%d) of %s: it is of shared memory whose rows are 1, 2, 4, .. such chunks",
+                   b->width, b->name);
+  }
   if (b->inplace >= v->k->nparams) return FAULT(v, "loop-tree", "%s is in place of no parameter", b->name);
-  if (b->buffers && b->layout != LAYOUT_ROWS)
+  if (b->buffers && b->layout != LAYOUT_ROWS && b->layout != LAYOUT_SWIZZLE)
     return FAULT(v, "loop-layout", "rolling rows of %s with another layout than rows", b->name);
   return (!b->align || check_sym(v, b->align, b->name)) && (!b->buffers || check_sym(v, b->buffers, b->name));
 }
@@ -404,6 +484,12 @@ static bool check_stage(Verify *v, const Stage *s) {
     v->var[s->axis[i]] = true;
     if (!s->segmented && !check_sym(v, s->extent[i], "an axis")) return false;
   }
+  if (s->threads > LOOP_BLOCK_THREADS)
+    return FAULT(v, "loop-threads", "a block has 1 to %d threads", LOOP_BLOCK_THREADS);
+  v->control = LOOP_BLOCK;
+  for (uint32_t i = 0; i < k->vars.n; i++) v->varies[i] = (uint8_t)k->vars.at[i].scope;
+  for (int i = 0; i < s->nthread; i++) v->var[s->thread[i]] = true;
+  if (s->threads) v->var[s->tid] = v->var[s->warp] = v->var[s->lane_id] = true;
   if (s->segmented && (!k->bufs.at[s->segment_buf].list || s->chunk < 1))
     return FAULT(v, "loop-segment", "segments are of a list of tensors");
   return check_block(v, s->body);
@@ -445,6 +531,9 @@ static bool check_launch(const LoopModule *m, const Plan *p, const Step *s) {
   const Stage *st = k->stages.at[s->stage];
   bool *loads = ARENA_ARRAY(m->ctx->arena, bool, 2 * k->bufs.n + 1), *stores = loads + k->bufs.n;
   loop_uses(k, st, loads, stores);
+  if (s->serial && st->threads)
+    return PLAN_FAULT("loop-threads", "%s.%s: the tasks of a stage with threads run at once, not serial", k->name,
+                      st->name);
   for (int i = 0; i < s->ndims; i++)
     if (!s->dims[i]) return PLAN_FAULT("loop-name", "%s: dimension %s is missing", k->name, k->dims.at[i].name);
   for (int i = 0; i < k->nparams; i++) {
@@ -541,6 +630,8 @@ bool loop_verify(const LoopModule *m, const char *level) {
     v.buf = ARENA_ARRAY(a, bool, k->bufs.n + 1);
     v.reg = ARENA_ARRAY(a, int, k->regs.n + 1);
     v.seen = ARENA_ARRAY(a, uint32_t, k->ex.n + 1);
+    v.varies = ARENA_ARRAY(a, uint8_t, k->vars.n + 1);
+    v.ex_varies = ARENA_ARRAY(a, uint8_t, k->ex.n + 1);
     bool ok = true;
     for (uint32_t b = 0; ok && b < k->bufs.n; b++) ok = check_buffer(&v, &k->bufs.at[b]);
     for (uint32_t f = 0; ok && f < k->facts.n; f++) ok = check_sym(&v, k->facts.at[f], "a fact");

@@ -34,6 +34,11 @@ static inline const LoopInfix *loop_infix_of(int op, DType in) {
   return NULL;
 }
 
+static const char *const LOOP_SCOPE_TEXT[] = {"block", "warp"}; /* by LoopScope */
+static const char *const LOOP_THREAD_TEXT[] = {"tid", "warp", "lane_id"};
+
+static inline const char *loop_reduce_word(int op) { return op == OP_ADD ? "add" : op == OP_MAXIMUM ? "max" : "min"; }
+
 /* Words that begin a statement, and the two numbers with names: nothing may be called so. */
 static inline bool loop_reserved(const char *name) {
   static const char *const word[] = {"let",      "reg",    "alloc",   "for",    "if",  "else", "fail",

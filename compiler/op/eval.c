@@ -193,6 +193,10 @@ static bool rounds(Op op) {
   case OP_NEG:
   case OP_ABS:
   case OP_SIGN:
+  case OP_FLOOR:
+  case OP_CEIL:
+  case OP_ROUND:
+  case OP_TRUNC:
   case OP_LEAF:
   case OP_STOP_GRADIENT:
   case OP_MAXIMUM:

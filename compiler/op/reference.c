@@ -42,7 +42,7 @@ static Tensor nudge(Arena *a, const Tensor *t, uint64_t *state) {
   Tensor c = tensor_new(a, t->dtype, t->dim, t->rank);
   for (int64_t k = 0; k < tensor_count(t); k++) {
     Scalar x = tensor_at(t, k);
-    if (dtype_computed(t->dtype) == DT_F32 && x.f != 0) {            /* that a number is not negative may matter */
+    if (dtype_computed(t->dtype) == DT_F32 && x.f != 0) { /* a zero stays: that it is not negative may matter */
       *state = *state * 6364136223846793005u + 1442695040888963407u; /* Knuth's generator, MMIX */
       x.f = scalar_beside(t->dtype, x.f, *state >> 63);
     }

@@ -48,7 +48,6 @@ bool group_attention(const Graph *g, Id product, const Ids *members, Attention *
   if (graph_op(g, product) != OP_DOT_GENERAL || !weighs_rows(g, product)) return false;
   Id w = graph_in(g, product)[0];
   const Id *in = graph_in(g, w);
-  out->weights = w;
   out->divides = graph_op(g, w) == OP_DIV;
   if (graph_op(g, w) != OP_MUL && !out->divides) return false;
   bool second = graph_op(g, in[0]) != OP_EXP && !out->divides;

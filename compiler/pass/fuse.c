@@ -513,6 +513,17 @@ static bool scores_fit(const Fuse *f, const Group *x, Id score) {
   return n == 2 && batch <= rank - 2 && graph_rank(g, graph_in(g, x->anchor)[1]) == batch + 2;
 }
 
+typedef struct CountReads {
+  const Fuse *f;
+  int a, b, n;
+} CountReads;
+
+static void count_read(void *ctx, Id p, const Map *m) {
+  CountReads *c = ctx;
+  (void)m;
+  c->n += c->f->of[p] == c->a || c->f->of[p] == c->b;
+}
+
 /* Makes one group of the rows of group a, the scores that they read and the product b, if these are attention. False:
  * they are not, or f->why speaks against it. */
 static bool try_attention(Fuse *f, int a, int b) {
@@ -528,7 +539,9 @@ static bool try_attention(Fuse *f, int a, int b) {
   if (s < 0 || s == a || !scores_fit(f, &f->group.at[s], x.score) || at_full != 3 || d != graph_dtype(g, x.score) ||
       (d != DT_F32 && d != DT_F64))
     return false;
-  if (!feeds_only(f, s, a) || !feeds_only(f, a, b)) {
+  CountReads reads = {f, a, s, 0};
+  group_reads(g, last->anchor, count_read, &reads);
+  if (reads.n != 1 || !feeds_only(f, s, a) || !feeds_only(f, a, b)) {
     f->why = "the scores or weights of attention are needed elsewhere too: they are stored";
     return false;
   }

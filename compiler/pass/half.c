@@ -40,10 +40,10 @@ static Id visit(void *ctx, const Graph *from, Id v, Graph *to, const Id *map) {
   for (uint32_t i = 0; i < x->nin; i++) any |= dtype_is_half(graph_dtype(from, graph_in(from, v)[i]));
   if (!any || op == OP_INPUT || op == OP_CELL || op == OP_DATA || op == OP_CONSTANT || op == OP_CONCAT ||
       op == OP_GATHER || op == OP_DYNAMIC_UPDATE || group_move(op))
-    return 0; /* copied */
+    return 0;                                                                  /* copied */
+  if (op == OP_LEAF || op == OP_STOP_GRADIENT) return map[*graph_in(from, v)]; /* gradients have been taken */
   Id *in = ARENA_ARRAY(to->ctx->arena, Id, x->nin + 1);
   for (uint32_t i = 0; i < x->nin; i++) in[i] = widened(to, map[graph_in(from, v)[i]]);
-  if (op == OP_LEAF || op == OP_STOP_GRADIENT) return map[*graph_in(from, v)];
   Id y = op == OP_CONVERT ? g_convert(to, dtype_computed(d), in[0])
          : op == OP_IOTA  ? g_iota(to, DT_F32, graph_shape(from, v), x->rank, (int)graph_attr_int(from, v, "axis"))
                           : again(to, from, v, in);

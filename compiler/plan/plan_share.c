@@ -7,7 +7,7 @@ static bool same_stmts(const Stmt *a, const Stmt *b) {
   for (; a && b; a = a->next, b = b->next) {
     if (a->kind != b->kind || a->ref != b->ref || a->nindex != b->nindex || a->value != b->value ||
         a->mask != b->mask || a->lo != b->lo || a->hi != b->hi || a->step != b->step || a->mode != b->mode ||
-        a->width != b->width || a->tail != b->tail || a->code != b->code ||
+        a->width != b->width || a->tail != b->tail || a->code != b->code || a->scope != b->scope || a->op != b->op ||
         memcmp(a->index, b->index, (size_t)a->nindex * sizeof(Ex)))
       return false;
     if (!same_stmts(a->body, b->body) || !same_stmts(a->other, b->other)) return false;
@@ -17,6 +17,9 @@ static bool same_stmts(const Stmt *a, const Stmt *b) {
 
 static bool same_stage(const Stage *a, const Stage *b) {
   size_t n = (size_t)a->naxes;
+  if (a->threads != b->threads || a->nthread != b->nthread) return false;
+  for (int i = 0; i < a->nthread; i++)
+    if (a->thread[i] != b->thread[i] || a->thread_extent[i] != b->thread_extent[i]) return false;
   return a->naxes == b->naxes && !strcmp(a->name, b->name) && !memcmp(a->axis, b->axis, n * sizeof *a->axis) &&
          !memcmp(a->extent, b->extent, n * sizeof *a->extent) && a->segmented == b->segmented &&
          a->segment_buf == b->segment_buf && a->chunk == b->chunk && same_stmts(a->body, b->body);
@@ -38,7 +41,7 @@ static bool same_expr(const Expr *a, const Expr *b) {
 
 static bool same_var(const LoopVar *a, const LoopVar *b) {
   return a->kind == b->kind && a->dtype == b->dtype && a->lanes == b->lanes && a->value == b->value &&
-         a->mode == b->mode && a->tail == b->tail && a->lo == b->lo && a->step == b->step;
+         a->mode == b->mode && a->tail == b->tail && a->lo == b->lo && a->step == b->step && a->scope == b->scope;
 }
 
 static bool same_reg(const LoopReg *a, const LoopReg *b) {

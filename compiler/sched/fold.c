@@ -1,4 +1,5 @@
 #include "fold.h"
+#include "threads.h"
 #include <string.h>
 
 Ex fold_start(Lower *l, Op o, DType d) {
@@ -28,7 +29,11 @@ Ex fold_arg(Lower *l, Id v, const Ex *where, int axis) {
   uint32_t mark = l->memo.n;
   uint32_t best = loop_reg(k, "best", d, 1, 0, NULL, fold_start(l, graph_op(l->g, v), d));
   uint32_t at = loop_reg(k, "best_at", DT_I64, 1, 0, NULL, ex_int(k, DT_I64, 0));
-  loop_for(k, "j", ex_idx(k, 0), lower_dim(l, graph_shape(l->g, x)[axis]), FOR_SERIAL, 0, TAIL_NONE, &j);
+  Ex zero = ex_idx(k, 0), n = lower_dim(l, graph_shape(l->g, x)[axis]);
+  if (l->team.threads)
+    threads_loop(l, "j", zero, n, &j);
+  else
+    loop_for(k, "j", zero, n, FOR_SERIAL, 0, TAIL_NONE, &j);
   memcpy(index, where, (size_t)rank * sizeof *index);
   index[axis] = j;
   Ex e = lower_pull(l, x, index, rank), b = ex_reg(k, best, NULL, 0);
@@ -40,5 +45,13 @@ Ex fold_arg(Lower *l, Id v, const Ex *where, int axis) {
   loop_assign(k, best, NULL, 0, ex_op3(k, OP_SELECT, win, e, b), 0);
   loop_end(k);
   l->memo.n = mark;
-  return loop_let(k, "arg", ex_reg(k, at, NULL, 0));
+  b = ex_reg(k, best, NULL, 0);
+  Ex where_best = ex_reg(k, at, NULL, 0);
+  if (l->team.threads) { /* the first place of all that have the best; without a better one than the start it is 0 */
+    Ex all = threads_reduce(l, "best", most ? OP_MAXIMUM : OP_MINIMUM, b), has = ex_op2(k, OP_EQUAL, b, all);
+    if (dtype_is_float(d))
+      has = ex_op2(k, OP_OR, has, ex_op2(k, OP_AND, ex_op1(k, OP_IS_NAN, b), ex_op1(k, OP_IS_NAN, all)));
+    return threads_reduce(l, "arg", OP_MINIMUM, ex_op3(k, OP_SELECT, has, where_best, ex_int(k, DT_I64, INT64_MAX)));
+  }
+  return loop_let(k, "arg", where_best);
 }

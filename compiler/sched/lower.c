@@ -205,33 +205,116 @@ static void guard_close(Lower *l, Guarded g) {
   l->guard = g.outer;
 }
 
+/* Neighbouring axes of one shape that hold as many elements as neighbouring axes of the other. */
+typedef struct AxisBlock {
+  int from, nfrom, to, nto;
+} AxisBlock;
+
+static bool is_one(const Lower *l, Sym s) {
+  int64_t k;
+  return sym_is_int(l->all->ctx->syms, s, &k) && k == 1;
+}
+
+/* The blocks of a reshape, as small as they can be; one of all axes where sizes do not say more. Returns their number.
+ */
+static int axis_blocks(SymTab *t, const Sym *from, int nf, const Sym *to, int nt, AxisBlock *out) {
+  int n = 0, i = 0, j = 0;
+  for (; i < nf || j < nt; n++) {
+    Sym p = sym_int(t, 1), q = p;
+    out[n] = (AxisBlock){.from = i, .to = j};
+    do {
+      if (i < nf && (j == nt || p == q || sym_exact(t, q, p)))
+        p = sym_mul(t, p, from[i++]);
+      else if (j < nt)
+        q = sym_mul(t, q, to[j++]);
+      else {
+        out[0] = (AxisBlock){0, nf, 0, nt};
+        return 1;
+      }
+    } while (p != q);
+    out[n].nfrom = i - out[n].from, out[n].nto = j - out[n].to;
+  }
+  return n;
+}
+
+/* An axis that becomes several is put together of them; only where axes become others is anything divided. */
 static Ex pull_reshape(Lower *l, Id v, const Ex *index, int n) {
   const Graph *g = l->g;
   Id x = *graph_in(g, v);
   const Sym *from = graph_shape(g, x), *to = graph_shape(g, v);
-  int rank = graph_rank(g, x), i = 0, j = 0;
-  int64_t k;
+  int rank = graph_rank(g, x), wide[2 * MAX_RANK], all = 0;
+  AxisBlock block[2 * MAX_RANK];
+  int blocks = axis_blocks(g->ctx->syms, from, rank, to, n, block);
+  bool simple = true; /* axes of size 1 come and go, no more */
   Ex at[MAX_RANK];
-  bool simple = true;
-  while (simple && (i < rank || j < n)) { /* axes of size 1 come and go */
-    if (i < rank && j < n && from[i] == to[j])
-      at[i++] = index[j++];
-    else if (i < rank && sym_is_int(g->ctx->syms, from[i], &k) && k == 1)
-      at[i++] = ex_idx(l->k, 0);
-    else if (j < n && sym_is_int(g->ctx->syms, to[j], &k) && k == 1)
-      j++;
-    else
-      simple = false;
+  for (int b = 0; b < blocks; b++) {
+    int others = 0;
+    wide[b] = 0;
+    for (int i = 0; i < block[b].nfrom; i++) wide[b] += !is_one(l, from[block[b].from + i]);
+    for (int j = 0; j < block[b].nto; j++) others += !is_one(l, to[block[b].to + j]);
+    simple &= wide[b] <= 1 && others <= 1;
+    all += wide[b];
   }
-  if (simple) return lower_pull(l, x, at, rank);
-  Id memory = lower_memory(l, x); /* the same memory, seen with the other shape */
+  bool numbered = l->flat;                                  /* the number of the element is all that is known */
+  Id memory = simple && !numbered ? 0 : lower_memory(l, x); /* the same memory, seen with the other shape */
   if (memory) return ex_convert(l->k, graph_dtype(g, x), lower_load(l, memory, to, n, index, 0));
-  Ex e = linear_index(l, to, n, index);
-  for (i = rank - 1; i >= 0; i--) {
-    at[i] = i ? ex_op2(l->k, OP_FLOOR_MOD, e, lower_dim(l, from[i])) : e;
-    if (i) e = ex_op2(l->k, OP_FLOOR_DIV, e, lower_dim(l, from[i]));
+  if (numbered) {
+    blocks = 1;
+    block[0] = (AxisBlock){0, rank, 0, n};
+    wide[0] = all;
+  }
+  for (int b = 0; b < blocks; b++) {
+    Ex e = numbered ? l->at[0] : ex_idx(l->k, 0);
+    for (int j = block[b].to; j < block[b].to + block[b].nto; j++)
+      if (!numbered && !is_one(l, to[j])) e = ex_add(l->k, ex_mul(l->k, e, lower_dim(l, to[j])), index[j]);
+    for (int i = block[b].from + block[b].nfrom - 1; i >= block[b].from; i--) {
+      bool one = is_one(l, from[i]), first = !one && --wide[b] == 0;
+      at[i] = one ? ex_idx(l->k, 0) : first ? e : ex_op2(l->k, OP_FLOOR_MOD, e, lower_dim(l, from[i]));
+      if (!one && !first) e = ex_op2(l->k, OP_FLOOR_DIV, e, lower_dim(l, from[i]));
+    }
   }
   return lower_pull(l, x, at, rank);
+}
+
+bool lower_along(const Lower *l, Id v, int axis) {
+  const Graph *g = l->g;
+  for (; !lower_memory(l, v); v = *graph_in(g, v)) {
+    int n, rank = graph_rank(g, v), from = graph_at(g, v)->nin ? graph_rank(g, *graph_in(g, v)) : 0;
+    const int64_t *axes = NULL;
+    AxisBlock block[2 * MAX_RANK];
+    switch (graph_op(g, v)) {
+    case OP_CONVERT:
+      if (!group_widens(g, v)) return false;
+      break;
+    case OP_TRANSPOSE: axis = (int)graph_attr(g, v, "axes", &n)[axis]; break;
+    case OP_BROADCAST: {
+      int at = -1;
+      axes = graph_attr(g, v, "axes", &n);
+      for (int i = 0; i < n; i++)
+        if (axes[i] == axis) at = i;
+      if (at < 0) return false;
+      axis = at;
+      break;
+    }
+    case OP_SLICE:
+      if (graph_attr(g, v, "steps", &n)[axis] != 1) return false;
+      break;
+    case OP_RESHAPE: { /* the last of its block, which ends alike on both sides */
+      const Id x = *graph_in(g, v);
+      n = axis_blocks(g->ctx->syms, graph_shape(g, x), from, graph_shape(g, v), rank, block);
+      if (lower_memory(l, x)) return axis == rank - 1;
+      int b = 0;
+      while (b < n && axis >= block[b].to + block[b].nto) b++;
+      if (b == n || axis != block[b].to + block[b].nto - 1 || block[b].nfrom < 1) return false;
+      axis = block[b].from + block[b].nfrom - 1;
+      if (block[b].nfrom > 1 && graph_shape(g, x)[axis] != graph_shape(g, v)[block[b].to + block[b].nto - 1])
+        return false;
+      break;
+    }
+    default: return true; /* worked out: it costs the same along each axis */
+    }
+  }
+  return axis == graph_rank(g, v) - 1;
 }
 
 static Ex pull_pad(Lower *l, Id v, const Ex *index, int n) {
@@ -442,7 +525,9 @@ static int widest(const Lower *l) {
   return (int)(most < 4 ? 4 : most);
 }
 
-int lower_lanes(const Lower *l) { return l->all->target->vector_bytes / widest(l); }
+int lower_lanes(const Lower *l) {
+  return lower_gpu(l) && l->grp->kind == GROUP_NEST ? 1 : l->all->target->vector_bytes / widest(l);
+}
 
 /* Whether v and what it reads, through moves and conversions, can be masked. */
 static bool maskable(const Lower *l, Id v) {
@@ -451,17 +536,15 @@ static bool maskable(const Lower *l, Id v) {
   return !through || maskable(l, *graph_in(l->g, v));
 }
 
-bool lower_masks(const Lower *l) {
+Tail lower_tail(const Lower *l) {
   for (uint32_t i = 0; i < l->grp->members.n; i++) {
     Id v = l->grp->members.at[i];
-    if (!target_mask(l->all->target, graph_dtype(l->g, v))) return false;
+    if (!target_mask(l->all->target, graph_dtype(l->g, v))) return TAIL_PEEL;
     for (uint32_t j = 0; j < graph_at(l->g, v)->nin; j++)
-      if (!maskable(l, graph_in(l->g, v)[j])) return false;
+      if (!maskable(l, graph_in(l->g, v)[j])) return TAIL_PEEL;
   }
-  return true;
+  return TAIL_MASK;
 }
-
-Tail lower_tail(const Lower *l) { return lower_masks(l) ? TAIL_MASK : TAIL_PEEL; }
 
 void lower_member_index(const Lower *l, Id v, Ex *index) {
   const Map *pos = &l->all->groups->pos[v];
@@ -476,7 +559,7 @@ void lower_stage(Lower *l, const char *name, Sym elements, double cost, bool ser
   /* a vector operation of 8 elements is taken as about a third of a nanosecond */
   Sym work = sym_op(t, SYM_FLOORDIV, sym_mul(t, elements, sym_int(t, (int64_t)ceil(cost) + 1)), sym_int(t, 24));
   vec_push(l->all->ctx->arena, &l->out->stages,
-           (LowStage){.stage = (int)l->k->stages.n - 1, .work = work, .serial = serial});
+           (LowStage){.stage = (int)l->k->stages.n - 1, .work = work, .serial = serial && !lower_gpu(l)});
 }
 
 /* Operations by the formula: what padding, tails and later passes over a row add is not counted. */
@@ -507,6 +590,12 @@ int lower_tile_registers(const Lower *l, DType d) {
   bool pieces = d == DT_I64 && t->vector_regs < 32;
   for (int i = 0; i < 2 && !(t->needs & (CPU_F16C | CPU_NEON)); i++) pieces |= lower_packed_type(l, in[i]) == DT_F16;
   return pieces ? t->vector_regs - 4 : t->vector_regs;
+}
+
+void lower_weighed(Lower *l, int rows, int vectors, double loads, double fill) {
+  const char *before = l->out->tiles;
+  l->out->tiles = arena_printf(l->all->ctx->arena, "%s%s%d x %d (%.2f products a load, %.0f %% used)",
+                               before ? before : "", before ? ", " : "", rows, vectors, loads, 100 * fill);
 }
 
 void lower_products(Lower *l, Sym products, int lanes, Sym bytes) {

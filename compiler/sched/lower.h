@@ -37,6 +37,7 @@ typedef struct Lowered {
   Vec(LowArg) args;
   Vec(LowStage) stages; /* in order */
   const char *schedule; /* "gemm(MR = 6, NV = 2, ...)", for explain */
+  const char *tiles;    /* the register tiles among which the strategy chose, and by what; may be NULL */
 } Lowered;
 
 typedef struct FailPlace { /* code - 1 indexes these */
@@ -69,6 +70,12 @@ typedef struct Memo {
   Ex value;
 } Memo;
 
+typedef struct Team { /* the threads of a block that share a row */
+  LoopScope scope;
+  Ex number; /* of the thread in it */
+  int64_t threads;
+} Team;
+
 typedef struct Lower {
   Lowering *all;
   const Graph *g;
@@ -82,9 +89,11 @@ typedef struct Lower {
   int flat;        /* > 0: at[0] numbers the elements of the whole space */
   int merged; /* > 0: so many last axes of the space are walked as one: `line` numbers their elements, and is the */
   Ex line;    /* index of the last of them, those before it are 0 */
+  Team team;  /* threads 0: none */
 } Lower;
 
-int lower_lanes(const Lower *);            /* lanes that suit the widest type of the group */
+bool lower_gpu(const Lower *);             /* stages have blocks of threads (threads.h) */
+int lower_lanes(const Lower *);            /* lanes that suit the widest type of the group; 1 in a GPU's plain nests */
 Tail lower_tail(const Lower *);            /* mask where every type of the group can be masked, else peel */
 bool lower_in_memory(const Lower *, Id v); /* another group or the caller has stored it: it is loaded */
 Id lower_memory(const Lower *, Id v);      /* v if it is in memory, of a 16-bit float as f32 that float; else 0 */
@@ -93,7 +102,8 @@ Id lower_memory(const Lower *, Id v);      /* v if it is in memory, of a 16-bit 
 Id lower_unrounded(const Lower *, Id v);
 /* The type in which v can be packed without loss: its own, or the 16 bits that are behind it. */
 DType lower_packed_type(const Lower *, Id v);
-bool lower_masks(const Lower *); /* every type that the group reads or stores can be masked */
+/* Whether neighbours along this axis of v are neighbours in the memory that v is read from. */
+bool lower_along(const Lower *, Id v, int axis);
 Ex lower_pull(Lower *, Id v, const Ex *index, int n);
 /* The same where the index has no lanes and the value is wanted in all of them: 16 bits are spread before they are
  * converted, which is cheaper than the other way round. */
@@ -116,6 +126,8 @@ void lower_stage(Lower *, const char *name, Sym elements, double cost, bool seri
 /* Registers for a tile of products: without those that 64-bit multiplication or the conversion of f16 in pieces takes
  * where it is no instruction. */
 int lower_tile_registers(const Lower *, DType);
+/* Notes a register tile that was weighed: rows by vectors, products a load, how much of it is used. */
+void lower_weighed(Lower *, int rows, int vectors, double loads, double fill);
 /* Work of the stage begun: multiply-adds of 1 / (4 lanes) ns, and bytes that come from beyond L1, 64 of them a ns. */
 void lower_products(Lower *, Sym products, int lanes, Sym bytes);
 void lower_fail(Lower *, Id v, Ex cond);

@@ -351,6 +351,9 @@ void strat_attention(Lower *l) {
   weigh_all(&r);
   loop_end(k);
   loop_end(k);
+  int64_t least, most;
+  sym_range(l->all->facts, shape[r.rank - 1], &least, &most);
+  if (least < 1) loop_if(k, ex_op2(k, OP_GREATER, size, zero)); /* a sum over no keys stays 0 */
   finish(&r);
   while (k->depth) loop_end(k);
   l->out->schedule = arena_printf(l->all->ctx->arena, "attention(MR = %d, NV = %d, rows = %d, keys = %d, tail = %s)",

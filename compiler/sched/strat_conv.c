@@ -68,6 +68,16 @@ static int loads_ahead(const Conv *c) { /* of how many channels the kernel is lo
   return channels_unrolled(c) ? (int)n : 1;
 }
 
+/* Whether a tile of which `fill` is used beats the best so far. Beyond 1.6 products a load loads are no longer what a
+ * tile waits for. */
+static bool better(const Conv *c, int rows, int vectors, double fill, double *score) {
+  double loads = (double)(rows * vectors) / (rows + vectors), s = fill * (loads < 1.6 ? loads : 1.6 + loads / 100);
+  lower_weighed(c->l, rows, vectors, loads, fill);
+  if (s <= *score * 1.01) return false;
+  *score = s;
+  return true;
+}
+
 /* As many channels as the registers allow, then pixels so that the tiles of a row are alike. Where input channels are
  * unrolled LLVM loads the kernel of all of them first: with 16 registers these must have room. */
 static void choose_tile(Conv *c, int64_t row, int64_t channels, int regs) {
@@ -80,9 +90,7 @@ static void choose_tile(Conv *c, int64_t row, int64_t channels, int regs) {
     if (mr < 1) continue;
     if (mr > most) mr = most;
     if (row < INT64_MAX) mr = (int)((row + (row + mr - 1) / mr - 1) / ((row + mr - 1) / mr));
-    double loads = (double)(mr * nv) / (mr + nv),
-           s = filled(channels, nv * c->lanes) * filled(row, mr) * (loads < 1.6 ? loads : 1.6 + loads / 100);
-    if (s > score * 1.01) score = s, c->nv = nv, c->mr = mr;
+    if (better(c, mr, nv, filled(channels, nv * c->lanes) * filled(row, mr), &score)) c->nv = nv, c->mr = mr;
   }
 }
 
@@ -101,9 +109,7 @@ static void choose_row(Conv *c, int64_t row, int64_t channels, int regs) {
     if (mr < 1) continue;
     c->nv = nv;
     choose_channels(c, channels, mr > 14 ? 14 : mr);
-    double loads = (double)(c->mr * nv) / (c->mr + nv),
-           s = filled(channels, c->mr) * filled(vectors, nv) * (loads < 1.6 ? loads : 1.6 + loads / 100);
-    if (s > score * 1.01) score = s, best = nv, rows = c->mr;
+    if (better(c, c->mr, nv, filled(channels, c->mr) * filled(vectors, nv), &score)) best = nv, rows = c->mr;
   }
   c->nv = best, c->mr = rows;
 }
@@ -123,9 +129,7 @@ static bool choose_rows(Conv *c, int64_t row, int64_t channels, int regs) {
     for (int rows = 1; rows <= all; rows++) {
       int pixels = rows * (int)row, masks = regs < 32 && channels % (nv * c->lanes) ? nv + 1 : 0;
       if (all % rows || pixels * nv + nv + masks + 1 + (regs < 32) > regs) continue;
-      double loads = (double)(pixels * nv) / (pixels + nv),
-             s = filled(channels, nv * c->lanes) * (loads < 1.6 ? loads : 1.6 + loads / 100);
-      if (s > score * 1.01) score = s, c->nv = nv, c->rows = rows;
+      if (better(c, pixels, nv, filled(channels, nv * c->lanes), &score)) c->nv = nv, c->rows = rows;
     }
   c->mr = (int)row;
   return score > 0;
@@ -347,12 +351,9 @@ static int panel_index(const Conv *c, Ex n, Ex *at) {
 
 /* How many elements of the kernel's last axis lie side by side and divide it: a power of two, at most the lanes. */
 static int side_by_side(const Conv *c) {
-  const Lower *l = c->l;
-  Id v = c->kernel;
-  int axis = graph_rank(l->g, v) - 1, n = c->lanes;
-  int64_t size = known(l, c->w.size[c->w.n - 1]);
-  for (; graph_op(l->g, v) == OP_TRANSPOSE; v = *graph_in(l->g, v)) axis = (int)graph_attr(l->g, v, "axes", NULL)[axis];
-  if (!lower_memory(l, v) || axis != graph_rank(l->g, v) - 1 || size == INT64_MAX || c->reverse) return 1;
+  int n = c->lanes;
+  int64_t size = known(c->l, c->w.size[c->w.n - 1]);
+  if (size == INT64_MAX || c->reverse || !lower_along(c->l, c->kernel, 1 + c->w.n)) return 1;
   while (size % n) n /= 2;
   return n;
 }

@@ -1,6 +1,7 @@
 /* Element-wise groups. Where every read moves with the element the space is one line of elements, cut into tasks of a
- * few thousand; else the last axis is the vector axis and the others are axes of the stage. */
-#include "lower.h"
+ * few thousand; else the last axis is the vector axis and the others are axes of the stage. A GPU has a thread for each
+ * vector, of the line or of the last axis. */
+#include "threads.h"
 #include <string.h>
 
 #define CHUNK 4096
@@ -121,14 +122,25 @@ void strat_elem(Lower *l) {
   for (uint32_t i = 0; i < grp->members.n; i++) flat &= elem_flat(l, grp->members.at[i], true);
   lower_stage(l, "main", total, grp->cost, grp->rank == 0);
   if (!grp->rank) {
-    loop_axis(l->k, "t", sym_int(t, 1));
+    if (lower_gpu(l))
+      threads_one(l);
+    else
+      loop_axis(l->k, "t", sym_int(t, 1));
     lower_store_outputs(l, NULL);
     l->out->schedule = "scalar";
     return;
   }
+  int drawn = 0; /* four vectors of each wait in registers */
+  for (uint32_t i = 0; flat && lanes % 4 == 0 && i < grp->members.n; i++)
+    drawn += lower_random_short(l, grp->members.at[i]);
+  bool draws = drawn == 1 && l->all->target->vector_regs >= 16; /* of two, four vectors each would spill */
   Ex lo = ex_idx(l->k, 0), hi;
-  if (flat) {
-    l->flat = 1;
+  l->flat = flat;
+  if (lower_gpu(l)) { /* a thread has one vector, or the four that are drawn at once */
+    if (!flat) lanes = threads_lanes(l, grp->space[last]);
+    threads_space(l, flat ? &total : grp->space, flat ? 1 : grp->rank, draws ? 4 * lanes : lanes, l->at, &hi);
+    lo = l->at[flat ? 0 : last];
+  } else if (flat) {
     Sym chunk = sym_int(t, CHUNK);
     int64_t n;
     hi = lower_dim(l, total);
@@ -154,25 +166,24 @@ void strat_elem(Lower *l) {
     for (uint32_t k = 0; k < graph_at(l->g, grp->members.at[i])->nin; k++)
       pull_scalars(l, graph_in(l->g, grp->members.at[i])[k]);
   int64_t one;
-  int drawn = 0; /* four vectors of each wait in registers */
-  for (uint32_t i = 0; flat && lanes % 4 == 0 && i < grp->members.n; i++)
-    drawn += lower_random_short(l, grp->members.at[i]);
-  bool draws = drawn == 1 && l->all->target->vector_regs >= 16; /* of two, four vectors each would spill */
   if (draws) lo = draw_fours(l, lo, hi, lanes);
-  if (draws && sym_divides(l->all->facts, 4 * lanes, total) && CHUNK % (4 * lanes) == 0) {
-    l->out->schedule = arena_printf(l->all->ctx->arena, "steps(fuse, vectorize = %d, unroll = 4)", lanes);
-    return;
+  bool all_drawn = draws && sym_divides(l->all->facts, 4 * lanes, total) && CHUNK % (4 * lanes) == 0;
+  if (!all_drawn) {
+    Ex j = lo;
+    bool single = lanes == 1 || (!flat && sym_is_int(t, grp->space[last], &one) && one == 1);
+    if (!single) loop_for(l->k, "j", lo, hi, FOR_VECTOR, lanes, lower_tail(l), &j);
+    l->at[flat ? 0 : last] = j;
+    if (merged > 1) l->merged = merged, l->line = j;
+    lower_store_outputs(l, NULL);
   }
-  Ex j = lo;
-  bool single = !flat && sym_is_int(t, grp->space[last], &one) && one == 1;
-  if (!single) loop_for(l->k, "j", lo, hi, FOR_VECTOR, lanes, lower_tail(l), &j);
-  l->at[flat ? 0 : last] = j;
-  if (merged > 1) l->merged = merged, l->line = j;
-  lower_store_outputs(l, NULL);
   while (l->k->depth) loop_end(l->k);
-  l->out->schedule = arena_printf(l->all->ctx->arena, "steps(%svectorize = %d, tail = %s)",
+  l->out->schedule = arena_printf(l->all->ctx->arena, "%s(%svectorize = %d%s)", lower_gpu(l) ? "threads" : "steps",
                                   flat         ? "fuse, "
                                   : merged > 1 ? arena_printf(l->all->ctx->arena, "fuse = %d, ", merged)
                                                : "",
-                                  lanes, lower_tail(l) == TAIL_MASK ? "mask" : "peel");
+                                  lanes,
+                                  all_drawn                    ? ", unroll = 4"
+                                  : lower_gpu(l)               ? ""
+                                  : lower_tail(l) == TAIL_MASK ? ", tail = mask"
+                                                               : ", tail = peel");
 }

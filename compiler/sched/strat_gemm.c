@@ -82,6 +82,7 @@ static void choose_tile(Gemm *g) {
     int nr = nv * g->lanes, mr = tile_rows(regs - masks(g, nv), nv, m);
     double fill = n == INT64_MAX ? 1 : (double)n / (double)((n + nr - 1) / nr * nr);
     double loads = (double)(mr * nv) / (mr + nv); /* products a load */
+    lower_weighed(g->l, mr, nv, loads, fill);
     if (fill * loads > score * 1.02) score = fill * loads, g->nv = nv;
   }
   g->mr = tile_rows(regs - masks(g, g->nv), g->nv, m);
@@ -154,12 +155,13 @@ static void pack_element(Gemm *g, Ex n) {
 /* The contracted axis along which the right-hand side lies in memory, or -1: panels are then its transpose. */
 static int block_axis(const Gemm *g) {
   const Graph *gr = g->l->g;
-  int last = graph_rank(gr, g->y) - 1, at = -1;
+  int at = -1;
   int64_t n;
   for (int i = 0; i < g->nc; i++)
-    if (g->cy[i] == last) at = i;
-  if (at < 0 || g->lanes == 1 || !lower_memory(g->l, g->y)) return -1;
-  return sym_is_int(gr->ctx->syms, graph_shape(gr, g->y)[last], &n) && n < g->lanes ? -1 : at; /* no square in it */
+    if (lower_along(g->l, g->y, g->cy[i])) at = i;
+  if (at < 0 || g->lanes == 1) return -1;
+  return sym_is_int(gr->ctx->syms, graph_shape(gr, g->y)[g->cy[at]], &n) && n < g->lanes ? -1
+                                                                                         : at; /* no square in it */
 }
 
 /* A block of columns, one vector wide: squares are loaded along the contracted axis, turned over in registers and
@@ -414,7 +416,7 @@ void strat_gemm(Lower *l) {
   Gemm g = gemm_of(l, l->grp->anchor);
   int64_t columns = -1;
   sym_is_int(t, g.n, &columns);
-  bool along = g.nfy && g.fy[g.nfy - 1] == graph_rank(l->g, g.y) - 1; /* columns lie one after the other */
+  bool along = g.nfy && lower_along(l, g.y, g.fy[g.nfy - 1]); /* columns lie one after the other */
   g.packed = columns != 1 && (!along || lower_parameter(l, g.y));
   choose_tile(&g);
   if (columns == 1) { /* a column alone: a row is a sum of its own */

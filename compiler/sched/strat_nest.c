@@ -8,6 +8,11 @@ static const char *const AXIS[] = {"i0", "i1", "i2", "i3", "i4", "i5", "i6", "i7
 
 void nest_open(Lower *l, const Sym *shape, int rank, int lanes, Ex *index) {
   Kernel *k = l->k;
+  if (lower_gpu(l)) {
+    Ex end;
+    threads_space(l, shape, rank, 1, index, &end);
+    return;
+  }
   int last = lanes ? rank - 1 : rank, axes = last < LOOP_AXES ? last : LOOP_AXES;
   for (int i = 0; i < axes; i++) index[i] = loop_axis(k, AXIS[i], shape[i]);
   if (!axes) loop_axis(k, "t", sym_int(l->all->ctx->syms, 1));
@@ -47,6 +52,16 @@ uint32_t nest_result(Lower *l, Id v) {
   return b;
 }
 
+/* A thread has its index on the first axes, and one column of the last axis (0: there are none). */
+static void thread_columns(Lower *l, const Sym *shape, int axes, int last, Ex *index) {
+  Sym own[MAX_RANK];
+  Ex end;
+  memcpy(own, shape, (size_t)axes * sizeof *own);
+  if (last) own[axes] = shape[last];
+  threads_space(l, own, axes + (last > 0), 1, index, &end);
+  if (last) index[last] = index[axes];
+}
+
 /* Two updates may meet in one element: each task takes all updates in their order, but only its own columns, a few
  * vectors of the last axis (and its own index on the axes before those scattered over). Without an axis behind them
  * there are no columns. */
@@ -60,19 +75,20 @@ static void nest_scatter(Lower *l, Id v) {
   Id update = in[m + 1];
   const Sym *shape = graph_shape(l->g, update);
   int nu = graph_rank(l->g, update);
-  bool columns = nu > axis + ri;
-  if (lower_in_memory(l, update)) /* the indices are no vectors */
+  bool columns = nu > axis + ri, gpu = lower_gpu(l), several = columns && !gpu; /* columns of a task */
+  if (lower_in_memory(l, update) && !gpu)                                       /* the indices are no vectors */
     lanes = l->all->target->vector_bytes / (int)dtype_size(graph_dtype(l->g, v));
   uint32_t y = nest_result(l, v);
   Ex u[MAX_RANK] = {0}, at[MAX_RANK], ok = 0, lo = ex_idx(k, 0), hi = 0;
   copy_stage(l, v, in[0]);
   lower_stage(l, "add", lower_total(l, shape, nu), columns ? 2 : 6, !columns && !axis);
+  if (gpu) thread_columns(l, shape, axes = axis, columns ? nu - 1 : 0, u);
   for (; axes < axis && axes < LOOP_AXES - 1; axes++) u[axes] = loop_axis(k, AXIS[axes], shape[axes]);
-  if (columns) {
+  if (several) {
     Ex c = loop_axis(k, "c", sym_div_up(t, shape[nu - 1], sym_int(t, BLOCK * lanes)));
     lo = loop_let(k, "lo", ex_mul(k, c, ex_idx(k, BLOCK * lanes)));
     hi = loop_let(k, "hi", ex_op2(k, OP_MINIMUM, lower_dim(l, shape[nu - 1]), ex_add(k, lo, ex_idx(k, BLOCK * lanes))));
-  } else if (!axes)
+  } else if (!axes && !gpu)
     loop_axis(k, "t", sym_int(t, 1));
   for (int i = axes; i < axis + ri; i++)
     loop_for(k, AXIS[i], ex_idx(k, 0), lower_dim(l, shape[i]), FOR_SERIAL, 0, TAIL_NONE, &u[i]);
@@ -88,7 +104,7 @@ static void nest_scatter(Lower *l, Id v) {
   loop_if(k, ok);
   for (int i = axis + ri; i < nu - 1; i++)
     loop_for(k, AXIS[i], ex_idx(k, 0), lower_dim(l, shape[i]), FOR_SERIAL, 0, TAIL_NONE, &u[i]);
-  if (columns) loop_for(k, "j", lo, hi, FOR_VECTOR, lanes, lower_tail(l), &u[nu - 1]);
+  if (several) loop_for(k, "j", lo, hi, FOR_VECTOR, lanes, lower_tail(l), &u[nu - 1]);
   for (int i = 0; i < axis; i++) at[i] = u[i];
   for (int i = axis + ri; i < nu; i++) at[i - ri + m] = u[i];
   Ex e = lower_pull(l, update, u, nu);
@@ -109,11 +125,7 @@ static void nest_dynamic_update(Lower *l, Id v) {
   copy_stage(l, v, in[0]);
   vec_last(&l->out->stages).copies = true;
   lower_stage(l, "update", lower_total(l, graph_shape(l->g, update), rank), 2, false);
-  int stage_axes = rank < LOOP_AXES ? rank : LOOP_AXES;
-  for (int i = 0; i < stage_axes; i++) u[i] = loop_axis(k, AXIS[i], graph_shape(l->g, update)[i]);
-  if (!rank) loop_axis(k, "t", sym_int(t, 1));
-  for (int i = stage_axes; i < rank; i++)
-    loop_for(k, AXIS[i], ex_idx(k, 0), lower_dim(l, graph_shape(l->g, update)[i]), FOR_SERIAL, 0, TAIL_NONE, &u[i]);
+  nest_open(l, graph_shape(l->g, update), rank, 0, u);
   for (int i = 0; i < n; i++) {
     Sym room = sym_sub(t, graph_shape(l->g, v)[axes[i]], graph_shape(l->g, update)[axes[i]]);
     start[i] = loop_let(k, "start", ex_convert(k, DT_IDX, lower_pull(l, in[1 + i], NULL, 0)));

@@ -4,8 +4,11 @@
  * Where little is kept and much is reduced there would be few tasks: then a reduced axis is cut into parts. The first
  * stage reduces each part into a row of scratch memory, the second one reduces these rows in their order and has the
  * epilogue. How many parts there are depends on shapes (and lanes) alone, so the result has the same bits for any
- * number of threads. */
+ * number of threads.
+ *
+ * On a GPU a thread has a vector of columns, or the threads of a block share the last axis. */
 #include "fold.h"
+#include "threads.h"
 #include <string.h>
 
 enum { BLOCK = 4 };                      /* vectors of columns that a task takes */
@@ -13,6 +16,7 @@ enum { FEW_TASKS = 16, ALL_TASKS = 32 }; /* up to so many tasks more are wanted,
 enum { PART = 1 << 15 };                 /* elements of a part at least */
 enum { SUMS = 4, CHEAP = 8 };            /* registers; operations an element that leave room for them */
 enum { WORTH_PARTS = 1 << 17 };          /* elements that may be reduced: fewer are not worth a second stage */
+enum { FEW_BLOCKS = 256, ALL_BLOCKS = 512, BLOCK_PART = 1 << 13, BLOCK_WORTH = 1 << 15 }; /* the same for a GPU */
 
 static const char *const AXIS[] = {"i0", "i1", "i2", "i3", "i4", "i5", "i6", "i7"};
 
@@ -26,11 +30,12 @@ typedef struct Reduce {
   int rank, lanes;
   Sym shape[MAX_RANK];
   bool reduced[MAX_RANK];
-  bool inner; /* the last axis is reduced */
-  bool flat;  /* all are, and count as one: the elements of the space */
-  int merged; /* so many last axes, all reduced, count as one */
-  int sums;   /* registers that sum along the last axis, so that one addition need not wait for another */
-  int cut;    /* the axis that is cut into parts, -1: none is */
+  bool inner;  /* the last axis is reduced */
+  bool flat;   /* all are, and count as one: the elements of the space */
+  int merged;  /* so many last axes, all reduced, count as one */
+  int threads; /* of a block; 0: for a processor */
+  int sums;    /* registers that sum along the last axis, so that one addition need not wait for another */
+  int cut;     /* the axis that is cut into parts, -1: none is */
   Sym rows, parts;
   int most;         /* parts at most */
   uint32_t scratch; /* [parts][kept axes] */
@@ -46,6 +51,9 @@ static int64_t most_of(const Lower *l, Sym s) {
   return hi;
 }
 
+/* Columns that a task takes. */
+static int columns_of(const Reduce *q) { return q->threads ? q->threads * q->lanes : BLOCK * q->lanes; }
+
 /* Whether and how a reduced axis is cut: the longest, into parts of at least PART elements. */
 static void plan_parts(Reduce *q) {
   const Lower *l = q->l;
@@ -58,17 +66,18 @@ static void plan_parts(Reduce *q) {
     if (q->reduced[i])
       q->cut = q->cut < 0 || most_of(l, q->shape[i]) > most_of(l, q->shape[q->cut]) ? i : q->cut;
     else
-      tasks = sym_mul(t, tasks, columns ? sym_div_up(t, q->shape[i], sym_int(t, BLOCK * q->lanes)) : q->shape[i]);
+      tasks = sym_mul(t, tasks, columns ? sym_div_up(t, q->shape[i], sym_int(t, columns_of(q))) : q->shape[i]);
   }
-  if (most_of(l, tasks) > FEW_TASKS || most_of(l, total) < WORTH_PARTS) {
+  if (most_of(l, tasks) > (q->threads ? FEW_BLOCKS : FEW_TASKS) ||
+      most_of(l, total) < (q->threads ? BLOCK_WORTH : WORTH_PARTS)) {
     q->cut = -1;
     return;
   }
-  q->most = (int)(ALL_TASKS / most_of(l, tasks));
+  q->most = (int)((q->threads ? ALL_BLOCKS : ALL_TASKS) / most_of(l, tasks));
   for (int i = 0; i < q->rank; i++)
     if (i != q->cut) others = sym_mul(t, others, q->shape[i]);
   if (!sym_nonneg(l->all->facts, sym_sub(t, others, one))) others = sym_op(t, SYM_MAX, others, one);
-  Sym least = sym_op(t, SYM_MAX, one, sym_op(t, SYM_FLOORDIV, sym_int(t, PART), others));
+  Sym least = sym_op(t, SYM_MAX, one, sym_op(t, SYM_FLOORDIV, sym_int(t, q->threads ? BLOCK_PART : PART), others));
   q->rows = sym_op(t, SYM_MAX, least, sym_div_up(t, q->shape[q->cut], sym_int(t, q->most)));
   if (q->cut == q->rank - 1) q->rows = sym_round_up(t, q->rows, sym_int(t, q->lanes));
   q->parts = sym_div_up(t, q->shape[q->cut], q->rows);
@@ -137,7 +146,13 @@ static void reduce_loops(Reduce *q, uint32_t acc, Ex part, Ex *in) {
       loop_end(k);
       lo = ex_add(k, lo, ex_mul(k, blocks, step));
     }
-    loop_for(k, "j", lo, hi, FOR_VECTOR, q->lanes, lower_tail(q->l), &in[last]);
+    if (q->threads) { /* whole vectors in turn */
+      Ex v;
+      threads_loop(q->l, "v", zero, ex_op2(k, OP_FLOOR_DIV, ex_op2(k, OP_SUB, hi, lo), ex_idx(k, q->lanes)), &v);
+      in[last] = ex_add(k, lo, ex_mul(k, v, ex_idx(k, q->lanes)));
+      if (q->lanes > 1) in[last] = ex_add(k, in[last], ex_lane(k, q->lanes));
+    } else
+      loop_for(k, "j", lo, hi, FOR_VECTOR, q->lanes, lower_tail(q->l), &in[last]);
   }
   accumulate(q, acc, in, zero);
   while (k->depth > depth) loop_end(k);
@@ -152,7 +167,17 @@ static Ex accumulated(Reduce *q, uint32_t acc) {
     if (q->sums > 1) x = ex_op2(k, fold_step(q->op), x, ex_reg(k, acc, at + 1, 1));
     e = e ? ex_op2(k, fold_step(q->op), e, x) : x;
   }
-  return q->inner ? ex_op1(k, fold_lanes(q->op), e) : e;
+  return q->inner && q->lanes > 1 ? ex_op1(k, fold_lanes(q->op), e) : e;
+}
+
+/* The columns lo..hi, a vector at a time; of a thread they are one vector or fewer. */
+static void open_columns(Reduce *q, Ex lo, Ex hi, Ex *index) {
+  Kernel *k = q->l->k;
+  *index = lo;
+  if (q->lanes > 1)
+    loop_for(k, "j", lo, hi, FOR_VECTOR, q->lanes, lower_tail(q->l), index);
+  else
+    loop_if(k, ex_op2(k, OP_LESS, lo, lower_dim(q->l, q->shape[q->rank - 1])));
 }
 
 static void reduce_stage(Reduce *q, Part what) {
@@ -172,19 +197,31 @@ static void reduce_stage(Reduce *q, Part what) {
     if (!q->reduced[i] && axes < LOOP_AXES - 1) in[i] = loop_axis(k, AXIS[i], q->shape[i]), axes++;
   Ex lo = zero, hi = 0;
   if (!q->inner) { /* columns: a task takes a few vectors of them */
-    Ex c = loop_axis(k, "c", sym_div_up(t, q->shape[last], sym_int(t, BLOCK * q->lanes)));
-    lo = ex_mul(k, c, ex_idx(k, BLOCK * q->lanes));
-    hi = ex_op2(k, OP_MINIMUM, lower_dim(l, q->shape[last]), ex_add(k, lo, ex_idx(k, BLOCK * q->lanes)));
+    int mine = columns_of(q);
+    Ex c = loop_axis(k, "c", sym_div_up(t, q->shape[last], sym_int(t, mine)));
+    lo = ex_mul(k, c, ex_idx(k, mine));
+    if (q->threads) {
+      mine = q->lanes;
+      lo = loop_let(k, "lo", ex_add(k, lo, ex_mul(k, loop_threads(k, "t", q->threads), ex_idx(k, mine))));
+    }
+    hi = ex_op2(k, OP_MINIMUM, lower_dim(l, q->shape[last]), ex_add(k, lo, ex_idx(k, mine)));
   } else if (!axes)
     loop_axis(k, "t", sym_int(t, 1));
+  if (q->inner && q->threads) {
+    loop_threads(k, "t", q->threads);
+    l->team = (Team){LOOP_BLOCK, loop_tid(k), q->threads};
+  }
   for (int i = 0; i < last; i++)
     if (!q->reduced[i] && !in[i]) axis_loop(q, i, 0, &in[i]);
-  if (!q->inner) loop_for(k, "j", lo, hi, FOR_VECTOR, q->lanes, lower_tail(l), &in[last]);
+  if (!q->inner) open_columns(q, lo, hi, &in[last]);
   for (int i = 0; i < q->rank; i++)
     if (!q->reduced[i]) out[1 + n++] = in[i];
   if (what == COMBINE) {
     uint32_t acc = loop_reg(k, "acc", q->dtype, q->inner ? 1 : q->lanes, 0, NULL, fold_start(l, q->op, q->dtype));
-    loop_for(k, "p", zero, lower_dim(l, q->parts), FOR_SERIAL, 0, TAIL_NONE, &out[0]);
+    if (l->team.threads)
+      threads_loop(l, "p", zero, lower_dim(l, q->parts), &out[0]);
+    else
+      loop_for(k, "p", zero, lower_dim(l, q->parts), FOR_SERIAL, 0, TAIL_NONE, &out[0]);
     e = ex_load(k, q->scratch, out, n + 1, 0, 0);
     loop_assign(k, acc, NULL, 0, ex_op2(k, fold_step(q->op), ex_reg(k, acc, NULL, 0), e), 0);
     loop_end(k);
@@ -195,6 +232,10 @@ static void reduce_stage(Reduce *q, Part what) {
     reduce_loops(q, acc, part, in);
     e = accumulated(q, acc);
   }
+  if (l->team.threads) {
+    e = threads_reduce(l, "sum", fold_step(q->op), e);
+    threads_first(l);
+  }
   if (what == PARTIAL) {
     out[0] = part;
     loop_store(k, q->scratch, out, n + 1, e, 0);
@@ -203,6 +244,7 @@ static void reduce_stage(Reduce *q, Part what) {
     lower_store_outputs(l, out + 1);
   }
   while (k->depth) loop_end(k);
+  l->team = (Team){0};
 }
 
 /* Whether all axes are reduced and every value can be found by the number of its element. */
@@ -234,14 +276,18 @@ static Reduce reduction(Lower *l, Id r) {
   }
   int last_reduced = 0;
   while (last_reduced < q.rank && q.reduced[q.rank - 1 - last_reduced]) last_reduced++;
-  q.merged = last_reduced > 1 ? elem_merged(l, q.shape, q.rank, r) : 1;
+  q.merged = last_reduced > 1 && !lower_gpu(l) ? elem_merged(l, q.shape, q.rank, r) : 1;
   if (q.merged > last_reduced) q.merged = last_reduced;
   if (q.merged > 1) {
     q.rank -= q.merged - 1;
     q.shape[q.rank - 1] = lower_total(l, q.shape + q.rank - 1, q.merged);
     q.reduced[q.rank - 1] = true;
   }
-  if (q.inner && l->grp->cost <= CHEAP && most_of(l, q.shape[q.rank - 1]) >= 2 * SUMS * q.lanes) q.sums = SUMS;
+  if (lower_gpu(l)) {
+    q.lanes = threads_lanes(l, q.shape[q.rank - 1]);
+    q.threads = threads_for(most_of(l, q.shape[q.rank - 1]) / q.lanes, THREADS);
+  } else if (q.inner && l->grp->cost <= CHEAP && most_of(l, q.shape[q.rank - 1]) >= 2 * SUMS * q.lanes)
+    q.sums = SUMS;
   plan_parts(&q);
   return q;
 }
@@ -257,6 +303,11 @@ static void lower_reduction(Reduce *q) {
     parts = arena_printf(c->arena, ", parts = %s%d", sym_is_int(c->syms, q->parts, NULL) ? "" : "up to ", q->most);
   } else
     reduce_stage(q, WHOLE);
+  if (q->threads) {
+    l->out->schedule = arena_printf(c->arena, "threads(%s, threads = %d, vectorize = %d%s)",
+                                    q->inner ? "rows" : "columns", q->threads, q->lanes, parts);
+    return;
+  }
   l->out->schedule = arena_printf(c->arena, "steps(%s, vectorize = %d, tail = %s%s)",
                                   q->flat         ? "fuse"
                                   : q->merged > 1 ? arena_printf(c->arena, "rows, fuse = %d", q->merged)

@@ -1,6 +1,7 @@
 /* Row groups: a task is a row of the space. Its members have levels: what needs no reduction is level 0, what needs the
  * result of a reduction over level k is level k + 1. Each level is one pass over the row. A constant row that fits is
- * held in registers between the passes; else later passes work their values out anew from memory. */
+ * held in registers between the passes; else later passes work their values out anew from memory. On a GPU a row is
+ * shared by the threads of a block, a short one by a warp. */
 #include "fold.h"
 #include "nest.h"
 #include <string.h>
@@ -97,13 +98,37 @@ static void plan_waiting(Row *r) {
   }
 }
 
+/* Vectors that a held row has, of a thread's share of it; 0: it is too long. */
+static int held_vectors(const Row *r) {
+  const Lower *l = r->l;
+  int64_t n, least;
+  if (l->team.threads) {
+    sym_range(l->all->facts, l->grp->space[r->last], &least, &n);
+    int64_t share = l->team.threads * r->lanes;
+    return n > share * (THREAD_KEEPS / r->lanes) ? 0 : (int)((n + share - 1) / share);
+  }
+  if (!sym_is_int(l->all->ctx->syms, l->grp->space[r->last], &n) || n < 2 || n > 8 * (int64_t)r->lanes ||
+      (n % r->lanes && lower_tail(l) != TAIL_MASK))
+    return 0;
+  return (int)((n + r->lanes - 1) / r->lanes);
+}
+
+/* Whether the registers of a thread hold its share of a row, some left for what is being worked out. */
+static bool fit_thread(const Row *r, const bool *hold, int nv) {
+  const Lower *l = r->l;
+  int64_t words = 0;
+  for (uint32_t v = 0; v < l->g->node.n; v++) {
+    bool sum = l->all->groups->of[v] == l->number && is_reduction(r, v);
+    words += (int64_t)(dtype_size(graph_dtype(l->g, v)) + 3) / 4 * r->lanes * (hold[v] * nv + sum);
+  }
+  return words <= loop_thread_registers(l->k->stage->threads) - THREAD_KEEPS / 2;
+}
+
 static void plan_registers(Row *r, int levels, bool *hold) {
   Lower *l = r->l;
-  int64_t n;
   const Target *t = l->all->target;
-  if (levels < 1 || !sym_is_int(l->all->ctx->syms, l->grp->space[r->last], &n) || n < 2) return;
-  int nv = (int)((n + r->lanes - 1) / r->lanes);
-  if (n > 8 * (int64_t)r->lanes || (n % r->lanes && lower_tail(l) != TAIL_MASK)) return;
+  int nv = held_vectors(r);
+  if (levels < 1 || !nv) return;
   int held = 0, sums = 0;
   for (uint32_t i = 0; i < l->grp->members.n; i++) {
     Id v = l->grp->members.at[i];
@@ -113,7 +138,8 @@ static void plan_registers(Row *r, int levels, bool *hold) {
   for (uint32_t v = 0; v < l->g->node.n; v++) held += hold[v];
   int formula =
       t->vector_regs < 32 && l->grp->cost > 12 ? 12 : 4; /* for what is being worked out: exp and the like, or little */
-  if (held && held * nv + sums + formula <= t->vector_regs) r->nv = nv;
+  if (!held) return;
+  if (l->team.threads ? fit_thread(r, hold, nv) : held * nv + sums + formula <= t->vector_regs) r->nv = nv;
 }
 
 static void make_registers(Row *r, const bool *hold) {
@@ -137,7 +163,7 @@ static void fetch_ahead(Row *r) {
   const Sym *space = l->grp->space;
   bool *done = ARENA_ARRAY(l->all->ctx->arena, bool, g->node.n);
   int64_t least, most;
-  if (r->nv || r->last < 1 || r->lanes == 1) return;
+  if (r->nv || r->last < 1 || r->lanes == 1 || l->team.threads) return;
   sym_range(l->all->facts, space[r->last], &least, &most);
   for (uint32_t i = 0; i < l->grp->members.n; i++) {
     Id v = l->grp->members.at[i];
@@ -209,7 +235,7 @@ static int pass_sums(Row *r, int level) {
   int64_t n;
   bool folds = false;
   int all = 0; /* their registers live to the end of the task */
-  if (r->nv || r->lanes == 1) return 1;
+  if (r->nv || r->lanes == 1 || r->l->team.threads) return 1;
   if (sym_is_int(r->l->all->ctx->syms, r->l->grp->space[r->last], &n) && n < SUMS * r->lanes) return 1;
   for (uint32_t i = 0; i < r->l->grp->members.n; i++) {
     Id v = r->l->grp->members.at[i];
@@ -220,6 +246,25 @@ static int pass_sums(Row *r, int level) {
     if (is_dear(o) || o == OP_RANDOM || (!op_elementwise(o) && !r->rowwise[v])) return 1;
   }
   return folds && SUMS * all <= r->l->all->target->vector_regs / 2 ? SUMS : 1;
+}
+
+/* The threads of a row take its vectors in turn; there are whole ones only. */
+static void thread_pass(Row *r, int level, const uint32_t *acc) {
+  Lower *l = r->l;
+  Kernel *k = l->k;
+  Ex n = lower_dim(l, l->grp->space[r->last]), lanes = ex_idx(k, r->lanes), zero = ex_idx(k, 0), v, slot = 0;
+  int64_t size, share = l->team.threads * r->lanes;
+  bool whole = r->nv && sym_is_int(l->all->ctx->syms, l->grp->space[r->last], &size) && size == r->nv * share;
+  if (r->nv) {
+    loop_for(k, "v", zero, ex_idx(k, r->nv), FOR_UNROLL, 0, TAIL_NONE, &slot);
+    v = ex_add(k, ex_mul(k, slot, ex_idx(k, l->team.threads)), l->team.number);
+  } else
+    threads_loop(l, "v", zero, ex_op2(k, OP_FLOOR_DIV, n, lanes), &v);
+  Ex j = loop_let(k, "j", ex_mul(k, v, lanes));
+  if (r->nv && !whole) loop_if(k, ex_op2(k, OP_LESS, j, n));
+  pass_body(r, level, r->lanes > 1 ? ex_add(k, j, ex_lane(k, r->lanes)) : j, slot, acc, zero);
+  if (r->nv && !whole) loop_end(k);
+  loop_end(k);
 }
 
 static void row_pass(Row *r, int level) {
@@ -248,7 +293,9 @@ static void row_pass(Row *r, int level) {
   for (uint32_t v = 0; r->nv && v < l->g->node.n; v++) any |= r->reg[v] && level_of(r, v) == level;
   Ex n = lower_dim(l, l->grp->space[r->last]), j, slot = 0;
   uint32_t mark = l->memo.n;
-  if (any && r->nv) {
+  if (any && l->team.threads) {
+    thread_pass(r, level, acc);
+  } else if (any && r->nv) {
     int64_t size;
     sym_is_int(l->all->ctx->syms, l->grp->space[r->last], &size);
     loop_for(k, "v", ex_idx(k, 0), ex_idx(k, r->nv), FOR_UNROLL, 0, TAIL_NONE, &slot);
@@ -289,6 +336,7 @@ static void row_pass(Row *r, int level) {
         e = e ? ex_op2(k, fold_step(graph_op(l->g, v)), e, x) : x;
       }
       if (r->lanes > 1) e = ex_op1(k, fold_lanes(graph_op(l->g, v)), e);
+      if (l->team.threads) e = threads_reduce(l, "r", fold_step(graph_op(l->g, v)), e);
       if (graph_dtype(l->g, v) == DT_BOOL) e = ex_op2(k, OP_NOT_EQUAL, e, ex_int(k, DT_I32, 0));
       lower_member_index(l, v, index);
       lower_remember(l, v, index, graph_rank(l->g, v), loop_let(k, arena_printf(l->all->ctx->arena, "v%u", v), e));
@@ -317,11 +365,25 @@ static bool in_pairs(const Row *r, int levels) {
          2 * SUMS * sums + 4 <= l->all->target->vector_regs;
 }
 
+/* Outputs that have one value a row; of a team the first thread stores them. */
+static void store_rowwise(Row *r) {
+  Lower *l = r->l;
+  bool any = false;
+  for (uint32_t i = 0; i < l->grp->outputs.n; i++) any |= r->rowwise[l->grp->outputs.at[i]];
+  if (any && l->team.threads) threads_first(l);
+  for (uint32_t i = 0; i < l->grp->outputs.n; i++) {
+    Id v = l->grp->outputs.at[i];
+    Ex index[MAX_RANK];
+    if (!r->rowwise[v]) continue;
+    lower_member_index(l, v, index);
+    lower_store(l, v, index, graph_rank(l->g, v), lower_pull(l, v, index, graph_rank(l->g, v)));
+  }
+}
+
 /* `rows` rows from `first` on, each pass over all of them before the next. */
 static void row_passes(Row *r, int levels, Ex first, int rows) {
   Lower *l = r->l;
   uint32_t mark = l->memo.n;
-  Ex index[MAX_RANK];
   for (int k = 0; k <= levels; k++)
     for (int i = 0; i < rows; i++) {
       if (r->last > 0) l->at[r->last - 1] = ex_add(l->k, first, ex_idx(l->k, i));
@@ -329,18 +391,54 @@ static void row_passes(Row *r, int levels, Ex first, int rows) {
     }
   for (int i = 0; i < rows; i++) {
     if (r->last > 0) l->at[r->last - 1] = ex_add(l->k, first, ex_idx(l->k, i));
-    for (uint32_t o = 0; o < l->grp->outputs.n; o++) {
-      Id v = l->grp->outputs.at[o];
-      if (!r->rowwise[v]) continue;
-      lower_member_index(l, v, index);
-      lower_store(l, v, index, graph_rank(l->g, v), lower_pull(l, v, index, graph_rank(l->g, v)));
-    }
+    store_rowwise(r);
   }
   l->memo.n = mark;
 }
 
-void strat_row(Lower *l) {
+static void open_rows(Row *r) {
   static const char *const name[] = {"i0", "i1", "i2", "i3", "i4", "i5", "i6", "i7"};
+  Lower *l = r->l;
+  int first = r->last > LOOP_AXES ? r->last - LOOP_AXES : 0;
+  SymTab *t = l->all->ctx->syms;
+  for (int i = first; i < r->last; i++)
+    l->at[i] = loop_axis(l->k, name[i], sym_div_up(t, l->grp->space[i], sym_int(t, i < r->last - 1 ? 1 : r->rows)));
+  if (r->last == 0) loop_axis(l->k, "t", sym_int(t, 1));
+  for (int i = 0; i < first; i++)
+    loop_for(l->k, name[i], ex_idx(l->k, 0), lower_dim(l, l->grp->space[i]), FOR_SERIAL, 0, TAIL_NONE, &l->at[i]);
+}
+
+/* A short row belongs to a warp, the others to a block of so many threads that they can hold it, if any can. */
+static void open_threads(Row *r) {
+  enum { WARPS = 4 };
+  Lower *l = r->l;
+  Kernel *k = l->k;
+  SymTab *t = l->all->ctx->syms;
+  const Sym *space = l->grp->space;
+  Sym rows = lower_total(l, space, r->last);
+  int64_t least, most;
+  r->lanes = threads_lanes(l, space[r->last]);
+  sym_range(l->all->facts, space[r->last], &least, &most);
+  Ex row;
+  if (most <= LOOP_WARP_THREADS * THREAD_KEEPS) {
+    row = loop_axis(k, "b", sym_div_up(t, rows, sym_int(t, WARPS)));
+    loop_threads(k, "w", WARPS);
+    loop_threads(k, "l", LOOP_WARP_THREADS);
+    row = loop_let(k, "row", ex_add(k, ex_mul(k, row, ex_idx(k, WARPS)), loop_warp(k)));
+    l->team = (Team){LOOP_WARP, loop_lane_id(k), LOOP_WARP_THREADS};
+    if (!sym_divides(l->all->facts, WARPS, rows)) loop_if(k, ex_op2(k, OP_LESS, row, lower_dim(l, rows)));
+  } else {
+    int threads = most > l->all->target->threads * THREAD_KEEPS
+                      ? THREADS
+                      : threads_for((most + THREAD_KEEPS - 1) / THREAD_KEEPS, l->all->target->threads);
+    row = loop_axis(k, "b", rows);
+    loop_threads(k, "t", threads);
+    l->team = (Team){LOOP_BLOCK, loop_tid(k), threads};
+  }
+  threads_index(l, row, space, r->last, l->at);
+}
+
+void strat_row(Lower *l) {
   const Group *grp = l->grp;
   Arena *a = l->all->ctx->arena;
   Row r = {.l = l,
@@ -362,20 +460,14 @@ void strat_row(Lower *l) {
     if (k > levels) levels = k;
   }
   lower_stage(l, "main", lower_total(l, grp->space, grp->rank), grp->cost * 1.5, false);
-  SymTab *t = l->all->ctx->syms;
-  int first = r.last > LOOP_AXES ? r.last - LOOP_AXES : 0;
   bool *hold = ARENA_ARRAY(a, bool, l->g->node.n);
+  if (lower_gpu(l)) open_threads(&r);
   plan_registers(&r, levels, hold);
-  r.rows = in_pairs(&r, levels) ? 2 : 1;
-  for (int i = first; i < r.last; i++)
-    l->at[i] =
-        loop_axis(l->k, name[i], i < r.last - 1 ? grp->space[i] : sym_div_up(t, grp->space[i], sym_int(t, r.rows)));
-  if (r.last == 0) loop_axis(l->k, "t", sym_int(t, 1));
-  for (int i = 0; i < first; i++)
-    loop_for(l->k, name[i], ex_idx(l->k, 0), lower_dim(l, grp->space[i]), FOR_SERIAL, 0, TAIL_NONE, &l->at[i]);
+  r.rows = !lower_gpu(l) && in_pairs(&r, levels) ? 2 : 1;
+  if (!lower_gpu(l)) open_rows(&r);
   if (r.nv)
     make_registers(&r, hold);
-  else
+  else if (!lower_gpu(l))
     plan_waiting(&r);
   Ex row = r.last ? ex_mul(l->k, l->at[r.last - 1], ex_idx(l->k, r.rows)) : 0;
   bool odd = r.rows > 1 && !sym_divides(l->all->facts, r.rows, grp->space[r.last - 1]);
@@ -387,6 +479,11 @@ void strat_row(Lower *l) {
     row_passes(&r, levels, row, 1);
   }
   while (l->k->depth) loop_end(l->k);
+  if (lower_gpu(l)) {
+    l->out->schedule = arena_printf(a, "rows(threads = %lld, lanes = %d, vectors = %d, passes = %d)",
+                                    (long long)l->team.threads, r.lanes, r.nv, levels + 1);
+    return;
+  }
   bool waiting = false;
   for (uint32_t i = 0; i < grp->members.n; i++) waiting |= r.waits[grp->members.at[i]] != 0;
   l->out->schedule =

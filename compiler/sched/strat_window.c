@@ -99,6 +99,7 @@ static void pool(Lower *l, Id v, const Windows *w) {
   Op fold = graph_op(l->g, v) == OP_WINDOW_SUM ? OP_REDUCE_SUM : OP_REDUCE_MAX;
   int rank = w->n, lanes = rank ? lanes_of(l, graph_shape(l->g, v), rank) : 0;
   Ex p[MAX_RANK], e[MAX_RANK], at[MAX_RANK], inside = 0, start = fold_start(l, fold, d);
+  if (window_rows(l, v, w, window_cost(l, w))) return;
   lower_stage(l, "main", lower_total(l, graph_shape(l->g, v), rank), window_cost(l, w), false);
   nest_open(l, graph_shape(l->g, v), rank, lanes, p);
   uint32_t acc = loop_reg(k, "acc", d, lanes ? lanes : 1, 0, NULL, start), mark = l->memo.n;
@@ -116,6 +117,12 @@ static void pool(Lower *l, Id v, const Windows *w) {
 static Ex newly_nan(Lower *l, Ex value, Ex old) {
   Kernel *k = l->k;
   return ex_op2(k, OP_AND, ex_op1(k, OP_IS_NAN, value), ex_op1(k, OP_NOT, ex_op1(k, OP_IS_NAN, old)));
+}
+
+Ex window_wins(Lower *l, Ex value, Ex old, Ex none) {
+  Ex win = ex_op2(l->k, OP_GREATER, value, old);
+  if (dtype_is_float(ex_at(l->k, value)->dtype)) win = ex_op2(l->k, OP_OR, win, newly_nan(l, value, old));
+  return loop_let(l->k, "win", ex_op2(l->k, OP_OR, win, none));
 }
 
 /* Where window p of x has its first maximum, in `at`; the answer is whether there is one. */
@@ -162,6 +169,10 @@ static bool spans_nothing(const Lower *l, const Windows *w, int i) {
 }
 
 static void open_tasks(Lower *l, const Sym *shape, int n, Ex *index) {
+  if (lower_gpu(l)) {
+    nest_open(l, shape, n, 0, index);
+    return;
+  }
   for (int a = 0; a < n; a++) index[a] = loop_axis(l->k, AXIS[a], shape[a]);
   if (!n) loop_axis(l->k, "t", sym_int(l->all->ctx->syms, 1));
 }
@@ -211,9 +222,8 @@ static void scatter_apart(Lower *l, Id v, const Windows *w, uint32_t y) {
     if (pass) {
       loop_store(k, y, at, rank, ex_op3(k, OP_SELECT, ex_op2(k, OP_EQUAL, won, mine), g, zero), 0);
     } else {
-      Ex value = lower_pull(l, x, at, rank), win = ex_op2(k, OP_GREATER, value, old);
-      if (dtype_is_float(d)) win = ex_op2(k, OP_OR, win, newly_nan(l, value, old));
-      win = loop_let(k, "win", ex_op2(k, OP_OR, win, ex_op2(k, OP_LESS, won, ex_int(k, DT_I32, 0))));
+      Ex value = lower_pull(l, x, at, rank),
+         win = window_wins(l, value, old, ex_op2(k, OP_LESS, won, ex_int(k, DT_I32, 0)));
       loop_assign(k, first, NULL, 0, ex_op3(k, OP_SELECT, win, mine, won), 0);
       loop_assign(k, best, NULL, 0, ex_op3(k, OP_SELECT, win, value, old), 0);
     }
@@ -231,13 +241,15 @@ static void select_scatter(Lower *l, Id v, const Windows *w) {
   uint32_t y = nest_result(l, v);
   bool alone = apart(l, w);
   if (alone && covered(l, v, w)) {
+    if (window_rows(l, v, w, 3 * window_cost(l, w))) return;
     scatter_apart(l, v, w, y);
     return;
   }
   while (outer < rank && outer < LOOP_AXES && spans_nothing(l, w, outer)) outer++;
   lower_stage(l, "zero", lower_total(l, graph_shape(l->g, v), rank), 1, false);
-  open_tasks(l, graph_shape(l->g, v), outer, at);
-  for (int a = outer; a < rank; a++) {
+  int axes = lower_gpu(l) ? rank : outer;
+  open_tasks(l, graph_shape(l->g, v), axes, at);
+  for (int a = axes; a < rank; a++) {
     bool last = a == rank - 1;
     loop_for(k, AXIS[a], ex_idx(k, 0), lower_dim(l, graph_shape(l->g, v)[a]), last ? FOR_VECTOR : FOR_SERIAL,
              last ? lower_lanes(l) : 0, last ? lower_tail(l) : TAIL_NONE, &at[a]);

@@ -30,8 +30,9 @@ typedef enum {
   LEVEL_V3,
   LEVEL_V4,
   LEVEL_A64,
-  LEVEL_COUNT
-} Level; /* the numbers of SINTER_LEVEL_* in runtime/abi.h */
+  LEVEL_COUNT,
+  LEVEL_GPU = LEVEL_COUNT /* no level of a processor: not in TARGETS */
+} Level;                  /* the numbers of SINTER_LEVEL_* in runtime/abi.h */
 
 typedef struct Target {
   Level level;
@@ -45,9 +46,12 @@ typedef struct Target {
   bool has_fma;                              /* else `fma` is multiply, then add */
   bool shown;                                /* the level of its arch that texts show when none is named */
   bool has_scale;                            /* x * 2^n is an instruction */
+  int threads;                               /* of a block of a GPU, at most; 0: a processor */
 } Target;
 
 extern const Target TARGETS[LEVEL_COUNT];
+
+extern const Target TARGET_GPU; /* what kernels are built for that run in blocks of threads */
 
 const Target *target_find(const char *name); /* NULL if there is none */
 int target_lanes(const Target *, DType);     /* lanes of a full vector */

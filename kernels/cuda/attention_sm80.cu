@@ -5,6 +5,7 @@
 #include "vocabulary.h"
 enum { D = 64, TILE = 64 * 128, THREADS = 128 }; /* TILE: bytes of 64 rows of D elements */
 #define LOG2_E 1.4426950408889634f
+#define LN_2   0.6931471805599453f
 #define MASKED -1e30f
 
 DEVICE u32 swizzled(u32 tile, int row, int q) { return tile + (u32)(row * 128 + ((q ^ (row & 7)) << 4)); }
@@ -105,7 +106,7 @@ KERNEL(attention_sm80, 128, 1, (bf16 *, out), (float *, lse), (const bf16 *, q),
     float inverse = rcp_approx(all);
     i32 row = row0 + h * 8;
     if (row < positions) {
-      if ((lane & 3) == 0) lse[(i64)blockIdx.y * positions + row] = (most[h] * base2 + lg2_approx(all)) / LOG2_E;
+      if ((lane & 3) == 0) lse[(i64)blockIdx.y * positions + row] = (most[h] * base2 + lg2_approx(all)) * LN_2;
       UNROLL (i, 8)
         *(u32 *)(out + head + (i64)row * D + i * 8 + (lane & 3) * 2) =
             pack_bf16(o[i][h * 2] * inverse, o[i][h * 2 + 1] * inverse);

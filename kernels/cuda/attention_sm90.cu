@@ -13,6 +13,7 @@ enum {
   SHARED_BYTES = (1 + 2 * STAGES) * TILE + (1 + 4 * STAGES) * 8
 };
 #define LOG2_E 1.4426950408889634f
+#define LN_2   0.6931471805599453f
 #define MASKED -1e30f
 
 DEVICE void load_tile(u32 to, const TensorMap *map, u32 barrier, i32 row, i32 head) {
@@ -149,7 +150,7 @@ KERNEL(attention_sm90, 384, 1, (TENSOR_MAP, q_map), (TENSOR_MAP, k_map), (TENSOR
     float inverse = rcp_approx(all);
     i64 row = (i64)head * positions + row0 + h * 8;
     if (row0 + h * 8 < positions) {
-      if ((lane & 3) == 0) lse[row] = (most[h] * base2 + lg2_approx(all)) / LOG2_E;
+      if ((lane & 3) == 0) lse[row] = (most[h] * base2 + lg2_approx(all)) * LN_2;
       UNROLL (i, 16)
         *(u32 *)(out + row * D + i * 8 + column0) =
             pack_bf16(o[i * 4 + h * 2] * inverse, o[i * 4 + h * 2 + 1] * inverse);

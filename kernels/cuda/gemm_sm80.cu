@@ -65,23 +65,20 @@ KERNEL(gemm_sm80, 256, 1, (bf16 *, c), (const bf16 *, a), (const bf16 *, b), (co
     }
   }
 
-  UNROLL (i, 4)
-    UNROLL (j, 4)
+  UNROLL (j, 4) {
+    i32 column = n0 + warp_n + j * 8 + (lane & 3) * 2;
+    float low = column < N ? bias[column] : 0, high = column + 1 < N ? bias[column + 1] : 0;
+    UNROLL (i, 4)
       UNROLL (h, 2) {
-        i32 row = m0 + warp_m + i * 16 + h * 8 + (lane >> 2), column = n0 + warp_n + j * 8 + (lane & 3) * 2;
-        if (row >= M || column >= N) continue;
+        i32 row = m0 + warp_m + i * 16 + h * 8 + (lane >> 2);
+        float x = fmaxf(d[i][j][h * 2] + low, 0), y = fmaxf(d[i][j][h * 2 + 1] + high, 0);
         bf16 *to = c + (i64)row * N + column;
-        float low = fmaxf(d[i][j][h * 2] + bias[column], 0);
-        if (column + 1 == N) {
-          *to = f32_to_bf16(low);
-          continue;
-        }
-        float high = fmaxf(d[i][j][h * 2 + 1] + bias[column + 1], 0);
-        if (N % 2 == 0) {
-          *(u32 *)to = pack_bf16(low, high);
-        } else {
-          to[0] = f32_to_bf16(low);
-          to[1] = f32_to_bf16(high);
+        if (row < M && column + 1 < N && N % 2 == 0) {
+          *(u32 *)to = pack_bf16(x, y);
+        } else if (row < M) {
+          if (column < N) to[0] = f32_to_bf16(x);
+          if (column + 1 < N) to[1] = f32_to_bf16(y);
         }
       }
+  }
 }

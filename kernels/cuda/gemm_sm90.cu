@@ -72,12 +72,14 @@ KERNEL(gemm_sm90, 384, 1, (TENSOR_MAP, a_map), (TENSOR_MAP, b_map), (TENSOR_MAP,
 
     if (leads) bulk_wait_read(0); /* the tile before has left */
     bar_sync(1 + half, 128);
-    UNROLL (i, BN / 4) { /* boxes of 64 columns, swizzled as the map says */
-      int r = row + (i & 1) * 8, column = i / 2 * 8 + (lane & 3) * 2;
+    UNROLL (i, BN / 8) {
+      int column = i * 8 + (lane & 3) * 2;
       float low = n0 + column < N ? bias[n0 + column] : 0, high = n0 + column + 1 < N ? bias[n0 + column + 1] : 0;
-      u32 chunk = (u32)((column / 8 & 7) ^ (r & 7));
-      st_shared_u32(c_half + column / 64 * C_BOX + r * 128 + chunk * 16 + (column & 7) * 2,
-                    pack_bf16(fmaxf(d[2 * i] + low, 0), fmaxf(d[2 * i + 1] + high, 0)));
+      UNROLL (h, 2) { /* boxes of 64 columns, swizzled as the map says */
+        u32 line = (u32)(row + h * 8), chunk = (u32)(i & 7) ^ (line & 7);
+        st_shared_u32(c_half + i / 8 * C_BOX + line * 128 + chunk * 16 + (lane & 3) * 4,
+                      pack_bf16(fmaxf(d[i * 4 + h * 2] + low, 0), fmaxf(d[i * 4 + h * 2 + 1] + high, 0)));
+      }
     }
     fence_proxy_async();
     bar_sync(1 + half, 128);
@@ -86,4 +88,5 @@ KERNEL(gemm_sm90, 384, 1, (TENSOR_MAP, a_map), (TENSOR_MAP, b_map), (TENSOR_MAP,
       bulk_commit();
     }
   }
+  if (leads) bulk_wait_read(0); /* shared memory ends with the block */
 }

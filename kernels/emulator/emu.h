@@ -27,7 +27,9 @@ typedef struct BulkStore {
   size_t bytes;
   i32 at[5];
   int group;
-  u8 *read; /* what was read of shared memory, once that has happened; malloc'ed */
+  u8 *read;             /* what was read of shared memory, once that has happened; malloc'ed */
+  bool written, waited; /* the tensor; waited: the thread has waited at least for the reading */
+  const EmuSite *site;
   void *race, *async_race, *pc;
 } BulkStore;
 enum { MAX_COPIES = 512, COPY_FIBERS = 4, MAX_STORES = 32 };

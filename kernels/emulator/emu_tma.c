@@ -140,22 +140,6 @@ void emu_fence_proxy_async(void) {
   race_switch(t->race);
 }
 
-void emu_tma_store(const TensorMap *map, u32 from, int rank, const i32 *at, const EmuSite *site) {
-  Thread *t = emu_thread();
-  Tensor tensor = checked(map, from, rank, site);
-  if (t->n_stores == MAX_STORES) emu_fail(site, "more than %d bulk stores of a thread under way", MAX_STORES);
-  BulkStore *s = &t->store[t->n_stores++];
-  s->map = *map;
-  s->from = emu_shared(from, 16, site);
-  s->bytes = box_bytes(&tensor);
-  s->group = t->store_group;
-  s->read = NULL;
-  s->pc = EMU_CALLER;
-  s->race = emu_race_new(t->block);
-  s->async_race = emu_race_new_async(t);
-  memcpy(s->at, at, (size_t)rank * sizeof *at);
-}
-
 static void store_read(Thread *t, BulkStore *s) {
   if (s->read) return;
   void *me = race_current();
@@ -171,42 +155,78 @@ static void store_read(Thread *t, BulkStore *s) {
 }
 
 static void store_write(Thread *t, BulkStore *s) {
+  if (s->written) return;
   store_read(t, s);
   void *me = race_current();
   race_switch(s->race);
   tensor_copy(&s->map, s->read, s->at, true, s->pc);
   race_release(&t->stores_read);
   race_switch(me);
-  free(s->read);
+  s->written = true;
 }
 
-static void finish_before(Thread *t, int group, bool read_only) {
+static void forget_finished(Thread *t) { /* stores that are written and waited for */
   int kept = 0;
-  for (int i = 0; i < t->n_stores; i++) {
-    BulkStore *s = &t->store[i];
-    if (s->group < group && read_only) store_read(t, s);
-    if (s->group < group && !read_only)
-      store_write(t, s);
+  for (int i = 0; i < t->n_stores; i++)
+    if (t->store[i].written && t->store[i].waited)
+      free(t->store[i].read);
     else
-      t->store[kept++] = *s;
-  }
+      t->store[kept++] = t->store[i];
   t->n_stores = kept;
+}
+
+void emu_tma_store(const TensorMap *map, u32 from, int rank, const i32 *at, const EmuSite *site) {
+  Thread *t = emu_thread();
+  Tensor tensor = checked(map, from, rank, site);
+  if (t->n_stores == MAX_STORES) { /* what was only read until now must be written at some time: now */
+    for (int i = 0; i < t->n_stores; i++)
+      if (t->store[i].waited) store_write(t, &t->store[i]);
+    forget_finished(t);
+  }
+  if (t->n_stores == MAX_STORES) emu_fail(site, "more than %d bulk stores of a thread under way", MAX_STORES);
+  BulkStore *s = &t->store[t->n_stores++];
+  s->map = *map;
+  s->from = emu_shared(from, 16, site);
+  s->bytes = box_bytes(&tensor);
+  s->group = t->store_group;
+  s->read = NULL;
+  s->written = s->waited = false;
+  s->site = site;
+  s->pc = EMU_CALLER;
+  s->race = emu_race_new(t->block);
+  s->async_race = emu_race_new_async(t);
+  memcpy(s->at, at, (size_t)rank * sizeof *at);
 }
 
 void emu_bulk_commit(void) {
   Thread *t = emu_thread();
   t->store_group++;
-  if (!emu_lazy() && emu_chance(2)) finish_before(t, t->store_group, emu_chance(2));
+  if (emu_lazy() || !emu_chance(2)) return;
+  bool write = emu_chance(2);
+  for (int i = 0; i < t->n_stores; i++) store_read(t, &t->store[i]);
+  for (int i = 0; write && i < t->n_stores; i++) store_write(t, &t->store[i]);
 }
 
 void emu_bulk_wait(int groups, bool read_only) {
   Thread *t = emu_thread();
-  finish_before(t, t->store_group - groups, read_only);
+  for (int i = 0; i < t->n_stores; i++) {
+    BulkStore *s = &t->store[i];
+    if (s->group >= t->store_group - groups) continue;
+    s->waited = true;
+    store_read(t, s);
+    if (!read_only) store_write(t, s);
+  }
+  forget_finished(t);
   race_acquire(&t->stores_read);
 }
 
 void emu_bulk_finish(Thread *t) {
-  finish_before(t, t->store_group + 1, false);
+  for (int i = 0; i < t->n_stores; i++) {
+    if (!t->store[i].waited)
+      emu_fail(t->store[i].site, "the thread ends before this bulk store has read shared memory");
+    store_write(t, &t->store[i]);
+  }
+  forget_finished(t);
   race_acquire(&t->stores_read);
 }
 

@@ -3,7 +3,6 @@
  * until the wait. A operands in registers are taken at the issue: what becomes of the registers is the compiler's
  * business. */
 #include "emu.h"
-#include <stdlib.h>
 
 enum { MAX_WGMMA = 64, MAX_ACCUMULATORS = 8, MAX_COLUMNS = 256 };
 typedef enum { GROUP_MMA = 1, GROUP_COMMIT, GROUP_WAIT, GROUP_REGISTERS } GroupKind;
@@ -74,48 +73,37 @@ static void together(Warpgroup *g, GroupKind kind, const EmuSite *site, void (*w
   emu_wake(t->block, t->index / WARPGROUP * WARPGROUP, WARPGROUP, g);
 }
 
-/* ---- operands in shared memory [Matrix Descriptor Format; canonical layouts] ---- */
+/* ---- operands in shared memory [Matrix Descriptor Format; canonical layouts with the swizzle of 128 bytes] ---- */
 
-typedef struct Descriptor {
-  u32 start, leading, stride; /* bytes; leading: between core matrices along k, or swizzled blocks along m and n */
-  int swizzle;                /* bytes of a line */
-} Descriptor;
+enum { LINE = 128, LINES = 8 }; /* bytes of a line, lines of a pattern */
 
-static Descriptor descriptor(u64 d, const EmuSite *site) {
-  static const int swizzle[] = {0, 128, 64, 32};
-  if (d >> 49 & 7) emu_fail(site, "wgmma descriptor: a base offset is not modelled");
-  return (Descriptor){(u32)(d & 0x3fff) << 4, (u32)(d >> 16 & 0x3fff) << 4, (u32)(d >> 32 & 0x3fff) << 4,
-                      swizzle[d >> 62]};
-}
-
-static const u8 *chunk(const Wgmma *op, u32 address, int swizzle) { /* 16 bytes that are read */
-  u32 offset = address - EMU_SHARED_BASE;
-  u8 *p = emu_swizzled(emu_place->shared, offset, swizzle);
-  u8 *q = emu_shared(EMU_SHARED_BASE + (u32)(p - emu_place->shared), 16, op->site);
-  race_read(op->pc, q, 16);
-  return q;
+static const u8 *chunk(const Wgmma *op, u32 address) { /* 16 bytes that are read */
+  u8 *p = emu_swizzled(emu_place->shared, address - EMU_SHARED_BASE, LINE);
+  p = emu_shared(EMU_SHARED_BASE + (u32)(p - emu_place->shared), 16, op->site);
+  race_read(op->pc, p, 16);
+  return p;
 }
 
 /* to[k * rows + r], r along m or n */
-static void load_operand(const Wgmma *op, u64 desc, int rows, bool mn_major, float *to) {
-  Descriptor d = descriptor(desc, op->site);
+static void load_operand(const Wgmma *op, u64 descriptor, int rows, bool mn_major, float *to) {
+  u32 start = (u32)(descriptor & 0x3fff) << 4, leading = (u32)(descriptor >> 16 & 0x3fff) << 4,
+      stride = (u32)(descriptor >> 32 & 0x3fff) << 4;
   EmuType type = op->what.type;
-  int bytes = type == EMU_TF32 ? 4 : 2, each = 16 / bytes, depth = 32 / bytes, line = d.swizzle ? d.swizzle : 16;
-  if (mn_major && (type == EMU_TF32 || !d.swizzle)) emu_fail(op->site, "wgmma: this mn-major operand is not modelled");
+  int bytes = type == EMU_TF32 ? 4 : 2, each = 16 / bytes, depth = 32 / bytes, across = LINE / bytes;
+  if (descriptor >> 62 != 1 || descriptor >> 49 & 7)
+    emu_fail(op->site, "wgmma: swizzles other than of 128 bytes and base offsets are not modelled");
+  if (mn_major && type == EMU_TF32) emu_fail(op->site, "wgmma: tf32 operands are k-major");
   if (mn_major)
     for (int k = 0; k < depth; k++)
       for (int r = 0; r < rows; r += each) {
-        u32 p = d.start + (u32)(r / (line / bytes)) * d.leading + (u32)(k / 8) * d.stride + (u32)(k % 8 * line) +
-                (u32)(r % (line / bytes) * bytes);
-        const u8 *c = chunk(op, p, d.swizzle);
+        const u8 *c = chunk(op, start + (u32)(r / across) * leading + (u32)(k / LINES) * stride +
+                                    (u32)(k % LINES * LINE + r % across * bytes));
         for (int i = 0; i < each; i++) to[k * rows + r + i] = emu_element(type, c + i * bytes);
       }
   else
     for (int r = 0; r < rows; r++)
       for (int k = 0; k < depth; k += each) {
-        u32 p = d.start + (u32)(r / 8) * d.stride + (u32)(r % 8 * line);
-        p += d.swizzle ? (u32)(k * bytes) : (u32)(k / each) * d.leading;
-        const u8 *c = chunk(op, p, d.swizzle);
+        const u8 *c = chunk(op, start + (u32)(r / LINES) * stride + (u32)(r % LINES * LINE + k * bytes));
         for (int i = 0; i < each; i++) to[(k + i) * rows + r] = emu_element(type, c + i * bytes);
       }
 }

@@ -28,13 +28,13 @@ static bool complain(Ctx *c, uint32_t seed, const char *what) {
 
 /* Levels take turns: the rules of planning are shared, widths and masks differ. `half`: instead of f64, or DT_NONE. */
 static bool differs_not(uint32_t seed, DType half, bool show) {
-  static const char *const levels[] = {"v4", "v3", "v2"};
+  const Target *const levels[] = {target_find("v4"), target_find("v3"), target_find("v2"), &TARGET_GPU};
   uint8_t bytes[BYTES];
   Draw d = {seed, 7, 0, 0};
   for (int i = 0; i < BYTES; i++) bytes[i] = (uint8_t)philox_word(&d, (uint64_t)i);
   Ctx c = ctx_new();
   Program *p = fuzz_program(&c, bytes, 20 + seed % (BYTES - 20));
-  const char *level = levels[seed % 3];
+  const char *level = levels[seed % 4]->name;
   Unit unit = {.program = p};
   LevelUnit planned;
   bool ok = (!half || fuzz_halve(p, half)) || complain(&c, seed, "halving");
@@ -48,7 +48,7 @@ static bool differs_not(uint32_t seed, DType half, bool show) {
     buf_free(&b);
   }
   fflush(stdout); /* planning may abort */
-  ok = ok && (plan_level(&unit, target_find(level), &planned) || complain(&c, seed, "planning"));
+  ok = ok && (plan_level(&unit, levels[seed % 4], &planned) || complain(&c, seed, "planning"));
   if (ok && show) {
     Buf b = {0};
     loop_print(planned.module, &b);

@@ -98,12 +98,13 @@ static bool gemm(const GpuCase *c, GpuResult *r, bool sm90) {
   bool found;
   if (sm90) {
     _Alignas(64) uint64_t map[3][16];
+    int BN = strstr(c->kernel, ".wide") ? 256 : 128, stages = BN > 128 ? 3 : 4;
     const char *refused = map_2d(map[0], a, K, M, 128);
-    if (!refused) refused = map_2d(map[1], b, K, N, 128);
+    if (!refused) refused = map_2d(map[1], b, K, N, (uint32_t)BN);
     if (!refused) refused = map_2d(map[2], out, N, M, 64);
     if (refused) abort();
-    enum { SHARED_BYTES = 4 * 32768 + 128 * 128 * 2 + 64 };
-    found = launch(c, r, 2, 1, 384, SHARED_BYTES, (void *[]){map[0], map[1], map[2], &bias, &M, &N, &K});
+    size_t shared = (size_t)(stages * (128 + BN) * 128 + 128 * BN * 2 + 2 * stages * 8);
+    found = launch(c, r, 2, 1, 384, shared, (void *[]){map[0], map[1], map[2], &bias, &M, &N, &K});
   } else {
     found = launch(c, r, (unsigned)(N + 127) / 128, (unsigned)(M + 127) / 128, 256, 98304,
                    (void *[]){&out, &a, &b, &bias, &M, &N, &K});
@@ -117,13 +118,6 @@ static bool gemm(const GpuCase *c, GpuResult *r, bool sm90) {
   judge(r, out, right, n);
   free(a), free(b), free(out), free(bias), free(right);
   return found;
-}
-
-static double attend(const double *score, const uint16_t *v, int keys,
-                     int stride) { /* scores exponentiated, their sum 1 */
-  double sum = 0;
-  for (int j = 0; j < keys; j++) sum += score[j] * from_bf16(v[(size_t)j * (size_t)stride]);
-  return sum;
 }
 
 /* q, k, v [heads][positions][D]; the logarithms of the sums must be right to 1e-4 too */
@@ -163,8 +157,11 @@ static bool attention(const GpuCase *c, GpuResult *r, bool sm90) {
         x += (double)from_bf16(q[row * (size_t)D + (size_t)d]) * (double)from_bf16(k[head + (size_t)(j * D + d)]);
       sum += score[j] = exp(x * (double)scale);
     }
-    for (int j = 0; j < keys; j++) score[j] /= sum;
-    for (int d = 0; d < D; d++) right[row * (size_t)D + (size_t)d] = attend(score, v + head + d, keys, D);
+    for (int d = 0; d < D; d++) {
+      double x = 0;
+      for (int j = 0; j < keys; j++) x += score[j] / sum * (double)from_bf16(v[head + (size_t)(j * D + d)]);
+      right[row * (size_t)D + (size_t)d] = x;
+    }
     if (!(fabs(log(sum) - (double)lse[row]) < 1e-4)) lse_error = INFINITY;
   }
   judge(r, out, right, n);
@@ -193,6 +190,25 @@ static bool misuse(const GpuCase *c, GpuResult *r) {
   return found;
 }
 
+/* tests/gpu_emulator/instructions.cu: operands that ordinary stores bring to shared memory */
+static bool wgmma(const GpuCase *c, GpuResult *r) {
+  enum { M = 64, N = 8, K = 64 };
+  uint16_t *a = random_bf16(M * K, 1), *b = random_bf16(N * K, 1), out[M * N];
+  float *d = device(M * N * sizeof *d);
+  double right[M * N];
+  bool found = launch(c, r, 1, 1, 128, (M + N) * K * 2, (void *[]){&d, &a, &b});
+  for (int i = 0; i < M * N; i++) {
+    uint32_t u;
+    memcpy(&u, d + i, 4);
+    out[i] = (uint16_t)((u + 0x8000) >> 16);
+    right[i] = 0;
+    for (int k = 0; k < K; k++) right[i] += (double)from_bf16(a[i / N * K + k]) * (double)from_bf16(b[i % N * K + k]);
+  }
+  judge(r, out, right, M * N);
+  free(a), free(b), free(d);
+  return found;
+}
+
 bool gpu_case_run(const GpuCase *c, GpuResult *r) {
   size_t n = strcspn(c->kernel, ".");
   state = 1;
@@ -202,6 +218,7 @@ bool gpu_case_run(const GpuCase *c, GpuResult *r) {
   if (!strncmp(c->kernel, "gemm_sm90", n)) return gemm(c, r, true);
   if (!strncmp(c->kernel, "attention_sm80", n)) return attention(c, r, false);
   if (!strncmp(c->kernel, "attention_sm90", n)) return attention(c, r, true);
+  if (!strncmp(c->kernel, "wgmma_bf16_8", n)) return wgmma(c, r);
   if (!strncmp(c->kernel, "misuse", n)) return misuse(c, r);
   return false;
 }

@@ -54,6 +54,8 @@ static void gemm_sm90(void **unused) {
   always("gemm_sm90", 300, 264, 72); /* tails; blocks with several tiles */
   always("gemm_sm90", 1, 8, 8);
   always("gemm_sm90", 257, 136, 1032);
+  always("gemm_sm90", 4480, 128, 8);       /* more stores of a thread than may be under way */
+  always("gemm_sm90.wide", 130, 520, 264); /* tiles of 128 x 256 */
 }
 
 static void attention_sm80(void **unused) {

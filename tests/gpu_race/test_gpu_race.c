@@ -63,8 +63,12 @@ static void expect(const char *words, const char *program, const GpuCase *c) {
 /* "FILE:LINE" of the first line with this text, in the kernel's source without faults. */
 static void place(char *to, size_t room, const char *kernel, const char *text) {
   char file[128], line[512];
-  snprintf(file, sizeof file, "%s/%.*s.cu", strncmp(kernel, "misuse", 6) ? "kernels/cuda" : "tests/gpu_race",
-           (int)strcspn(kernel, "."), kernel);
+  if (!strncmp(kernel, "misuse", 6))
+    snprintf(file, sizeof file, "tests/gpu_race/misuse.cu");
+  else if (!strncmp(kernel, "wgmma", 5))
+    snprintf(file, sizeof file, "tests/gpu_emulator/instructions.cu");
+  else
+    snprintf(file, sizeof file, "kernels/cuda/%.*s.cu", (int)strcspn(kernel, "."), kernel);
   FILE *f = fopen(file, "r");
   assert_non_null(f);
   int n = 1;
@@ -140,11 +144,17 @@ static void caught_by_asan(void **state) {
 /* ---- and what is right ---- */
 
 static const GpuCase right[] = {
-    {"softmax", {3, 4096, 0}, 0, true},      {"softmax", {2, 77, 0}, 1, false},
-    {"gemm_sm80", {128, 128, 192}, 0, true}, {"gemm_sm80", {130, 72, 136}, 1, false},
-    {"gemm_sm90", {128, 128, 320}, 0, true}, {"gemm_sm90", {300, 264, 72}, 1, false},
-    {"attention_sm80", {1, 77, 1}, 0, true}, {"attention_sm90", {1, 300, 0}, 0, true},
-    {"misuse", {1 /* SYNCWARP */}, 0, true}, {"misuse", {3 /* ATOMIC_SUM_OF_BLOCKS */}, 0, true},
+    {"softmax", {3, 4096, 0}, 0, true},
+    {"softmax", {2, 77, 0}, 1, false},
+    {"gemm_sm80", {128, 128, 192}, 0, true},
+    {"gemm_sm80", {130, 72, 136}, 1, false},
+    {"gemm_sm90", {128, 128, 320}, 0, true},
+    {"gemm_sm90", {300, 264, 72}, 1, false},
+    {"attention_sm80", {1, 77, 1}, 0, true},
+    {"attention_sm90", {1, 300, 0}, 0, true},
+    {"wgmma_bf16_8", {0}, 0, true},
+    {"misuse", {1 /* SYNCWARP */}, 0, true},
+    {"misuse", {3 /* ATOMIC_SUM_OF_BLOCKS */}, 0, true},
 };
 
 static void clean(void **state) {
@@ -170,6 +180,7 @@ static const Fault faults[] = {
     {"stage_freed_early", "gemm_sm90.early_free", {128, 128, 640}, SOMETIMES_WRONG, NULL, "tma_load_2d("},
     {"no_wgmma_wait", "gemm_sm90.no_wait", {128, 128, 320}, WRONG, NULL, NULL},
     {"no_proxy_fence", "gemm_sm90.no_fence", {128, 128, 64}, RIGHT, NULL, "st_shared_u32(c_half"},
+    {"no_proxy_fence_before_wgmma", "wgmma_bf16_8.no_fence", {0}, RIGHT, NULL, "st_shared_u32(to + (u32)(r * 128"},
     {"staging_rewritten", "gemm_sm90.no_read_wait", {300, 264, 72}, SOMETIMES_WRONG, NULL, "st_shared_u32(c_half"},
     {"accumulator_rescaled_early", "attention_sm90.early_rescale", {1, 384, 0}, WRONG, NULL, "o[i] *= shrink"},
     {"v_used_without_its_barrier",
@@ -179,6 +190,7 @@ static const Fault faults[] = {
      NULL,
      "wgmma_regs_bf16(128"},
     {"wrong_stride_in_descriptor", "attention_sm90.wrong_stride", {1, 128, 0}, WRONG, NULL, NULL},
+    {"end_while_stored", "gemm_sm90.no_last_wait", {128, 128, 64}, REFUSED, "the thread ends before", "tma_store_2d("},
     {"shuffle_as_if_it_ordered_memory", "misuse", {0}, RIGHT, NULL, "written by the neighbour"},
     {"sum_of_blocks_without_atomics", "misuse", {2}, RIGHT, NULL, "*sum = *sum + v"},
     {"shared_address_out_of_bounds",

@@ -43,7 +43,7 @@ static inline void assert_near(const char *what, const float *got, const NpyArra
 
 /* The weights that twin.py makes in start(): of the parameter at this place in its model, with so many inputs to a
  * layer; 0: of a normalization, around `base`. The caller frees them. */
-static float *start_weight(int place, int count, int inputs, double base) {
+static inline float *start_weight(int place, int count, int inputs, double base) {
   float *p = malloc((size_t)count * sizeof *p);
   uint32_t draw = (uint32_t)place + 1;
   for (int k = 0; k < count; k++) {

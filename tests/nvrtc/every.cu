@@ -35,9 +35,10 @@ extern "C" __global__ void integers(int *d, const u32 *a) {
 #if __CUDA_ARCH__ == 1200
 extern "C" __global__ void fp8(float *d, const u32 *a) {
   float x[4] = {0, 0, 0, 0};
-  asm volatile("mma.sync.aligned.m16n8k32.row.col.f32.e4m3.e4m3.f32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, {%0,%1,%2,%3};"
-               : "+f"(x[0]), "+f"(x[1]), "+f"(x[2]), "+f"(x[3])
-               : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(a[4]), "r"(a[5]));
+  asm volatile(
+      "mma.sync.aligned.m16n8k32.row.col.f32.e4m3.e4m3.f32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, {%0,%1,%2,%3};"
+      : "+f"(x[0]), "+f"(x[1]), "+f"(x[2]), "+f"(x[3])
+      : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(a[4]), "r"(a[5]));
   d[0] = x[0] + x[1] + x[2] + x[3];
 }
 #endif
@@ -47,13 +48,15 @@ extern "C" __global__ void bulk(u64 tensor, float *f, u32 *x) {
   extern __shared__ u32 room[];
   u32 at = (u32)__cvta_generic_to_shared(room);
   asm volatile("stmatrix.sync.aligned.m8n8.x2.shared.b16 [%0], {%1,%1};" ::"r"(at + threadIdx.x * 16), "r"(x[0]));
-  asm volatile("cp.async.bulk.tensor.2d.global.shared::cta.bulk_group [%0, {%2,%2}], [%1];" ::"l"(tensor), "r"(at), "r"(x[1]));
-  asm volatile("cp.reduce.async.bulk.tensor.2d.global.shared::cta.add.tile.bulk_group [%0, {%2,%2}], [%1];" ::"l"(tensor),
-               "r"(at), "r"(x[1]));
+  asm volatile("cp.async.bulk.tensor.2d.global.shared::cta.bulk_group [%0, {%2,%2}], [%1];" ::"l"(tensor), "r"(at),
+               "r"(x[1]));
+  asm volatile(
+      "cp.reduce.async.bulk.tensor.2d.global.shared::cta.add.tile.bulk_group [%0, {%2,%2}], [%1];" ::"l"(tensor),
+      "r"(at), "r"(x[1]));
   asm volatile("cp.reduce.async.bulk.global.shared::cta.bulk_group.add.f32 [%0], [%1], 256;" ::"l"(f), "r"(at));
   asm volatile("cp.async.bulk.commit_group; cp.async.bulk.wait_group 0;");
-  asm volatile("cp.async.bulk.shared::cluster.global.mbarrier::complete_tx::bytes [%0], [%1], 256, [%2];" ::"r"(at), "l"(f),
-               "r"(at + 512));
+  asm volatile("cp.async.bulk.shared::cluster.global.mbarrier::complete_tx::bytes [%0], [%1], 256, [%2];" ::"r"(at),
+               "l"(f), "r"(at + 512));
 }
 #endif
 

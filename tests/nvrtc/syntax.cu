@@ -1,3 +1,1 @@
-extern "C" __global__ void wrong(float *out) {
-  out[0] = missing;
-}
+extern "C" __global__ void wrong(float *out) { out[0] = missing; }

@@ -10,9 +10,11 @@ static __device__ u64 descriptor(u32 address) { // no swizzle; 8 x 8 cores of 12
 }
 
 static __device__ void load(u32 to, const TensorMap *map, u32 barrier) {
-  asm volatile("cp.async.bulk.tensor.2d.shared::cluster.global.tile.mbarrier::complete_tx::bytes [%0], [%1, {%3, %3}], [%2];" ::"r"(to),
-               "l"(map), "r"(barrier), "r"(0)
-               : "memory");
+  asm volatile(
+      "cp.async.bulk.tensor.2d.shared::cluster.global.tile.mbarrier::complete_tx::bytes [%0], [%1, {%3, %3}], [%2];" ::
+          "r"(to),
+      "l"(map), "r"(barrier), "r"(0)
+      : "memory");
 }
 
 extern "C" __global__ void __launch_bounds__(128)

@@ -1,6 +1,6 @@
-/* Every program of tests/plan, planned for every level: its plans verify, and the loop interpreter running them agrees
- * with the reference evaluator of the graph, with dimensions at 1, an odd number and near their bounds. Arguments: the
- * programs to run, instead of all; SHOW=1 prints their plans. Run from the root. */
+/* Every program of tests/plan, planned for levels of processors and for a GPU: its plans verify, and the loop
+ * interpreter running them agrees with the reference evaluator of the graph, with dimensions at 1, an odd number and
+ * near their bounds. Arguments: the programs to run, instead of all; SHOW=1 prints their plans. Run from the root. */
 #include "check.h"
 #include "pass.h"
 #include "simplify.h"
@@ -28,12 +28,30 @@ static int complain(Ctx *c, const char *path, const char *what) {
   return 1;
 }
 
-static int check_level(Ctx *c, Program *p, const char *path, const char *level) {
+/* Of a GPU every stage has blocks of threads but those of products, which have no such form yet; of a processor none.
+ */
+static int check_threads(Ctx *c, const LevelUnit *l, const Program *p, const char *path) {
+  int bad = 0;
+  for (uint32_t e = 0; e < p->entries.n; e++)
+    for (uint32_t i = 0; i < l->entries[e].kernels.n; i++) {
+      const Lowered *low = &l->entries[e].kernels.at[i];
+      const Kernel *k = l->module->kernels.at[low->kernel];
+      bool product = group_product(&l->entries[e].groups->at.at[i]);
+      for (uint32_t s = 0; s < k->stages.n; s++)
+        if ((k->stages.at[s]->threads > 0) != (l->target->threads && !product))
+          bad += complain(
+              c, path,
+              arena_printf(c->arena, "threads of %s.%s on %s", k->name, k->stages.at[s]->name, l->target->name));
+    }
+  return bad;
+}
+
+static int check_level(Ctx *c, Program *p, const char *path, const Target *target) {
+  const char *level = target->name;
   Unit unit = {.program = p, .init = plan_init_entry(p)};
   LevelUnit planned;
   int bad = 0;
-  if (!plan_level(&unit, target_find(level), &planned))
-    return complain(c, path, arena_printf(c->arena, "planning for %s", level));
+  if (!plan_level(&unit, target, &planned)) return complain(c, path, arena_printf(c->arena, "planning for %s", level));
   if (getenv("SHOW")) {
     Buf b = {0};
     loop_print(planned.module, &b);
@@ -41,6 +59,7 @@ static int check_level(Ctx *c, Program *p, const char *path, const char *level) 
     buf_free(&b);
   }
   if (!loop_verify(planned.module, level)) return complain(c, path, arena_printf(c->arena, "verifying %s", level));
+  bad += check_threads(c, &planned, p, path);
   CheckResult r;
   if (!check_start(&unit, &planned, 5, &r))
     bad += complain(c, path, arena_printf(c->arena, "start values on %s", level));
@@ -69,7 +88,8 @@ static int check_file(const char *path) {
   else if (!program_verify(&p))
     bad = complain(&c, path, "verifying the graph");
   else
-    bad = check_level(&c, &p, path, "v2") + check_level(&c, &p, path, "v3") + check_level(&c, &p, path, "v4");
+    bad = check_level(&c, &p, path, target_find("v2")) + check_level(&c, &p, path, target_find("v3")) +
+          check_level(&c, &p, path, target_find("v4")) + check_level(&c, &p, path, &TARGET_GPU);
   ctx_free(&c);
   return bad;
 }

@@ -38,7 +38,16 @@ static const Case CASES[] = {
     {"models/digits_cnn.sir", "step", "k13", "v4", 3, "nest"}, /* max pooling */
     {"models/digits_cnn.sir", "step", "k23", "v3", 3, "nest"}, /* its gradient */
     {"models/digits_cnn.sir", "step", "k32", "v2", 3, "conv"},
+    {"tests/plan/attention.sir", "causal", "k0", "v3", 3, "attention"},
+    {"tests/plan/attention.sir", "wide", "k0", "v4", 0, "attention"},
     {"tests/plan/indices.sir", "along", "k0", "v4", 5, "gather"},
+    {"tests/plan/half.sir", "chain", "k0", "v2", 5, "elementwise"}, /* conversions of f16 and bf16 */
+    {"tests/plan/half.sir", "chain", "k0", "v3", 5, "elementwise"},
+    {"tests/plan/half.sir", "chain", "k0", "v4", 5, "elementwise"},
+    {"tests/plan/half.sir", "products", "k1", "v3", 5, "gemm"},
+    {"tests/plan/half.sir", "products", "k0", "v4", 5, "gemm"},
+    {"tests/plan/half.sir", "rows", "k0", "v3", 5, "row"},
+    {"tests/plan/half.sir", "images", "k0", "v3", 3, "conv"},
     {"tests/plan/indices.sir", "pick", "k0", "v3", 5, "gather"},
 };
 
@@ -55,6 +64,7 @@ static void fill(char *at, DType d, uint64_t x, uint64_t below) {
   float f = (float)((int64_t)(x >> 40) - (1 << 23)) * 0x1p-23f;
   double g = (double)((int64_t)(x >> 11) - (INT64_C(1) << 52)) * 0x1p-52;
   uint64_t whole = d == DT_BOOL ? x & 1 : d == DT_U32 ? x : x % (dtype_size(d) == 1 && below > 128 ? 128 : below);
+  if (dtype_is_half(d)) whole = d == DT_F16 ? (x & 0x83ff) | 0x3800 : (x & 0x807f) | 0x3f00;
   memcpy(at, d == DT_F32 ? (void *)&f : d == DT_F64 ? (void *)&g : (void *)&whole, dtype_size(d)); /* little-endian */
 }
 

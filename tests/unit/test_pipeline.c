@@ -376,6 +376,7 @@ static void explanation(void **state) {
   assert_true(explain_program(&p, &(CompileOptions){.emit = EMIT_LOOP, .cpu = "v4"}, &b));
   assert_non_null(strstr(b.at, "entry predict on v4: "));
   assert_non_null(strstr(b.at, "schedule k0 v4 = gemm(MR = "));
+  assert_non_null(strstr(b.at, "\n      of the tiles "));
   assert_non_null(strstr(b.at, "fused with dot_general (digits.sir:"));
   assert_non_null(strstr(b.at, "at B = 256, at least "));
   assert_non_null(strstr(b.at, "    work: 33792 * B FLOP, 1280 * B + 66560 bytes; at B = 256: 8.65 MFLOP, 394 kB, "

@@ -33,8 +33,7 @@ kernel f_0_gemm(K in 1..=2147483647; in x2: f32[K], in x1: f32[4, K], out y4: f3
 kernel f_1_elementwise(K in 1..=2147483647; in v4: f32[4], out y5: f32[4]) {
   stage main(t < 1) {
     for j in 0..4 vector 16 tail mask {
-      let v4_2 = v4[j]
-      let v5 = v4_2
+      let v5 = v4[j]
       y5[j] = v5
     }
   }

@@ -1,10 +1,10 @@
 # A vector of windows at a time; its gradient where windows do not meet.
-entry f(x: f32[B, 2, 8, 8]) -> (f32[B, 2, 4, 4], f32[B, 2, 8, 8]) { y = max_pool(x, 2); (y, grad(sum(y * y), x)) }
+entry f(x: f32[B, 2, 10, 10]) -> (f32[B, 2, 5, 5], f32[B, 2, 10, 10]) { y = max_pool(x, 2); (y, grad(sum(y * y), x)) }
 ---
-kernel f_0_nest(B in 1..=2147483647; in x1: f32[B, 2, 8, 8], out y2: f32[B, 2, 4, 4]) {
-  stage main(i0 < B, i1 < 2, i2 < 4) {
-    for i3 in 0..4 vector 4 tail mask {
-      reg acc: f32x4 = -inf
+kernel f_0_nest(B in 1..=2147483647; in x1: f32[B, 2, 10, 10], out y2: f32[B, 2, 5, 5]) {
+  stage main(i0 < B, i1 < 2, i2 < 5) {
+    for i3 in 0..5 vector 8 tail mask {
+      reg acc: f32x8 = -inf
       for k2 in 0..2 unroll {
         for k3 in 0..2 unroll {
           let v1 = x1[i0, i1, i2 * 2 + k2, i3 * 2 + k3]
@@ -16,9 +16,9 @@ kernel f_0_nest(B in 1..=2147483647; in x1: f32[B, 2, 8, 8], out y2: f32[B, 2, 4
   }
 }
 
-kernel f_1_elementwise(B in 1..=2147483647; in v2: f32[32 * B], out y3: f32[32 * B]) {
-  stage main(t < ((32 * B + 4095) // 4096)) {
-    for j in t * 4096..min(32 * B, t * 4096 + 4096) vector 16 tail mask {
+kernel f_1_elementwise(B in 1..=2147483647; in v2: f32[50 * B], out y3: f32[50 * B]) {
+  stage main(t < ((50 * B + 4095) // 4096)) {
+    for j in t * 4096..min(50 * B, t * 4096 + 4096) vector 16 tail mask {
       let v2_2 = v2[j]
       let v3 = v2_2 + v2_2
       y3[j] = v3
@@ -26,11 +26,11 @@ kernel f_1_elementwise(B in 1..=2147483647; in v2: f32[32 * B], out y3: f32[32 *
   }
 }
 
-kernel f_2_nest(B in 1..=2147483647; inout y4: f32[B, 2, 8, 8], in x1: f32[B, 2, 8, 8], in v3: f32[B, 2, 4, 4]) {
-  stage add(i0 < B, i1 < 2, i2 < 4) {
-    for i3 in 0..4 vector 4 tail mask {
-      reg best: f32x4 = 0.0
-      reg first: i32x4 = -1
+kernel f_2_nest(B in 1..=2147483647; inout y4: f32[B, 2, 10, 10], in x1: f32[B, 2, 10, 10], in v3: f32[B, 2, 5, 5]) {
+  stage add(i0 < B, i1 < 2, i2 < 5) {
+    for i3 in 0..5 vector 8 tail mask {
+      reg best: f32x8 = 0.0
+      reg first: i32x8 = -1
       for k2 in 0..2 unroll {
         for k3 in 0..2 unroll {
           let v1 = x1[i0, i1, i2 * 2 + k2, i3 * 2 + k3]

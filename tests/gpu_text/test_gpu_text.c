@@ -1,0 +1,370 @@
+/* Kernel text printed for a GPU (emit/cuda_text.c): compiled as C and run by the emulator it gives what the interpreter
+ * of the Loop IR gives, bit for bit: the blocks of tests/loop, and every kernel that has threads of the programs in
+ * tests/plan. Arguments: the files to try, instead of all. Run from the root. */
+#include "cuda_text.h"
+#include "emulator.h"
+#include "expand_math.h"
+#include "pass.h"
+#include "plan.h"
+#include "simplify.h"
+#include "sir.h"
+#include <dlfcn.h>
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+// cmocka wants the headers above it
+#include <cmocka.h>
+#include "each_file.h"
+
+static char folder[] = "/tmp/sinter_test_XXXXXX";
+
+typedef struct Dims {
+  const Kernel *k;
+  const int64_t *value;
+} Dims;
+
+static bool look_up(void *ctx, const char *name, int64_t *v) {
+  const Dims *d = ctx;
+  for (uint32_t i = 0; i < d->k->dims.n; i++)
+    if (!strcmp(d->k->dims.at[i].name, name)) return *v = d->value[i], true;
+  return false;
+}
+
+static int64_t eval(const Kernel *k, const int64_t *dims, Sym s) {
+  Dims d = {k, dims};
+  int64_t v = 0;
+  assert_true(sym_eval(k->ctx->syms, s, look_up, &d, &v));
+  return v;
+}
+
+static int64_t elements(const Kernel *k, const int64_t *dims, const LoopBuf *b) {
+  int64_t n = 1;
+  for (int i = 0; i < b->rank; i++) n *= eval(k, dims, b->dim[i]);
+  return n;
+}
+
+static uint64_t state = 88172645463325252u;
+static uint64_t draw(void) {
+  state ^= state << 13;
+  state ^= state >> 7;
+  return state ^= state << 17;
+}
+
+static void fill(char *at, DType d, int64_t n) {
+  for (int64_t i = 0; i < n; i++, at += dtype_size(d)) {
+    uint64_t x = draw(), small = d == DT_BOOL ? x & 1 : d == DT_U32 ? x : x % 3;
+    float f = (float)((int64_t)(x >> 40) - (1 << 23)) * 0x1p-21f;
+    double g = f;
+    memcpy(at, d == DT_F32 ? (void *)&f : d == DT_F64 ? (void *)&g : (void *)&small, dtype_size(d));
+  }
+}
+
+static bool same(const char *a, const char *b, DType d) {
+  float f[2];
+  double g[2];
+  if (!memcmp(a, b, dtype_size(d))) return true;
+  memcpy(f, a, 4), memcpy(f + 1, b, 4);
+  if (d == DT_F32) return isnan(f[0]) && isnan(f[1]);
+  if (d != DT_F64) return false;
+  memcpy(g, a, 8), memcpy(g + 1, b, 8);
+  return isnan(g[0]) && isnan(g[1]);
+}
+
+/* Bounds and facts hold, and it is quickly interpreted. */
+static bool possible(const Kernel *k, const int64_t *dims) {
+  for (uint32_t i = 0; i < k->facts.n; i++)
+    if (!eval(k, dims, k->facts.at[i])) return false;
+  for (int i = 0; i < k->nparams; i++)
+    if (elements(k, dims, &k->bufs.at[i]) > 1 << 18) return false;
+  return true;
+}
+
+typedef struct Memory { /* of each parameter */
+  char *data[64];
+  int64_t n[64];
+} Memory;
+
+/* The stages in order as a plan whose buffers the caller fills. Returns the status. */
+static int64_t interpret(const LoopModule *from, Kernel *k, const int64_t *dims, const Memory *mem) {
+  Arena *a = k->ctx->arena;
+  LoopModule *m = loop_module_new(k->ctx);
+  Plan *plan = ARENA_NEW(a, Plan);
+  LoopArg args[64] = {{0}};
+  int home[64];
+  bool *loads = ARENA_ARRAY(a, bool, k->bufs.n), *stores = ARENA_ARRAY(a, bool, k->bufs.n);
+  *m = *from;
+  memset(&m->plans, 0, sizeof m->plans);
+  memset(&m->entries, 0, sizeof m->entries);
+  vec_push(a, &m->plans, plan);
+  plan->name = "probe";
+  for (uint32_t i = 0; i < k->dims.n; i++) vec_push(a, &plan->dims, k->dims.at[i]);
+  for (int i = 0; i < k->nparams; i++) {
+    LoopBuf b = k->bufs.at[i];
+    home[i] = b.inplace >= 0 ? home[b.inplace] : (int)plan->bufs.n;
+    if (b.inplace >= 0) continue;
+    args[home[i]].data = mem->data[i];
+    b.kind = BUF_INOUT;
+    vec_push(a, &plan->bufs, b);
+  }
+  plan->nparams = (int)plan->bufs.n;
+  Step **tail = &plan->steps;
+  for (int i = 0; i < (int)k->stages.n; i++) {
+    Step *s = ARENA_NEW(a, Step);
+    *s = (Step){.kind = STEP_LAUNCH, .stage = i, .ndims = (int)k->dims.n, .nviews = k->nparams};
+    while (m->kernels.at[s->kernel] != k) s->kernel++;
+    s->dims = ARENA_ARRAY(a, Sym, k->dims.n + 1);
+    s->views = ARENA_ARRAY(a, View, k->nparams + 1);
+    for (uint32_t j = 0; j < k->dims.n; j++) s->dims[j] = k->dims.at[j].var;
+    loop_uses(k, k->stages.at[i], loads, stores);
+    for (int j = 0; j < k->nparams; j++) s->views[j].buf = loads[j] || stores[j] ? home[j] : -1;
+    *tail = s, tail = &s->next;
+  }
+  LoopRun run = {.level = TARGET_GPU.name, .seed = 1};
+  if (!loop_run(m, "probe", dims, args, &run)) {
+    Buf b = {0};
+    diag_print(k->ctx->diag, &b);
+    fail_msg("%s: %s", k->name, b.at);
+  }
+  return run.status;
+}
+
+static int64_t emulate(Kernel *k, const CudaStage *made, const int64_t *dims, const Memory *mem, uint32_t seed) {
+  enum { CODES = 64 };
+  uint32_t failed[CODES] = {0};
+  bool *loads = ARENA_ARRAY(k->ctx->arena, bool, k->bufs.n), *stores = ARENA_ARRAY(k->ctx->arena, bool, k->bufs.n);
+  for (uint32_t s = 0; s < k->stages.n; s++) {
+    const Stage *st = k->stages.at[s];
+    uint64_t word[128];
+    int n = 0;
+    int64_t blocks = 1;
+    loop_uses(k, st, loads, stores);
+    for (int i = 0; i < k->nparams; i++) {
+      int at = k->bufs.at[i].inplace >= 0 ? k->bufs.at[i].inplace : i;
+      if (loads[i] || stores[i]) word[n++] = (uint64_t)(uintptr_t)mem->data[at];
+    }
+    for (uint32_t i = 0; i < k->dims.n; i++) word[n++] = (uint64_t)dims[i];
+    if (made[s].fails) word[n++] = (uint64_t)(uintptr_t)failed;
+    for (int i = 0; i < st->naxes; i++) blocks *= eval(k, dims, st->extent[i]);
+    if (!blocks) continue;
+    const EmulatorKernel *kernel = emulator_find(made[s].name);
+    if (!kernel) fail_msg("%s is not in the text", made[s].name);
+    assert_int_equal(kernel->param_size[0], (size_t)n * 8);
+    EmulatorLaunch l = {
+        {(unsigned)blocks, 1, 1}, {(unsigned)made[s].threads, 1, 1}, (size_t)made[s].shared, (void *[]){word}, seed, 0};
+    EmulatorReport report;
+    if (!emulator_launch(kernel, &l, &report)) fail_msg("%s: %s", made[s].name, report.message);
+  }
+  for (int i = 0; i < CODES; i++)
+    if (failed[i]) return i;
+  return 0;
+}
+
+static void compare(const LoopModule *m, Kernel *k, const CudaStage *made, const int64_t *dims) {
+  Memory theirs = {0};
+  assert_true(k->nparams < 64);
+  for (int i = 0; i < k->nparams; i++) {
+    const LoopBuf *b = &k->bufs.at[i];
+    theirs.n[i] = elements(k, dims, b);
+    if (posix_memalign((void **)&theirs.data[i], 64, (size_t)theirs.n[i] * dtype_size(b->dtype) + 8)) abort();
+    fill(theirs.data[i], b->dtype, theirs.n[i]);
+  }
+  Memory start = theirs;
+  for (int i = 0; i < k->nparams; i++) {
+    size_t bytes = (size_t)theirs.n[i] * dtype_size(k->bufs.at[i].dtype);
+    start.data[i] = memcpy(test_malloc(bytes + 8), theirs.data[i], bytes);
+  }
+  int64_t status = interpret(m, k, dims, &theirs);
+  for (uint32_t seed = 0; seed < 2; seed++) {
+    Memory mine = theirs;
+    for (int i = 0; i < k->nparams; i++) {
+      size_t bytes = (size_t)theirs.n[i] * dtype_size(k->bufs.at[i].dtype);
+      if (posix_memalign((void **)&mine.data[i], 64, bytes + 8)) abort();
+      memcpy(mine.data[i], start.data[i], bytes);
+    }
+    int64_t got = emulate(k, made, dims, &mine, seed);
+    if (got != status) fail_msg("%s: status %lld, the interpreter %lld", k->name, (long long)got, (long long)status);
+    for (int i = 0; i < k->nparams; i++)
+      for (int64_t j = 0; j < theirs.n[i]; j++) {
+        DType d = k->bufs.at[i].dtype;
+        const char *x = mine.data[i] + (size_t)j * dtype_size(d), *y = theirs.data[i] + (size_t)j * dtype_size(d);
+        if (!same(x, y, d))
+          fail_msg("%s: element %lld of %s differs from the interpreter's (first dimension %lld)", k->name,
+                   (long long)j, k->bufs.at[i].name, k->dims.n ? (long long)dims[0] : 0);
+      }
+    for (int i = 0; i < k->nparams; i++) free(mine.data[i]);
+  }
+  for (int i = 0; i < k->nparams; i++) {
+    free(theirs.data[i]);
+    test_free(start.data[i]);
+  }
+}
+
+static bool has_threads(const Kernel *k) {
+  for (uint32_t i = 0; i < k->stages.n; i++)
+    if (!k->stages.at[i]->threads) return false;
+  return true;
+}
+
+static void *build(const Buf *text) {
+  static int number;
+  char command[512], path[64];
+  snprintf(path, sizeof path, "%s/k.c", folder);
+  FILE *f = fopen(path, "w");
+  assert_true(f && fwrite(text->at, 1, text->n, f) == text->n && !fclose(f));
+  snprintf(path, sizeof path, "%s/k%d.so", folder, number++);
+  snprintf(command, sizeof command,
+           "cc -std=gnu17 -O1 -fno-strict-aliasing -ffp-contract=off -fsanitize=undefined "
+           "-fsanitize-undefined-trap-on-error -Wall -Wextra -Werror"
+           " -Wno-maybe-uninitialized -Wno-unused-but-set-variable -shared -fPIC"
+           " -Ikernels/cuda -Ikernels/emulator %s/k.c -o %s -lm",
+           folder, path);
+  if (system(command)) fail_msg("the C compiler refuses the text; it is %s/k.c", folder);
+  void *code = dlopen(path, RTLD_NOW);
+  if (!code) fail_msg("%s", dlerror());
+  return code;
+}
+
+static int try_module(LoopModule *m) {
+  static const int64_t sizes[] = {1, 7, 64, 132, 1028};
+  Buf text = {0};
+  Arena *a = m->ctx->arena;
+  CudaStage **made = ARENA_ARRAY(a, CudaStage *, m->kernels.n + 1);
+  int tried = 0;
+  cuda_text_begin(&text);
+  for (uint32_t i = 0; i < m->kernels.n; i++) {
+    Kernel *k = m->kernels.at[i];
+    if (!has_threads(k)) continue;
+    made[i] = ARENA_ARRAY(a, CudaStage, k->stages.n);
+    for (uint32_t s = 0; s < k->stages.n; s++) {
+      const char *why = "", *name = arena_printf(a, "%s_%s", k->name, k->stages.at[s]->name);
+      if (!cuda_text_stage(k, k->stages.at[s], name, &made[i][s], &text, &why)) fail_msg("%s", why);
+    }
+  }
+  if (getenv("SHOW")) puts(text.at);
+  void *code = build(&text);
+  for (uint32_t i = 0; i < m->kernels.n; i++) {
+    Kernel *k = m->kernels.at[i];
+    int here = 0;
+    for (size_t s = 0; made[i] && s < sizeof sizes / sizeof *sizes; s++) {
+      int64_t dims[32];
+      for (uint32_t d = 0; d < k->dims.n; d++) {
+        const Dim *x = &k->dims.at[d];
+        dims[d] = sizes[s] < x->lo ? x->lo : sizes[s] > x->hi ? x->hi : sizes[s];
+      }
+      if (!possible(k, dims) || (here && !k->dims.n)) continue;
+      compare(m, k, made[i], dims);
+      here++;
+    }
+    if (made[i] && !here) fail_msg("%s: no size is tried", k->name);
+    tried += here;
+  }
+  dlclose(code);
+  buf_free(&text);
+  return tried;
+}
+
+static void one_file(void **state_) {
+  const char *path = *state_;
+  Ctx c = ctx_new();
+  LoopModule *m = NULL;
+  Program p;
+  LevelUnit planned;
+  if (strstr(path, ".loop")) {
+    size_t n;
+    const char *why = "";
+    char *text = file_read(c.arena, path, &n, &why);
+    if (!text || !loop_parse(&c, path, text, n, &m)) fail_msg("%s: %s", path, text ? diag_first(c.diag, NULL) : why);
+  } else {
+    bool ok =
+        sir_trace(&c, path, NULL, &p) && program_map(&p, pass_inline_all, NULL) && program_map(&p, pass_simplify, NULL);
+    Unit unit = {.program = &p, .init = ok ? plan_init_entry(&p) : NULL};
+    if (!ok || !plan_level(&unit, &TARGET_GPU, &planned)) fail_msg("%s: %s", path, diag_first(c.diag, NULL));
+    m = planned.module;
+  }
+  expand_math_module(m, &TARGET_GPU);
+  assert_true(loop_verify(m, TARGET_GPU.name));
+  assert_true(try_module(m) > 0);
+  ctx_free(&c);
+}
+
+/* ---- what it looks like, and what is refused ---- */
+
+static LoopModule *parse(Ctx *c, const char *stage) {
+  LoopModule *m = NULL;
+  const char *text = arena_printf(c->arena, "kernel k(N in 1..=99; in x: f32[N], out y: f32[N]) {\n%s\n}\n", stage);
+  if (!loop_parse(c, "text", text, strlen(text), &m)) fail_msg("%s", diag_first(c->diag, NULL));
+  return m;
+}
+
+static void exact(void **state_) {
+  (void)state_;
+  Ctx c = ctx_new();
+  LoopModule *m = parse(&c, "stage main(i < cdiv(N, 64)) threads(t < 64) {\n"
+                            "  reduce n = add warp i32(t)\n"
+                            "  fail 3 if n < 0\n"
+                            "  for j in (i * 64 + t) * 4..min(N, (i * 64 + t) * 4 + 4) vector 4 tail mask {\n"
+                            "    y[j] = x[j] * 2.0\n"
+                            "  }\n"
+                            "}");
+  assert_true(loop_verify(m, TARGET_GPU.name));
+  CudaStage made;
+  Buf b = {0};
+  const char *why;
+  cuda_text_begin(&b);
+  assert_true(cuda_text_stage(m->kernels.at[0], m->kernels.at[0]->stages.at[0], "k_main", &made, &b, &why));
+  static const char path[] = "tests/gpu_text/exact.txt";
+  size_t n;
+  if (getenv("BLESS")) {
+    FILE *f = fopen(path, "w");
+    assert_true(f && fwrite(b.at, 1, b.n, f) == b.n && !fclose(f));
+  }
+  const char *want = file_read(c.arena, path, &n, &why);
+  if (!want) fail_msg("%s: %s", path, why);
+  assert_string_equal(b.at, want);
+  assert_int_equal(made.threads, 64);
+  assert_int_equal(made.shared, 0);
+  assert_true(made.fails);
+  buf_free(&b);
+  ctx_free(&c);
+}
+
+static void refused(void **state_) {
+  (void)state_;
+  static const char *const stage[][2] = {
+      {"stage s(i < N) { y[i] = x[i] }", "kernel k cannot be written for a GPU: there are no threads in s"},
+      {"stage s(i < 1) threads(t < 32) { alloc q: f32[N] shared; if t < N { y[t] = x[t] } }",
+       "kernel k cannot be written for a GPU: the size of q"},
+      {"stage s(i < 1) threads(t < 32) { for j in 0..N vector 4 tail overlap { y[j] = x[j] } }",
+       "kernel k cannot be written for a GPU: this tail of the loop j"},
+      {"stage s(i < 1) threads(t < 32) { alloc q: f32[8] panel(0, 4) thread; q[t % 8] = x[0]; y[0] = q[t % 8] }",
+       "kernel k cannot be written for a GPU: the layout of q"},
+      {"stage s(i < 1) threads(t < 32) { alloc q: bf16[32] shared; q[t] = bf16(x[0]); y[0] = f32(q[0]) }",
+       "kernel k cannot be written for a GPU: the 16-bit floats of q"},
+  };
+  for (int i = 0; i < 5; i++) {
+    Ctx c = ctx_new();
+    LoopModule *m = parse(&c, stage[i][0]);
+    CudaStage made;
+    Buf b = {0};
+    const char *why = "nothing";
+    assert_false(cuda_text_stage(m->kernels.at[0], m->kernels.at[0]->stages.at[0], "k_s", &made, &b, &why));
+    assert_string_equal(why, stage[i][1]);
+    assert_int_equal(b.n, 0);
+    ctx_free(&c);
+  }
+}
+
+int main(int argc, char **argv) {
+  const struct CMUnitTest text[] = {cmocka_unit_test(exact), cmocka_unit_test(refused)};
+  static const char *const patterns[] = {"tests/loop/blocks.loop", "tests/plan/*.sir", NULL};
+  if (!mkdtemp(folder)) return 1;
+  int bad = argc < 2 ? cmocka_run_group_tests(text, NULL, NULL) : 0;
+  bad += each_file("gpu_text", argc, argv, patterns, one_file);
+  char command[64];
+  snprintf(command, sizeof command, "rm -r %s", folder);
+  return system(command) || bad;
+}
