@@ -97,11 +97,11 @@ typedef struct GpuStep { /* one launch, with everything evaluated */
 } GpuStep;
 
 typedef struct GpuCall {
-  uint32_t entry; /* with the dimensions: which graph it is. The steps of a graph differ in nothing but `base` */
-  const int64_t *dims;
+  uint32_t entry;      /* with the dimensions: which graph it is. The steps of a graph differ in nothing but `base` */
+  const int64_t *dims; /* GpuLimits.dims of them */
   const GpuStep *steps;
   uint32_t nsteps;
-  const CUdeviceptr *base; /* where memory is: weights, arena, inputs, outputs; the caller's own too */
+  const CUdeviceptr *base; /* GpuLimits.slots of them: weights, arena, inputs, outputs, wherever they are */
 } GpuCall;
 
 typedef struct GpuLimits { /* at most; memory for them is taken when a queue is opened */

@@ -154,21 +154,21 @@ double plan_error(const void *out, int M, const void *in) {
 
 /* ---- host memory ---- */
 
-struct PlanHost plan_host = {.fail = -1};
+struct PlanHost plan_host;
 
 /* From the C library, so that the address sanitizer sees it. */
 void *__wrap_sys_alloc(size_t bytes);
 void __wrap_sys_free(void *, size_t bytes);
 void *__wrap_sys_alloc(size_t bytes) {
-  if (plan_host.fail >= 0 && plan_host.fail-- == 0) return NULL;
+  if (plan_host.fail && !--plan_host.fail) return NULL;
   void *p = NULL;
   if (posix_memalign(&p, 64, bytes)) return NULL;
-  plan_host.blocks++;
+  __atomic_fetch_add(&plan_host.blocks, 1, __ATOMIC_RELAXED);
   return memset(p, 0, bytes);
 }
 void __wrap_sys_free(void *p, size_t bytes) {
   (void)bytes;
-  plan_host.blocks -= p != NULL;
+  __atomic_fetch_sub(&plan_host.blocks, p != NULL, __ATOMIC_RELAXED);
   free(p);
 }
 

@@ -36,7 +36,7 @@ double plan_error(const void *out, int M, const void *in); /* relative, root of 
 
 extern struct PlanHost { /* of sys_alloc */
   int blocks;            /* alive */
-  int fail;              /* counts down; at 0 there is no memory */
+  int fail;              /* 1: the next one fails, 2: the one after */
 } plan_host;
 
 /* Runs `body` in a child with "NAME=VALUE" set, the fake driver too unless a value says otherwise; the driver is opened

@@ -1,6 +1,7 @@
 /* Which code runs on which GPU; drivers and GPUs that cannot be used, each with its sentence. Without NVRTC. */
 #include "gpu_plan.h"
 #include <dlfcn.h>
+#include <pthread.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -187,7 +188,7 @@ static void cubins(void **unused) {
 
 static void no_host_memory(void) {
   GpuDevice *d;
-  plan_host.fail = 0;
+  plan_host.fail = 1;
   MUST_SAY(gpu_open(&d, images, 2, message), SINTER_ERROR_MEMORY, message, "no memory for a GPU");
   MUST(nothing_is_alive());
   opened();
@@ -198,7 +199,32 @@ static void host_memory(void **unused) {
   assert_int_equal(in_child(no_host_memory, NULL), 0);
 }
 
-/* ---- processes ---- */
+/* ---- threads and processes ---- */
+
+static void *open_and_close(void *unused) {
+  char said[RT_MESSAGE];
+  GpuDevice *d;
+  (void)unused;
+  for (int i = 0; i < 20; i++) {
+    if (gpu_open(&d, images, 2, said)) return NULL;
+    gpu_close(d);
+  }
+  return images;
+}
+static void crowd(void) {
+  pthread_t thread[8];
+  for (int i = 0; i < 8; i++) MUST(!pthread_create(&thread[i], NULL, open_and_close, NULL));
+  for (int i = 0; i < 8; i++) {
+    void *ended;
+    MUST(!pthread_join(thread[i], &ended) && ended);
+  }
+  MUST(nothing_is_alive());
+}
+
+static void threads(void **unused) { /* the first of whom opens the driver */
+  (void)unused;
+  for (int i = 0; i < 5; i++) assert_int_equal(in_child(crowd, NULL), 0);
+}
 
 static void refused_once(void) {
   GpuDevice *d;
@@ -233,10 +259,10 @@ int main(void) {
   ptx80[0] = ptx80[1] = plan_ptx(80);
   ptx90[0] = ptx90[1] = plan_ptx(90);
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(choice),        cmocka_unit_test(drivers), cmocka_unit_test(no_driver),
-      cmocka_unit_test(gpus),          cmocka_unit_test(opens),   cmocka_unit_test(code),
-      cmocka_unit_test(cubins),        cmocka_unit_test(forked),  cmocka_unit_test(host_memory),
-      cmocka_unit_test(device_memory),
+      cmocka_unit_test(choice),      cmocka_unit_test(drivers),       cmocka_unit_test(no_driver),
+      cmocka_unit_test(gpus),        cmocka_unit_test(opens),         cmocka_unit_test(code),
+      cmocka_unit_test(cubins),      cmocka_unit_test(threads),       cmocka_unit_test(forked),
+      cmocka_unit_test(host_memory), cmocka_unit_test(device_memory),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

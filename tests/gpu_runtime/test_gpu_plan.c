@@ -175,6 +175,9 @@ static void faulty(void) {
   gpu_free(session.device, session.base[0]);
   gpu_close(session.device);
   FakeState after = fake_state();
+  GpuDevice *again; /* in this process there is no other context */
+  MUST(gpu_open(&again, images, 2, message) == SINTER_ERROR_GPU_FAILED && !again);
+  MUST(strstr(message, "(CUDA_ERROR_ILLEGAL_ADDRESS): this process can use it no more"));
   MUST(before.calls == after.calls); /* nothing was asked of a driver that can do no more */
   MUST(plan_host.blocks == 0);
   _exit(0); /* what the driver holds is lost: no search for leaks */
@@ -223,7 +226,7 @@ static void refused(void **unused) {
 static void no_host_memory(void) {
   GpuQueue *q;
   session_begin(images, 2);
-  plan_host.fail = 0;
+  plan_host.fail = 1;
   MUST_SAY(gpu_queue_open(&q, session.device, &plan_limits, message), SINTER_ERROR_MEMORY, message,
            "no memory for a queue of the GPU");
   GpuLimits none = plan_limits;
