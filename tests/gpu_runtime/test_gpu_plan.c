@@ -111,22 +111,51 @@ static void whole(void) {
   exit(session.failures ? 0 : 3); /* 3: the driver made no call of this number */
 }
 
+/* What fails is not done again: what comes after must not notice. */
+static void abandoned(void) {
+  enum { BYTES = 2 * 4096 };
+  static char in[BYTES], out[BYTES];
+  CUdeviceptr at, arena, other;
+  Plan p;
+  session.may_fail = true;
+  session_begin(images, 2);
+  session_call(3, 1);
+  DO(gpu_alloc(session.device, BYTES, &at, message));
+  session_failed(gpu_copy_out(session.queue, out, at, BYTES, message));
+  memset(in, 5, BYTES); /* into the buffers that the copy from there was to come to */
+  DO(gpu_copy_in(session.queue, at, in, BYTES, message));
+  DO(gpu_copy_out(session.queue, out, at, BYTES, message));
+  MUST(!memcmp(in, out, BYTES));
+  gpu_free(session.device, at);
+  DO(gpu_alloc(session.device, plan_bytes(SLOT_ARENA, PLAN_M), &other, message));
+  arena = session.base[SLOT_ARENA];
+  session.base[SLOT_ARENA] = other;
+  plan_make(&p, session.device, 3, session.base);
+  session_failed(gpu_run(session.queue, &p.call, message)); /* some nodes of the graph know the new arena */
+  session.base[SLOT_ARENA] = arena;
+  session_call(3, 2); /* with the old one */
+  gpu_free(session.device, other);
+  session_end();
+  exit(session.failures ? 0 : 3);
+}
+
 /* Every call of the driver that can fail does so once, in turn. */
-static void each_call(const char *const *environment) {
+static void each_call(void (*body)(void), const char *const *environment) {
   int n = 2, status = 0; /* the first is cuInit: test_gpu_open.c */
   for (char name[64]; n < 1000 && !status; n++) {
     const char *all[4] = {name};
     snprintf(name, sizeof name, "SINTER_FAKE_FAIL=%d", n);
     for (int i = 0; environment && environment[i]; i++) all[i + 1] = environment[i];
-    status = in_child(whole, all);
+    status = in_child(body, all);
   }
   if (status != 3) fail_msg("call %d: status %d", n - 1, status);
   assert_true(n > 80);
 }
 static void every_call(void **unused) {
   (void)unused;
-  each_call(NULL);
-  each_call((const char *[]){"SINTER_FAKE_CC=80", "SINTER_FAKE_EAGER=1", NULL});
+  each_call(whole, NULL);
+  each_call(whole, (const char *[]){"SINTER_FAKE_CC=80", "SINTER_FAKE_EAGER=1", NULL});
+  each_call(abandoned, NULL);
 }
 
 static void small_device(void) {
