@@ -1,8 +1,8 @@
 /* The runtime on one NVIDIA GPU: code for several architectures in one artefact, memory, and plans of kernels that run
  * as CUDA graphs. The rest of the runtime knows of CUDA what stands here. No call ends the process: each returns a
- * status and leaves a sentence in `message` (RT_MESSAGE bytes); a call that fails has made nothing and changed nothing,
- * unless it says that the GPU failed: then every further call on this device is refused, because CUDA can do no more in
- * this process, and its memory is the driver's until the process ends. */
+ * status and leaves a sentence in `message` (RT_MESSAGE bytes); a call that fails has made nothing and changed nothing
+ * (but for what a copy was to fill), unless it says that the GPU failed: then every further call on this device is
+ * refused, because CUDA can do no more in this process, and its memory is the driver's until the process ends. */
 #ifndef SINTER_RT_GPU_H
 #define SINTER_RT_GPU_H
 #include "cuda_api.h"
