@@ -27,12 +27,12 @@ static int place_arguments(GpuQueue *q, const GpuCall *c, const GpuStep *s, char
   return gpu_check(q->device, r, "a map of a tensor", message);
 }
 
-int gpu_launch(GpuQueue *q, const GpuCall *c, const GpuStep *s, char *message) {
+int gpu_launch(GpuQueue *q, CUstream stream, const GpuCall *c, const GpuStep *s, char *message) {
   int status = place_arguments(q, c, s, message);
   if (status) return status;
   CUresult r =
       q->device->api->cuLaunchKernel(q->device->kernel[s->kernel], s->grid[0], s->grid[1], s->grid[2], s->block[0],
-                                     s->block[1], s->block[2], s->shared, q->stream, q->params, NULL);
+                                     s->block[1], s->block[2], s->shared, stream, q->params, NULL);
   return gpu_check(q->device, r, q->device->image->kernels[s->kernel].name, message);
 }
 
@@ -51,16 +51,16 @@ static bool is_graph_of(const GpuQueue *q, const GpuGraph *g, const GpuCall *c) 
   return true;
 }
 
-/* ---- capturing ---- */
+/* ---- recording, on a stream where nothing else is done ---- */
 
 static int capture_steps(GpuQueue *q, GpuGraph *g, const GpuCall *c, char *message) {
   for (uint32_t i = 0; i < c->nsteps; i++) {
     const CUgraphNode *last = NULL;
     size_t n = 0;
     int capturing;
-    int status = gpu_launch(q, c, &c->steps[i], message);
+    int status = gpu_launch(q, q->own, c, &c->steps[i], message);
     if (status) return status;
-    CUresult r = q->device->api->cuStreamGetCaptureInfo_v3(q->stream, &capturing, NULL, NULL, &last, NULL, &n);
+    CUresult r = q->device->api->cuStreamGetCaptureInfo_v3(q->own, &capturing, NULL, NULL, &last, NULL, &n);
     if (!r && n != 1) r = CUDA_ERROR_INVALID_VALUE; /* the next launch waits for this one alone */
     if (r) return gpu_check(q->device, r, "the node of a kernel", message);
     g->node[i] = last[0];
@@ -71,10 +71,10 @@ static int capture_steps(GpuQueue *q, GpuGraph *g, const GpuCall *c, char *messa
 static int make_graph(GpuQueue *q, GpuGraph *g, const GpuCall *c, char *message) {
   const CudaApi *api = q->device->api;
   int status =
-      gpu_check(q->device, api->cuStreamBeginCapture_v2(q->stream, CUDA_CAPTURE_THREAD), "to record a graph", message);
+      gpu_check(q->device, api->cuStreamBeginCapture_v2(q->own, CUDA_CAPTURE_THREAD), "to record a graph", message);
   if (status) return status;
   status = capture_steps(q, g, c, message);
-  CUresult ended = api->cuStreamEndCapture(q->stream, &g->graph); /* also after a mistake: the stream is captured */
+  CUresult ended = api->cuStreamEndCapture(q->own, &g->graph); /* also after a mistake: the stream is captured */
   if (!status) status = gpu_check(q->device, ended, "to end a graph", message);
   if (!status)
     status = gpu_check(q->device, api->cuGraphInstantiateWithFlags(&g->exec, g->graph, 0), "a graph", message);

@@ -70,10 +70,16 @@ int gpu_wait(GpuQueue *q, char *message) {
   return status;
 }
 
+int gpu_queue_use(GpuQueue *q, CUstream stream, char *message) {
+  int status = gpu_wait(q, message);
+  if (!status) q->stream = stream ? stream : q->own;
+  return status;
+}
+
 static int run_one_by_one(GpuQueue *q, const GpuCall *c, char *message) {
   int status = SINTER_OK;
   for (uint32_t i = 0; i < c->nsteps && !status; i++) {
-    status = gpu_launch(q, c, &c->steps[i], message);
+    status = gpu_launch(q, q->stream, c, &c->steps[i], message);
     if (!status && q->one_by_one)
       status = gpu_check(q->device, q->device->api->cuStreamSynchronize(q->stream),
                          q->device->image->kernels[c->steps[i].kernel].name, message);
@@ -99,12 +105,13 @@ static void close_parts(GpuQueue *q) {
     if (q->stage[i].done) api->cuEventDestroy_v2(q->stage[i].done);
     if (q->stage[i].memory) api->cuMemFreeHost(q->stage[i].memory);
   }
-  if (q->stream) api->cuStreamDestroy_v2(q->stream);
+  if (q->own) api->cuStreamDestroy_v2(q->own);
 }
 
 static int open_parts(GpuQueue *q, char *message) {
   const CudaApi *api = q->device->api;
-  int status = gpu_check(q->device, api->cuStreamCreate(&q->stream, CUDA_STREAM_NON_BLOCKING), "a stream", message);
+  int status = gpu_check(q->device, api->cuStreamCreate(&q->own, CUDA_STREAM_NON_BLOCKING), "a stream", message);
+  q->stream = q->own;
   for (int i = 0; i < 2 && !status; i++) {
     status = gpu_check(q->device, api->cuMemAllocHost_v2(&q->stage[i].memory, q->most.stage),
                        "the buffers between host and GPU", message);

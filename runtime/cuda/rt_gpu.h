@@ -133,7 +133,8 @@ typedef struct GpuStage {
 typedef struct GpuQueue {
   GpuDevice *device;
   GpuLimits most;
-  CUstream stream; /* its own. One that a caller gives will stand here, and is then not destroyed */
+  CUstream own;    /* its own, where graphs are recorded */
+  CUstream stream; /* where work goes: its own, or the caller's */
   GpuStage stage[2];
   uint32_t turn;
   bool one_by_one; /* SINTER_GPU_SYNC: no graphs; waits for each kernel and names the one that fails */
@@ -145,6 +146,9 @@ typedef struct GpuQueue {
 
 int gpu_queue_open(GpuQueue **, GpuDevice *, const GpuLimits *, char *message);
 void gpu_queue_close(GpuQueue *); /* waits for its work; NULL is allowed */
+/* Work goes to a stream of the caller's from now on, NULL: to its own; after a wait for what is under way. The stream
+ * must live until another one is used or the queue is closed. */
+int gpu_queue_use(GpuQueue *, CUstream, char *message);
 
 int gpu_copy_in(GpuQueue *, CUdeviceptr to, const void *from, uint64_t bytes, char *message); /* `from` is free after */
 int gpu_copy_out(GpuQueue *, void *to, CUdeviceptr from, uint64_t bytes, char *message);      /* waits */
@@ -152,7 +156,7 @@ int gpu_run(GpuQueue *, const GpuCall *, char *message);                        
 int gpu_wait(GpuQueue *, char *message); /* what failed since the last wait is said here */
 
 /* gpu_graph.c */
-int gpu_launch(GpuQueue *, const GpuCall *, const GpuStep *, char *message); /* one step onto the stream */
+int gpu_launch(GpuQueue *, CUstream, const GpuCall *, const GpuStep *, char *message); /* one step */
 int gpu_run_graph(GpuQueue *, const GpuCall *, char *message);
 void gpu_drop_graph(GpuQueue *, GpuGraph *);
 #endif

@@ -49,6 +49,41 @@ static void graphs(void) {
   session_end();
 }
 
+static int new_stream(CUstream *out) {
+  int status = gpu_enter(session.device, message);
+  if (status) return status;
+  status = gpu_check(session.device, session.device->api->cuStreamCreate(out, CUDA_STREAM_NON_BLOCKING), "it", message);
+  gpu_leave(session.device);
+  return status;
+}
+
+/* On a stream of the caller's, which stays his. */
+static void foreign(void) {
+  CUstream theirs;
+  session.may_fail = getenv("SINTER_FAKE_FAIL") != NULL;
+  session_begin(images, 2);
+  session_call(4, 1);
+  DO(new_stream(&theirs));
+  uint64_t first = session.hash;
+  DO(gpu_queue_use(session.queue, theirs, message));
+  session_call(4, 1); /* the graph that was recorded before */
+  MUST(session.hash == first);
+  session_call(5, 2);
+  DO(gpu_queue_use(session.queue, NULL, message));
+  session_call(5, 1);
+  DO(gpu_queue_use(session.queue, theirs, message));
+  session_call(4, 1);
+  MUST(session.hash == first && (session.may_fail || fake_state().instantiated == 2));
+  gpu_queue_close(session.queue);
+  session.queue = NULL;
+  MUST(fake_state().streams == 1);
+  DO(gpu_enter(session.device, message));
+  MUST(!session.device->api->cuStreamDestroy_v2(theirs));
+  gpu_leave(session.device);
+  session_end();
+  exit(session.may_fail && !session.failures ? 3 : 0);
+}
+
 static void one_by_one(void) {
   session_begin(images, 2);
   session_call(PLAN_M, 1);
@@ -92,6 +127,7 @@ static void everywhere(void (*body)(void), const char *more) {
     }
 }
 static void as_graphs(void **unused) { (void)unused, everywhere(graphs, NULL); }
+static void on_their_stream(void **unused) { (void)unused, everywhere(foreign, NULL); }
 static void as_launches(void **unused) { (void)unused, everywhere(one_by_one, "SINTER_GPU_SYNC=1"); }
 static void bounded(void **unused) {
   (void)unused;
@@ -156,6 +192,7 @@ static void every_call(void **unused) {
   each_call(whole, NULL);
   each_call(whole, (const char *[]){"SINTER_FAKE_CC=80", "SINTER_FAKE_EAGER=1", NULL});
   each_call(abandoned, NULL);
+  each_call(foreign, NULL);
 }
 
 static void small_device(void) {
@@ -304,9 +341,10 @@ int main(void) {
   ptx80[0] = ptx80[1] = plan_ptx(80);
   ptx90[0] = ptx90[1] = plan_ptx(90);
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(as_graphs),  cmocka_unit_test(as_launches),   cmocka_unit_test(bounded),
-      cmocka_unit_test(every_call), cmocka_unit_test(out_of_memory), cmocka_unit_test(fault),
-      cmocka_unit_test(refused),    cmocka_unit_test(host_memory),   cmocka_unit_test(staging),
+      cmocka_unit_test(as_graphs), cmocka_unit_test(on_their_stream), cmocka_unit_test(as_launches),
+      cmocka_unit_test(bounded),   cmocka_unit_test(every_call),      cmocka_unit_test(out_of_memory),
+      cmocka_unit_test(fault),     cmocka_unit_test(refused),         cmocka_unit_test(host_memory),
+      cmocka_unit_test(staging),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
