@@ -74,6 +74,15 @@ static void foreign(void) {
   DO(gpu_queue_use(session.queue, theirs, message));
   session_call(4, 1);
   MUST(session.hash == first && (session.may_fail || fake_state().instantiated == 2));
+  Plan p;
+  static char in[4 * PLAN_K * 2], out[4 * PLAN_N * 2];
+  plan_input(in, 4, 1);
+  session_move(SLOT_OUT);
+  plan_make(&p, session.device, 4, session.base);
+  DO(gpu_run(session.queue, &p.call, message)); /* still under way when the stream changes */
+  DO(gpu_queue_use(session.queue, NULL, message));
+  DO(gpu_copy_out(session.queue, out, session.base[SLOT_OUT], sizeof out, message));
+  MUST(plan_error(out, 4, in) < PLAN_RIGHT);
   gpu_queue_close(session.queue);
   session.queue = NULL;
   MUST(fake_state().streams == 1);
