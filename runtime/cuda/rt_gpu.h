@@ -1,0 +1,158 @@
+/* The runtime on one NVIDIA GPU: code for several architectures in one artefact, memory, and plans of kernels that run
+ * as CUDA graphs. The rest of the runtime knows of CUDA what stands here. No call ends the process: each returns a
+ * status and leaves a sentence in `message` (RT_MESSAGE bytes); a call that fails has made nothing and changed nothing,
+ * unless it says that the GPU failed: then every further call on this device is refused, because CUDA can do no more in
+ * this process, and its memory is the driver's until the process ends. */
+#ifndef SINTER_RT_GPU_H
+#define SINTER_RT_GPU_H
+#include "cuda_api.h"
+#include "rt.h"
+
+enum {                              /* to become values of sinter_status once artefacts carry GPU code */
+       SINTER_ERROR_GPU = 11,       /* no GPU, no driver, a driver too old, no code for this GPU */
+       SINTER_ERROR_GPU_FAILED = 12 /* the driver refused a call, or the GPU failed */
+};
+
+/* ---- code ---- */
+
+enum { GPU_PTX, GPU_CUBIN, GPU_CUBIN_EXACT };
+typedef struct GpuKernel {
+  const char *name;
+  uint32_t program; /* which of the image holds it */
+  uint32_t shared;  /* dynamic shared memory, bytes at most */
+} GpuKernel;
+
+typedef struct GpuImage {
+  uint8_t kind; /* PTX (texts that end in NUL; any GPU from sm on), CUBIN (the same major version, from sm on),
+                   CUBIN_EXACT (built for sm_90a and the like: no other GPU runs it) */
+  uint32_t sm;  /* 90 for compute capability 9.0 */
+  const void *const *programs;
+  uint32_t nprograms, nkernels;
+  const GpuKernel *kernels; /* by GpuStep.kernel */
+} GpuImage;
+
+/* gpu_image.c: the one to use on a GPU of compute capability `sm`; NULL: none. */
+const GpuImage *gpu_choose_image(const GpuImage *, uint32_t n, uint32_t sm);
+
+/* ---- gpu_driver.c: the one driver of the process ---- */
+
+/* Opens libcuda at the first call, from several threads too; SINTER_LIBCUDA names another library. A status. */
+int gpu_driver(const CudaApi **, char *message);
+bool gpu_sticky(CUresult);                             /* after it CUDA does nothing any more in this process */
+const char *gpu_error_name(const CudaApi *, CUresult); /* "CUDA_ERROR_ILLEGAL_ADDRESS" */
+
+/* ---- sys_library.c ---- */
+void *sys_library_open(const char *name); /* stays open; NULL: it is not there, or this program cannot load any */
+void *sys_library_symbol(void *library, const char *name);
+
+/* ---- gpu_device.c: a GPU with the code for it. Several threads may use it at once. ---- */
+
+typedef struct GpuDevice {
+  const CudaApi *api;
+  const GpuImage *image;
+  CUdevice device;
+  CUcontext context;
+  CUmodule *module;   /* by GpuKernel.program */
+  CUfunction *kernel; /* by GpuStep.kernel */
+  uint32_t sm, multiprocessors, shared_most;
+  uint32_t dead; /* the GPU failed */
+  uint64_t bytes;
+  char name[64];
+} GpuDevice;
+
+/* The GPU that SINTER_GPU numbers, 0 by default. The images must stay. */
+int gpu_open(GpuDevice **, const GpuImage *, uint32_t n, char *message);
+void gpu_close(GpuDevice *);                                              /* after its queues; NULL is allowed */
+int gpu_alloc(GpuDevice *, uint64_t bytes, CUdeviceptr *, char *message); /* aligned to 256, at least; not cleared */
+void gpu_free(GpuDevice *, CUdeviceptr);                                  /* 0 is allowed */
+
+/* For the files of this folder: the context is current in between. `enter` refuses a dead device. */
+int gpu_enter(GpuDevice *, char *message);
+void gpu_leave(GpuDevice *);
+/* A status, with a sentence that says what was refused: "a copy to it". */
+int gpu_check(GpuDevice *, CUresult, const char *what, char *message);
+
+/* ---- gpu_queue.c, gpu_graph.c: work in order, of one thread at a time ---- */
+
+enum { GPU_ADDRESS, GPU_VALUE, GPU_TENSOR, GPU_NOWHERE = UINT32_MAX };
+typedef struct GpuTensor { /* as cuTensorMapEncodeTiled has it; dims and box are elements, innermost first */
+  uint8_t type;            /* CUtensorMapDataType: 9 is bf16 */
+  uint8_t rank, swizzle;   /* CUtensorMapSwizzle: 3 is 128 bytes */
+  uint64_t dims[5];
+  uint64_t strides[4]; /* bytes, of dimensions 1 to rank - 1 */
+  uint32_t box[5];
+} GpuTensor;
+
+typedef struct GpuArgument { /* of a kernel, in the order of its parameters */
+  uint8_t kind;
+  uint32_t slot; /* ADDRESS, TENSOR: of GpuCall.base; GPU_NOWHERE: the address is 0 */
+  uint64_t at;   /* ADDRESS, TENSOR: bytes beyond; VALUE: its bits, the low ones if it is shorter */
+  const GpuTensor *tensor;
+} GpuArgument;
+
+typedef struct GpuStep { /* one launch, with everything evaluated */
+  uint32_t kernel, grid[3], block[3], shared;
+  const GpuArgument *arguments;
+  uint32_t narguments;
+} GpuStep;
+
+typedef struct GpuCall {
+  uint32_t entry;      /* with the dimensions: which graph it is. The steps of a graph differ in nothing but `base` */
+  const int64_t *dims; /* GpuLimits.dims of them */
+  const GpuStep *steps;
+  uint32_t nsteps;
+  const CUdeviceptr *base; /* GpuLimits.slots of them: weights, arena, inputs, outputs, wherever they are */
+} GpuCall;
+
+typedef struct GpuLimits { /* at most; memory for them is taken when a queue is opened */
+  uint32_t dims, steps, arguments, slots;
+  uint32_t stage; /* bytes of each of two pinned buffers, through which copies go */
+} GpuLimits;
+
+enum { GPU_GRAPHS = 8 /* kept by a queue; the one unused for longest gives way */ };
+typedef struct GpuGraph {
+  uint64_t used; /* when last, by GpuQueue.clock; 0: none is here */
+  uint32_t entry, nsteps;
+  int64_t *dims;
+  CUdeviceptr *base; /* that its nodes hold */
+  CUgraphNode *node; /* by step */
+  CUgraph graph;     /* nodes are named by it */
+  CUgraphExec exec;
+} GpuGraph;
+
+typedef struct GpuCell { /* an argument as the driver copies it */
+  uint64_t word[16];
+} __attribute__((aligned(64))) GpuCell;
+
+typedef struct GpuStage {
+  void *memory;
+  CUevent done;
+  bool busy;
+} GpuStage;
+
+typedef struct GpuQueue {
+  GpuDevice *device;
+  GpuLimits most;
+  CUstream stream; /* its own. One that a caller gives will stand here, and is then not destroyed */
+  GpuStage stage[2];
+  uint32_t turn;
+  bool one_by_one; /* SINTER_GPU_SYNC: no graphs; waits for each kernel and names the one that fails */
+  uint64_t clock, bytes;
+  GpuGraph graph[GPU_GRAPHS];
+  GpuCell *cell; /* [most.arguments] */
+  void **params; /* the same */
+} GpuQueue;
+
+int gpu_queue_open(GpuQueue **, GpuDevice *, const GpuLimits *, char *message);
+void gpu_queue_close(GpuQueue *); /* waits for its work; NULL is allowed */
+
+int gpu_copy_in(GpuQueue *, CUdeviceptr to, const void *from, uint64_t bytes, char *message); /* `from` is free after */
+int gpu_copy_out(GpuQueue *, void *to, CUdeviceptr from, uint64_t bytes, char *message);      /* waits */
+int gpu_run(GpuQueue *, const GpuCall *, char *message);                                      /* does not wait */
+int gpu_wait(GpuQueue *, char *message); /* what failed since the last wait is said here */
+
+/* gpu_graph.c */
+int gpu_launch(GpuQueue *, const GpuCall *, const GpuStep *, char *message); /* one step onto the stream */
+int gpu_run_graph(GpuQueue *, const GpuCall *, char *message);
+void gpu_drop_graph(GpuQueue *, GpuGraph *);
+#endif

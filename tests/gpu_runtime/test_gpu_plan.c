@@ -1,0 +1,312 @@
+/* Plans of two kernels through the runtime and the fake driver: as graphs, rebound, one by one; every call of the
+ * driver made to fail once. The interfaces of the kernels come from PTX written here, so that no NVRTC is wanted
+ * (test_gpu_nvrtc.c: real cubins). */
+#include "gpu_plan.h"
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#define message (session.message)
+static const void *ptx80[2], *ptx90[2];
+static const GpuImage images[2] = {
+    {.kind = GPU_PTX, .sm = 80, .programs = ptx80, .nprograms = 2, .nkernels = 2, .kernels = plan_kernels_sm80},
+    {.kind = GPU_CUBIN_EXACT,
+     .sm = 90,
+     .programs = ptx90,
+     .nprograms = 2,
+     .nkernels = 2,
+     .kernels = plan_kernels_sm90}};
+
+/* ---- graphs ---- */
+
+static void graphs(void) {
+  session_begin(images, 2);
+  session_call(PLAN_M, 1);
+  FakeState a = fake_state();
+  MUST(a.instantiated == 1 && a.graphs_launched == 1 && a.kernels_run == 2 && a.nodes_set == 0);
+  uint64_t first = session.hash;
+  session_call(PLAN_M, 2);
+  MUST(session.hash != first);
+  session_call(PLAN_M, 1);
+  MUST(session.hash == first);
+  a = fake_state();
+  MUST(a.instantiated == 1 && a.graphs_launched == 3 && a.kernels_run == 6 && a.nodes_set == 0);
+  session_move(SLOT_IN); /* one kernel knows it */
+  session_call(PLAN_M, 1);
+  MUST(session.hash == first && fake_state().nodes_set == 1);
+  session_move(SLOT_ARENA); /* both */
+  session_call(PLAN_M, 1);
+  MUST(session.hash == first && fake_state().nodes_set == 3);
+  session_call(PLAN_M, 1); /* and then they know */
+  a = fake_state();
+  MUST(session.hash == first && a.nodes_set == 3 && a.instantiated == 1 && a.graphs_launched == 6);
+  session_end();
+}
+
+static void one_by_one(void) {
+  session_begin(images, 2);
+  session_call(PLAN_M, 1);
+  FakeState a = fake_state();
+  MUST(a.instantiated == 0 && a.graphs_launched == 0 && a.kernels_run == 2);
+  uint64_t first = session.hash;
+  session_end();
+  unsetenv("SINTER_GPU_SYNC");
+  session_begin(images, 2);
+  session_call(PLAN_M, 1);
+  MUST(session.hash == first && fake_state().instantiated == 1);
+  session_end();
+}
+
+static void cache(void) {
+  enum { MORE = GPU_GRAPHS + 3 };
+  session_begin(images, 2);
+  for (int m = 1; m <= MORE; m++) session_call(m, 1);
+  FakeState a = fake_state();
+  MUST(a.instantiated == MORE && a.execs == GPU_GRAPHS && a.graphs == GPU_GRAPHS);
+  for (int m = MORE; m > 3; m--) session_call(m, 2); /* these are there */
+  MUST(fake_state().instantiated == MORE);
+  session_call(3, 2); /* this is not; it takes the place of the one unused for longest */
+  MUST(fake_state().instantiated == MORE + 1);
+  session_call(4, 2);
+  MUST(fake_state().instantiated == MORE + 1);
+  session_call(MORE, 2);
+  MUST(fake_state().instantiated == MORE + 2);
+  session_end();
+}
+
+/* By architecture and how late things happen. */
+static void everywhere(void (*body)(void), const char *more) {
+  static const char *const cards[] = {"SINTER_FAKE_CC=80", "SINTER_FAKE_CC=86", "SINTER_FAKE_CC=90",
+                                      "SINTER_FAKE_CC=120"};
+  static const char *const eager[] = {"SINTER_FAKE_EAGER=0", "SINTER_FAKE_EAGER=1"};
+  for (int i = 0; i < 4; i++)
+    for (int k = 0; k < 2; k++) {
+      int status = in_child(body, (const char *[]){cards[i], eager[k], more, NULL});
+      if (status) fail_msg("%s %s: %d", cards[i], eager[k], status);
+    }
+}
+static void as_graphs(void **unused) { (void)unused, everywhere(graphs, NULL); }
+static void as_launches(void **unused) { (void)unused, everywhere(one_by_one, "SINTER_GPU_SYNC=1"); }
+static void bounded(void **unused) {
+  (void)unused;
+  assert_int_equal(in_child(cache, NULL), 0);
+}
+
+/* ---- failures ---- */
+
+static void whole(void) {
+  session.may_fail = true;
+  session_begin(images, 2);
+  session_call(3, 1);
+  session_move(SLOT_IN);
+  session_call(3, 1);
+  session_call(2, 1);
+  session_end();
+  exit(session.failures ? 0 : 3); /* 3: the driver made no call of this number */
+}
+
+/* What fails is not done again: what comes after must not notice. */
+static void abandoned(void) {
+  enum { BYTES = 2 * 4096 };
+  static char in[BYTES], out[BYTES];
+  CUdeviceptr at, arena, other;
+  Plan p;
+  session.may_fail = true;
+  session_begin(images, 2);
+  session_call(3, 1);
+  DO(gpu_alloc(session.device, BYTES, &at, message));
+  session_failed(gpu_copy_out(session.queue, out, at, BYTES, message));
+  memset(in, 5, BYTES); /* into the buffers that the copy from there was to come to */
+  DO(gpu_copy_in(session.queue, at, in, BYTES, message));
+  DO(gpu_copy_out(session.queue, out, at, BYTES, message));
+  MUST(!memcmp(in, out, BYTES));
+  gpu_free(session.device, at);
+  DO(gpu_alloc(session.device, plan_bytes(SLOT_ARENA, PLAN_M), &other, message));
+  arena = session.base[SLOT_ARENA];
+  session.base[SLOT_ARENA] = other;
+  plan_make(&p, session.device, 3, session.base);
+  session_failed(gpu_run(session.queue, &p.call, message)); /* some nodes of the graph know the new arena */
+  session.base[SLOT_ARENA] = arena;
+  session_call(3, 2); /* with the old one */
+  gpu_free(session.device, other);
+  session_end();
+  exit(session.failures ? 0 : 3);
+}
+
+/* Every call of the driver that can fail does so once, in turn. */
+static void each_call(void (*body)(void), const char *const *environment) {
+  int n = 2, status = 0; /* the first is cuInit: test_gpu_open.c */
+  for (char name[64]; n < 1000 && !status; n++) {
+    const char *all[4] = {name};
+    snprintf(name, sizeof name, "SINTER_FAKE_FAIL=%d", n);
+    for (int i = 0; environment && environment[i]; i++) all[i + 1] = environment[i];
+    status = in_child(body, all);
+  }
+  if (status != 3) fail_msg("call %d: status %d", n - 1, status);
+  assert_true(n > 80);
+}
+static void every_call(void **unused) {
+  (void)unused;
+  each_call(whole, NULL);
+  each_call(whole, (const char *[]){"SINTER_FAKE_CC=80", "SINTER_FAKE_EAGER=1", NULL});
+  each_call(abandoned, NULL);
+}
+
+static void small_device(void) {
+  CUdeviceptr at = 1;
+  session_begin(images, 2);
+  FakeState before = fake_state();
+  MUST_SAY(gpu_alloc(session.device, 123456, &at, message), SINTER_ERROR_MEMORY, message,
+           "no memory on the GPU: 123456 bytes are wanted, 536870912 of 1073741824 are free");
+  FakeState after = fake_state();
+  MUST(!at && after.device_blocks == before.device_blocks && after.pushed == 0);
+  session_call(5, 1);
+  session_end();
+}
+static void out_of_memory(void **unused) {
+  (void)unused;
+  assert_int_equal(in_child(small_device, (const char *[]){"SINTER_FAKE_NO_MEMORY=5", NULL}), 0);
+}
+
+/* After a fault every use is refused, and closing ends well. */
+static const char *fault_sentence;
+static void faulty(void) {
+  static const char dead[] = "the GPU failed before: this process can use it no more";
+  Plan p;
+  char in[PLAN_K * 2], out[PLAN_N * 2], untouched[PLAN_N * 2];
+  session_begin(images, 2);
+  plan_make(&p, session.device, 1, session.base);
+  plan_input(in, 1, 1);
+  memset(out, 7, sizeof out);
+  memset(untouched, 7, sizeof untouched);
+  DO(gpu_copy_in(session.queue, session.base[SLOT_IN], in, sizeof in, message));
+  int status = gpu_run(session.queue, &p.call, message);
+  if (!status) status = gpu_copy_out(session.queue, out, session.base[SLOT_OUT], sizeof out, message);
+  MUST_SAY(status, SINTER_ERROR_GPU_FAILED, message, fault_sentence);
+  MUST(!memcmp(out, untouched, sizeof out));
+  CUdeviceptr at;
+  GpuQueue *other;
+  MUST_SAY(gpu_run(session.queue, &p.call, message), SINTER_ERROR_GPU_FAILED, message, dead);
+  MUST_SAY(gpu_wait(session.queue, message), SINTER_ERROR_GPU_FAILED, message, dead);
+  MUST_SAY(gpu_copy_in(session.queue, session.base[SLOT_IN], in, 1, message), SINTER_ERROR_GPU_FAILED, message, dead);
+  MUST_SAY(gpu_copy_out(session.queue, out, session.base[SLOT_OUT], 1, message), SINTER_ERROR_GPU_FAILED, message,
+           dead);
+  MUST_SAY(gpu_alloc(session.device, 1, &at, message), SINTER_ERROR_GPU_FAILED, message, dead);
+  MUST_SAY(gpu_queue_open(&other, session.device, &plan_limits, message), SINTER_ERROR_GPU_FAILED, message, dead);
+  FakeState before = fake_state();
+  gpu_queue_close(session.queue);
+  gpu_free(session.device, session.base[0]);
+  gpu_close(session.device);
+  FakeState after = fake_state();
+  GpuDevice *again; /* in this process there is no other context */
+  MUST(gpu_open(&again, images, 2, message) == SINTER_ERROR_GPU_FAILED && !again);
+  MUST(strstr(message, "(CUDA_ERROR_ILLEGAL_ADDRESS): this process can use it no more"));
+  MUST(before.calls == after.calls); /* nothing was asked of a driver that can do no more */
+  MUST(plan_host.blocks == 0);
+  _exit(0); /* what the driver holds is lost: no search for leaks */
+}
+static void fault(void **unused) {
+  (void)unused;
+  fault_sentence = "the GPU failed in a copy from it, or in a kernel before (CUDA_ERROR_ILLEGAL_ADDRESS): this process "
+                   "can use it no more";
+  assert_int_equal(in_child(faulty, (const char *[]){"SINTER_FAKE_FAULT=2", NULL}), 0);
+  fault_sentence = "the GPU failed in softmax (CUDA_ERROR_ILLEGAL_ADDRESS): this process can use it no more";
+  assert_int_equal(in_child(faulty, (const char *[]){"SINTER_FAKE_FAULT=2", "SINTER_GPU_SYNC=1", NULL}), 0);
+  fault_sentence = "the GPU failed in gemm_sm90 (CUDA_ERROR_ILLEGAL_ADDRESS): this process can use it no more";
+  assert_int_equal(in_child(faulty, (const char *[]){"SINTER_FAKE_FAULT=1", "SINTER_GPU_SYNC=1", NULL}), 0);
+}
+
+/* Launches that the driver refuses: nothing runs, the next call does. */
+static void wrong_launches(void) {
+  Plan p;
+  session_begin(images, 2);
+  session_call(2, 1);
+  uint32_t ran = fake_state().kernels_run;
+  for (int i = 0; i < 3; i++) {
+    plan_make(&p, session.device, 4, session.base);
+    if (i == 0) p.steps[1].block[0] = 512;
+    if (i == 1) p.steps[1].shared = 49153;
+    if (i == 2) p.steps[1].grid[0] = 0;
+    MUST_SAY(gpu_run(session.queue, &p.call, message), SINTER_ERROR_GPU_FAILED, message,
+             i ? "the NVIDIA driver refuses softmax (CUDA_ERROR_INVALID_VALUE)"
+               : "the NVIDIA driver refuses softmax (CUDA_ERROR_LAUNCH_OUT_OF_RESOURCES)");
+  }
+  plan_make(&p, session.device, 4, session.base);
+  p.maps[0].box[0] = 65; /* longer than the swizzle */
+  MUST_SAY(gpu_run(session.queue, &p.call, message), SINTER_ERROR_GPU_FAILED, message,
+           "the NVIDIA driver refuses a map of a tensor (CUDA_ERROR_INVALID_VALUE)");
+  FakeState a = fake_state();
+  MUST(a.kernels_run == ran && a.graphs == 1 && a.execs == 1);
+  session_call(4, 1);
+  session_call(2, 1);
+  session_end();
+}
+static void refused(void **unused) {
+  (void)unused;
+  assert_int_equal(in_child(wrong_launches, NULL), 0);
+}
+
+static void no_host_memory(void) {
+  GpuQueue *q;
+  session_begin(images, 2);
+  plan_host.fail = 1;
+  MUST_SAY(gpu_queue_open(&q, session.device, &plan_limits, message), SINTER_ERROR_MEMORY, message,
+           "no memory for a queue of the GPU");
+  GpuLimits none = plan_limits;
+  none.stage = 0;
+  MUST_SAY(gpu_queue_open(&q, session.device, &none, message), SINTER_ERROR_ARGUMENT, message,
+           "a queue wants buffers for copies");
+  session_call(1, 1);
+  session_end();
+}
+static void host_memory(void **unused) {
+  (void)unused;
+  assert_int_equal(in_child(no_host_memory, NULL), 0);
+}
+
+/* ---- copies of all lengths about those of the buffers ---- */
+
+static void copies(void) {
+  static const uint64_t lengths[] = {0, 1, 4095, 4096, 4097, 8192, 8193, 12288, 20481};
+  static char in[20481 + 1], out[20481 + 1];
+  CUdeviceptr at;
+  session_begin(images, 2);
+  DO(gpu_alloc(session.device, sizeof in - 1, &at, message));
+  for (size_t i = 0; i < sizeof lengths / sizeof *lengths; i++) {
+    uint64_t n = lengths[i];
+    for (uint64_t k = 0; k < n; k++) in[k] = (char)(k / 4096 * 31 + k % 251 + i);
+    memset(out, 7, sizeof out);
+    DO(gpu_copy_in(session.queue, at, in, n, message));
+    memset(in, 9, sizeof in); /* it may be used again at once */
+    DO(gpu_copy_out(session.queue, out, at, n, message));
+    for (uint64_t k = 0; k < n; k++) MUST(out[k] == (char)(k / 4096 * 31 + k % 251 + i));
+    MUST(out[n] == 7);
+  }
+  MUST_SAY(gpu_copy_in(session.queue, at, in, sizeof in, message) ? SINTER_ERROR_GPU_FAILED : 0,
+           SINTER_ERROR_GPU_FAILED, message, "the NVIDIA driver refuses a copy to it (CUDA_ERROR_INVALID_VALUE)");
+  DO(gpu_wait(session.queue, message));
+  gpu_free(session.device, at);
+  session_end();
+}
+static void staging(void **unused) {
+  (void)unused;
+  assert_int_equal(in_child(copies, NULL), 0);
+  assert_int_equal(in_child(copies, (const char *[]){"SINTER_FAKE_EAGER=1", NULL}), 0);
+}
+
+int main(void) {
+  ptx80[0] = ptx80[1] = plan_ptx(80);
+  ptx90[0] = ptx90[1] = plan_ptx(90);
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(as_graphs),  cmocka_unit_test(as_launches),   cmocka_unit_test(bounded),
+      cmocka_unit_test(every_call), cmocka_unit_test(out_of_memory), cmocka_unit_test(fault),
+      cmocka_unit_test(refused),    cmocka_unit_test(host_memory),   cmocka_unit_test(staging),
+  };
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}
