@@ -1,8 +1,9 @@
 /* Attention, softmax(scores) @ values, without a matrix of scores in memory. A task takes a block of rows and walks
  * over the keys in blocks: a tile of scores, packed keys by rows; what is made of the scores (scale, masks) and their
  * exponentials, row by row; what they weigh of the values. The largest score of a row so far is carried along: where it
- * grows, the row's sum and its result so far shrink (online softmax). The result so far stands in the output. The order
- * of keys is fixed, so that the bits do not depend on threads. */
+ * grows, the row's sum and its result so far shrink (online softmax). The result so far stands in the output. Blocks of
+ * keys that a causal mask hides from all rows of the task are left out. The order of keys is fixed, so that the bits do
+ * not depend on threads. */
 #include "gemm.h"
 #include "nest.h"
 #include <string.h>
@@ -275,6 +276,54 @@ static void finish(Rows *r) {
   l->memo.n = mark;
 }
 
+/* v, if it is spread along all axes of its reader but `axis`; else 0. */
+static Id spread_from(const Graph *g, Id v, int axis) {
+  int n;
+  if (graph_op(g, v) != OP_BROADCAST) return 0;
+  const int64_t *axes = graph_attr(g, v, "axes", &n);
+  return n == 1 && axes[0] == axis ? *graph_in(g, v) : 0;
+}
+
+/* Where the scores are -inf but for keys up to row + n, n the same for all rows: row + n by rows, as a causal mask has
+ * it. Else 0. */
+static Id last_keys(const Rows *r) {
+  const Graph *g = r->l->g;
+  Id score = r->parts.score, mask = graph_in(g, score)[0];
+  const Id *in = graph_in(g, score);
+  double other = 0;
+  int n;
+  if (graph_op(g, score) != OP_SELECT || graph_op(g, in[2]) != OP_CONSTANT || graph_rank(g, in[2])) return 0;
+  memcpy(&other, graph_attr(g, in[2], "value", &n), sizeof other);
+  if (other != -__builtin_inf()) return 0;
+  if (graph_op(g, mask) == OP_BROADCAST) {
+    const int64_t *axes = graph_attr(g, mask, "axes", &n);
+    if (n != 2 || axes[0] != r->rank - 2 || axes[1] != r->rank - 1) return 0;
+    mask = *graph_in(g, mask);
+  }
+  if (graph_op(g, mask) != OP_LESS_EQUAL || graph_rank(g, mask) != 2) return 0;
+  Id keys = spread_from(g, graph_in(g, mask)[0], 1), rows = spread_from(g, graph_in(g, mask)[1], 0);
+  if (!keys || !rows || graph_op(g, keys) != OP_IOTA) return 0;
+  if (graph_op(g, rows) == OP_IOTA) return rows;
+  in = graph_in(g, rows);
+  if (graph_op(g, rows) != OP_ADD) return 0;
+  for (int i = 0; i < 2; i++)
+    if (graph_op(g, in[i]) == OP_IOTA && !graph_rank(g, in[1 - i])) return rows;
+  return 0;
+}
+
+/* How many keys the task's rows see at most. */
+static Ex keys_seen(Rows *r, Ex size) {
+  Lower *l = r->l;
+  Kernel *k = l->k;
+  Id rows = last_keys(r);
+  if (!rows) return size;
+  uint32_t mark = l->memo.n;
+  Ex last = ex_op2(k, OP_SUB, r->hi, ex_idx(k, 1)), key = ex_convert(k, DT_IDX, lower_pull(l, rows, &last, 1));
+  l->memo.n = mark;
+  key = ex_op2(k, OP_MINIMUM, key, ex_op2(k, OP_SUB, size, ex_idx(k, 1)));
+  return loop_let(k, "seen", ex_op2(k, OP_MAXIMUM, ex_add(k, key, ex_idx(k, 1)), ex_idx(k, 0)));
+}
+
 /* The product of the scores: the other one of the group. */
 static Id score_product(const Lower *l) {
   for (uint32_t i = 0; i < l->grp->members.n; i++) {
@@ -338,10 +387,10 @@ void strat_attention(Lower *l) {
   r.lo = loop_let(k, "lo", ex_mul(k, r.task, ex_idx(k, own)));
   r.hi = loop_let(k, "hi", ex_op2(k, OP_MINIMUM, lower_dim(l, shape[r.rank - 2]), ex_add(k, r.lo, ex_idx(k, own))));
   start(&r);
-  Ex size = lower_dim(l, shape[r.rank - 1]), zero = ex_idx(k, 0);
-  loop_for(k, "block", zero, ex_cdiv(k, size, ex_idx(k, r.block)), FOR_SERIAL, 0, TAIL_NONE, &key);
+  Ex size = lower_dim(l, shape[r.rank - 1]), zero = ex_idx(k, 0), seen = keys_seen(&r, size);
+  loop_for(k, "block", zero, ex_cdiv(k, seen, ex_idx(k, r.block)), FOR_SERIAL, 0, TAIL_NONE, &key);
   r.first = ex_mul(k, key, ex_idx(k, r.block));
-  r.keys = loop_let(k, "keys", ex_op2(k, OP_MINIMUM, ex_idx(k, r.block), ex_op2(k, OP_SUB, size, r.first)));
+  r.keys = loop_let(k, "keys", ex_op2(k, OP_MINIMUM, ex_idx(k, r.block), ex_op2(k, OP_SUB, seen, r.first)));
   loop_for(k, "tile", zero, ex_cdiv(k, ex_op2(k, OP_SUB, r.hi, r.lo), ex_idx(k, r.mr)), FOR_SERIAL, 0, TAIL_NONE,
            &tile);
   r.row = loop_let(k, "first_row", ex_add(k, r.lo, ex_mul(k, tile, ex_idx(k, r.mr))));

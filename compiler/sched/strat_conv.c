@@ -223,8 +223,8 @@ static bool clipping_will_do(const Conv *c) {
   if (c->along != ALONG_CHANNELS || c->rows > 1 || !in_memory(c) || row == INT64_MAX || last_extent(c) == INT64_MAX ||
       known(c->l, c->w.lo[last]) == INT64_MAX || size > CLIPPED_WINDOW)
     return false;
-  if (lower_tile_registers(c->l, c->dtype) < 32 && channels_unrolled(c))
-    return false; /* room for the kernel of one place */
+  if (channels_unrolled(c) && (lower_tile_registers(c->l, c->dtype) < 32 || c->packs != c->dtype))
+    return false; /* room for the kernel of one place, or for what is converted */
   for (int a = 0; a < c->w.n; a++)
     if (c->w.base[a] > 1) return false;
   inner_tiles(c, row, &from, &to);

@@ -172,7 +172,7 @@ static void cubins(void **unused) {
   (void)unused;
   const GpuImage good = images[1];
   static const GpuKernel softmax[1] = {{"softmax", 0, 64}};
-  void *sm80 = cubin("tests/nvrtc/cubins/softmax.sm_80.cubin"), *sm100 = cubin("tests/nvrtc/cubins/many.sm_100.cubin");
+  void *sm80 = cubin("tests/nvrtc/cubins/shuffles.sm_80.cubin"), *sm100 = cubin("tests/nvrtc/cubins/many.sm_100.cubin");
   const void *programs[1] = {sm100};
   images[1] = (GpuImage){
       .kind = GPU_CUBIN_EXACT, .sm = 90, .programs = programs, .nprograms = 1, .nkernels = 1, .kernels = softmax};

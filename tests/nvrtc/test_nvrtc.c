@@ -90,10 +90,10 @@ static void kernels(void **state) {
   } want[] = {
       {"copy.cu", "sm_75", {{"copy", "LDG.128", 1}, {"copy", "STG.128", 1}}},
       {"copy.cu", "sm_100", {{"copy", "LDG.128", 1}, {"copy", "STG.128", 1}}},
-      {"softmax.cu",
+      {"shuffles.cu",
        "sm_80",
        {{"softmax", "LDG.128", 1}, {NULL, "STG.128", 1}, {NULL, "SHFL", 10}, {NULL, "BAR", 2}, {NULL, "MUFU", 4}}},
-      {"softmax.cu",
+      {"shuffles.cu",
        "sm_90a",
        {{"softmax", "LDG.128", 1}, {NULL, "STG.128", 1}, {NULL, "SHFL", 10}, {NULL, "BAR", 2}, {NULL, "MUFU", 4}}},
       {"mma80.cu", "sm_80", {{"mma80", "HMMA", 1}, {NULL, "LDSM", 2}, {NULL, "LDGSTS.128", 2}}},
@@ -196,10 +196,10 @@ static void every_name(void **state) {
   (void)state;
   static const struct {
     const char *name, *arch;
-  } files[] = {{"copy", "sm_75"},   {"softmax", "sm_75"},  {"softmax", "sm_80"}, {"mma80", "sm_80"},
-               {"spill", "sm_80"},  {"local", "sm_80"},    {"every", "sm_80"},   {"many", "sm_90a"},
-               {"mma80", "sm_90a"}, {"wgmma90", "sm_90a"}, {"advice", "sm_90a"}, {"every", "sm_90a"},
-               {"many", "sm_100"},  {"softmax", "sm_120"}, {"mma80", "sm_120"},  {"every", "sm_120"}};
+  } files[] = {{"copy", "sm_75"},   {"shuffles", "sm_75"},  {"shuffles", "sm_80"}, {"mma80", "sm_80"},
+               {"spill", "sm_80"},  {"local", "sm_80"},     {"every", "sm_80"},    {"many", "sm_90a"},
+               {"mma80", "sm_90a"}, {"wgmma90", "sm_90a"},  {"advice", "sm_90a"},  {"every", "sm_90a"},
+               {"many", "sm_100"},  {"shuffles", "sm_120"}, {"mma80", "sm_120"},   {"every", "sm_120"}};
   Case t = begin();
   Arena *a = t.c.arena;
   char *nvdisasm = arena_printf(a, "%s", t.rtc->path), *slash = strrchr(nvdisasm, '/');
@@ -230,7 +230,7 @@ static void every_name(void **state) {
 static void ptx(void **state) {
   (void)state;
   Case t = begin();
-  CudaImage m = compiled(&t, "softmax.cu", "compute_80");
+  CudaImage m = compiled(&t, "shuffles.cu", "compute_80");
   const char *text = (const char *)m.code;
   assert_int_equal(strlen(text), m.size);
   assert_non_null(strstr(text, "\n.version "));
@@ -242,7 +242,7 @@ static void ptx(void **state) {
 
 static void same_bytes(void **state) {
   (void)state;
-  static const char *const archs[] = {"sm_80", "sm_90a", "compute_90a"}, *const names[] = {"softmax.cu", "copy.cu",
+  static const char *const archs[] = {"sm_80", "sm_90a", "compute_90a"}, *const names[] = {"shuffles.cu", "copy.cu",
                                                                                            "mma80.cu"};
   Case t = begin();
   CudaProgram p[3];
@@ -262,7 +262,7 @@ static void same_bytes(void **state) {
 /* The cubins that test_cubin.c reads are those of the pinned version: BLESS=1 writes them. */
 static void recorded(void **state) {
   (void)state;
-  static const char *const files[][2] = {{"softmax", "sm_80"}, {"wgmma90", "sm_90a"}, {"many", "sm_100"}};
+  static const char *const files[][2] = {{"shuffles", "sm_80"}, {"wgmma90", "sm_90a"}, {"many", "sm_100"}};
   Case t = begin();
   bool bless = getenv("BLESS") != NULL;
   if (!the_pinned) {
@@ -408,7 +408,7 @@ static void audit(void **state) {
   (void)state;
   Case t = begin();
   CudaImage spill = compiled(&t, "spill.cu", "sm_80"), local = compiled(&t, "local.cu", "sm_80"),
-            advice = compiled(&t, "advice.cu", "sm_90a"), softmax = compiled(&t, "softmax.cu", "sm_80");
+            advice = compiled(&t, "advice.cu", "sm_90a"), softmax = compiled(&t, "shuffles.cu", "sm_80");
   const char *id, *said;
   assert_false(cuda_audit(&t.c, &spill, NULL, 0));
   assert_int_equal(diag_errors(t.c.diag), 2);
@@ -440,7 +440,7 @@ static void audit(void **state) {
   assert_false(cuda_audit(&t.c, &softmax, &any, 1));
   must_say(&t, "audit-minimum", "softmax for sm_80: 0 of the instruction HGMMA, at least 1 are expected");
   assert_false(cuda_audit(&t.c, &softmax, &wrong, 1));
-  must_say(&t, "audit-kernel", "softmax.cu for sm_80 has no kernel sotfmax, of which LDG.128 is expected");
+  must_say(&t, "audit-kernel", "shuffles.cu for sm_80 has no kernel sotfmax, of which LDG.128 is expected");
   assert_true(cuda_audit(&t.c, &softmax, NULL, 0));
   end(&t);
 }
@@ -451,15 +451,15 @@ static void command(void **state) {
   (void)state;
   if (!there) skip();
 #define FILES "$ROOT/tests/nvrtc/"
-  assert_int_equal(sinter("cuda " FILES "softmax.cu " FILES "copy.cu --arch sm_80,compute_80 -o out --audit"), 0);
+  assert_int_equal(sinter("cuda " FILES "shuffles.cu " FILES "copy.cu --arch sm_80,compute_80 -o out --audit"), 0);
   assert_string_equal(err, "");
-  assert_non_null(strstr(out, "softmax.cu for sm_80: "));
+  assert_non_null(strstr(out, "shuffles.cu for sm_80: "));
   assert_non_null(strstr(out, "  softmax: "));
   assert_non_null(strstr(
       out, " registers, 64 bytes of shared memory, 16 bytes of parameters, no spills\n    LDG.128 1, STG.128 1, "));
   assert_non_null(strstr(out, "copy.cu for compute_80: "));
   assert_int_equal(shell("ls out"), 0);
-  assert_string_equal(out, "copy.compute_80.ptx\ncopy.sm_80.cubin\nsoftmax.compute_80.ptx\nsoftmax.sm_80.cubin\n");
+  assert_string_equal(out, "copy.compute_80.ptx\ncopy.sm_80.cubin\nshuffles.compute_80.ptx\nshuffles.sm_80.cubin\n");
   assert_int_equal(sinter("cuda " FILES "spill.cu --arch sm_80 --audit"), 1);
   assert_non_null(strstr(out, ", spills: "));
   assert_non_null(strstr(err, "[audit-spill]"));

@@ -36,7 +36,8 @@ static int check_threads(Ctx *c, const LevelUnit *l, const Program *p, const cha
     for (uint32_t i = 0; i < l->entries[e].kernels.n; i++) {
       const Lowered *low = &l->entries[e].kernels.at[i];
       const Kernel *k = l->module->kernels.at[low->kernel];
-      bool product = group_product(&l->entries[e].groups->at.at[i]);
+      const Group *group = &l->entries[e].groups->at.at[i];
+      bool product = group_product(group) || group->kind == GROUP_ATTENTION;
       for (uint32_t s = 0; s < k->stages.n; s++)
         if ((k->stages.at[s]->threads > 0) != (l->target->threads && !product))
           bad += complain(

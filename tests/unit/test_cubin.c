@@ -37,7 +37,7 @@ static void softmax(void **state) {
   (void)state;
   Arena *a = arena_new();
   Cubin c;
-  read_all(a, "softmax.sm_80", &c);
+  read_all(a, "shuffles.sm_80", &c);
   const CubinKernel *k = c.kernel;
   assert_int_equal(c.sm, 80);
   assert_int_equal(c.nkernels, 1);
@@ -149,7 +149,7 @@ static bool read_exactly(const uint8_t *p, size_t n, const char **why) {
 static void truncated(void **state) {
   (void)state;
   Arena *a = arena_new();
-  static const char *const files[] = {"softmax.sm_80", "wgmma90.sm_90a"};
+  static const char *const files[] = {"shuffles.sm_80", "wgmma90.sm_90a"};
   for (int f = 0; f < 2; f++) {
     size_t n;
     const char *why;
@@ -164,7 +164,7 @@ static void truncated(void **state) {
 static void random_bytes(void **state) {
   (void)state;
   Arena *a = arena_new();
-  static const char *const files[] = {"softmax.sm_80", "wgmma90.sm_90a", "many.sm_100"};
+  static const char *const files[] = {"shuffles.sm_80", "wgmma90.sm_90a", "many.sm_100"};
   uint64_t seed = 1;
   int accepted = 0, refused = 0;
   for (int f = 0; f < 3; f++) {

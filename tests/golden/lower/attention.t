@@ -23,8 +23,9 @@ kernel f_0_attention(T in 1..=2147483647, S in 1..=2147483647; inout panels: f32
         y30[i, j] = 0.0
       }
     }
-    for block in 0..(S + 63) // 64 {
-      let keys = min(64, S - block * 64)
+    let seen = max(min(idx(i64(hi - 1) + i64(S + -1 * T)), S - 1) + 1, 0)
+    for block in 0..(seen + 63) // 64 {
+      let keys = min(64, seen - block * 64)
       for tile in 0..(hi - lo + 7) // 8 {
         let first_row = lo + tile * 8
         let count = min(8, hi - first_row)
