@@ -781,8 +781,10 @@ bool cuda_text_stage(Kernel *k, const Stage *st, const char *name, CudaStage *ma
   bool *loads = ARENA_ARRAY(c.arena, bool, 2 * k->bufs.n + 1), *stores = loads + k->bufs.n, fails = loop_fails(st);
   loop_uses(k, st, loads, stores);
   for (uint32_t i = 0; i < k->bufs.n; i++)
-    if ((loads[i] || stores[i]) && (k->bufs.at[i].dtype == DT_F16 || k->bufs.at[i].dtype == DT_BF16))
+    if ((loads[i] || stores[i]) && dtype_is_half(k->bufs.at[i].dtype))
       refuse(&c, "the 16-bit floats of", k->bufs.at[i].name);
+  for (Ex e = 1; e < k->ex.n; e++)
+    if (dtype_is_half((DType)ex_at(k, e)->dtype)) refuse(&c, "the 16-bit floats of", "its values");
   for (uint32_t i = 0; i < k->dims.n; i++) c.var[i] = TEXT(&c, "%s_d%u", k->dims.at[i].name, i);
   mark_all(&c, st->body, ARENA_ARRAY(c.arena, bool, k->ex.n + 1));
   if (!c.error) {
