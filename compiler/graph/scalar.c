@@ -237,6 +237,7 @@ static bool map_float(Op op, DType d, int64_t n, const Scalar *const *in, const 
   case OP_ABS: EACH(f, fabs(A.f));
   case OP_SIGN: EACH(f, isnan(A.f) ? A.f : (double)((A.f > 0) - (A.f < 0)));
   case OP_EXP: FLOAT_EACH(exp(A.f));
+  case OP_EXP_NEG: FLOAT_EACH(A.f > 0 ? NAN : exp(A.f));
   case OP_EXPM1: FLOAT_EACH(expm1(A.f));
   case OP_LOG: FLOAT_EACH(log(A.f));
   case OP_LOG1P: FLOAT_EACH(log1p(A.f));

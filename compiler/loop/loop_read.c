@@ -322,8 +322,8 @@ static int lanes_arg(Reader *r, const Ast *a) {
 }
 
 static Op function_op(const char *n) {
-  static const uint8_t more[] = {OP_EXTRACT, OP_PERM, OP_PERM2, OP_HADD,  OP_HMAX, OP_HMIN,
-                                 OP_ANY,     OP_ALL,  OP_FMA,   OP_SCALE, OP_DOT4, OP_MULHI};
+  static const uint8_t more[] = {OP_EXTRACT, OP_PERM, OP_PERM2, OP_HADD,    OP_HMAX, OP_HMIN, OP_ANY,
+                                 OP_ALL,     OP_FMA,  OP_SCALE, OP_EXP_NEG, OP_DOT4, OP_MULHI};
   if (!strcmp(n, "min")) return OP_MINIMUM;
   if (!strcmp(n, "max")) return OP_MAXIMUM;
   for (size_t i = 0; i < sizeof more; i++)

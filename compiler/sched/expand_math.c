@@ -155,12 +155,13 @@ static Ex scaled(Math m, Ex p, Ex t) {
   Ex i = to_bits(u, t), a = shl(u, shr(u, i, 1), mantissa(m)), b = sub(u, shl(u, i, mantissa(m)), a);
   return mul(m, mul(m, p, from_bits(m, a)), from_bits(m, b));
 }
-static Ex exp_(Math m, Ex x) { /* the result may be denormal, or overflow */
+static Ex exp_neg(Math m, Ex x) { /* of x that is not too large; the result may be denormal */
   Ex n, r;
-  x = wide(m) ? at_most(m, 710, at_least(m, -746, x)) : at_most(m, 89, at_least(m, -104, x));
+  x = at_least(m, wide(m) ? -746 : -104, x);
   Ex t = reduce_exp(m, x, 2 * bias(m), &n, &r), p = add(m, expm1_poly(m, r), num(m, 1));
   return has_scale(m) ? ex_op2(m.k, OP_SCALE, p, n) : scaled(m, p, t);
 }
+static Ex exp_(Math m, Ex x) { return exp_neg(m, at_most(m, wide(m) ? 710 : 89, x)); } /* it may overflow */
 /* 2 (2^(n-1) (e^r - 1) + 2^(n-1) - 1/2) */
 static Ex expm1_(Math m, Ex x) {
   Ex n, r, c = wide(m) ? at_most(m, 710, at_least(m, -40, x)) : at_most(m, 89, at_least(m, -18, x));
@@ -228,7 +229,7 @@ static Ex tanh_(Math m, Ex x) {
   return copysign_(m, choose(m, less(m, a, num(m, 0.625)), small, r), x);
 }
 static Ex sigmoid_(Math m, Ex x) {
-  Ex t = exp_(m, neg(m, abs_(m, x))), one = num(m, 1);
+  Ex t = exp_neg(m, neg(m, abs_(m, x))), one = num(m, 1);
   return quo(m, choose(m, less(m, x, num(m, 0)), t, one), add(m, t, one));
 }
 /* x c(x), of which the first term is rounded once. */
@@ -449,7 +450,8 @@ static Ex expand(void *ctx, Kernel *k, Ex e) {
   const Target *t = ctx;
   Expr x = *ex_at(k, e);
   Op op = (Op)x.op;
-  if (OP_INFO[op].cls != CLASS_UNARY && op != OP_POW && op != OP_SCALE && op != OP_CONVERT) return 0;
+  if (OP_INFO[op].cls != CLASS_UNARY && op != OP_POW && op != OP_SCALE && op != OP_EXP_NEG && op != OP_CONVERT)
+    return 0;
   Ex a = k->arg.at[x.in];
   DType d = (DType)ex_at(k, a)->dtype;
   Math m = {k, d, d == DT_F64 ? DT_I64 : DT_I32, t};
@@ -471,6 +473,7 @@ static Ex expand(void *ctx, Kernel *k, Ex e) {
   if (d != DT_F32 && d != DT_F64) return 0;
   switch (op) {
   case OP_EXP: return exp_(m, a);
+  case OP_EXP_NEG: return exp_neg(m, a);
   case OP_EXPM1: return expm1_(m, a);
   case OP_LOG: return log_(m, a);
   case OP_LOG1P: return log1p_(m, a);

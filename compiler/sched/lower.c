@@ -430,6 +430,25 @@ static Ex pull_convert(Lower *l, Id v, const Ex *index, int n) {
   return ex_convert(l->k, graph_dtype(l->g, v), lower_pull(l, *graph_in(l->g, v), index, n));
 }
 
+/* x - max(x) along the same axes, as a softmax has it. */
+static bool never_above_zero(const Graph *g, Id v) {
+  if (graph_op(g, v) != OP_SUB) return false;
+  Id x = graph_in(g, v)[0], most = graph_in(g, v)[1];
+  if (graph_op(g, most) != OP_BROADCAST || graph_op(g, *graph_in(g, most)) != OP_REDUCE_MAX) return false;
+  int kept, reduced, at = 0;
+  const int64_t *axes = graph_attr(g, most, "axes", &kept);
+  Id max = *graph_in(g, most);
+  const int64_t *away = graph_attr(g, max, "axes", &reduced);
+  if (*graph_in(g, max) != x || kept + reduced != graph_rank(g, x)) return false;
+  for (int i = 0, j = 0; i < graph_rank(g, x); i++) { /* each axis stays in its place, or is reduced */
+    if (j < reduced && away[j] == i)
+      j++;
+    else if (at == kept || axes[at++] != i)
+      return false;
+  }
+  return true;
+}
+
 static Ex pull_fresh(Lower *l, Id v, const Ex *index, int n) {
   const Graph *g = l->g;
   Kernel *k = l->k;
@@ -486,6 +505,7 @@ static Ex pull_fresh(Lower *l, Id v, const Ex *index, int n) {
   }
   if (!op_elementwise(o)) BUG("%s cannot be worked out inside a loop nest", OP_INFO[o].text);
   for (uint32_t i = 0; i < graph_at(g, v)->nin; i++) arg[i] = lower_pull(l, in[i], index, graph_rank(g, in[i]) ? n : 0);
+  if (o == OP_EXP && never_above_zero(g, in[0])) o = OP_EXP_NEG; /* takes a step less */
   return OP_INFO[o].arity == 1   ? ex_op1(k, o, arg[0])
          : OP_INFO[o].arity == 2 ? ex_op2(k, o, arg[0], arg[1])
                                  : ex_op3(k, o, arg[0], arg[1], arg[2]);

@@ -135,12 +135,12 @@ static void exponentials(Rows *r) {
   Ex now = loop_let(k, "now", ex_op2(k, OP_MAXIMUM, old, ex_op1(k, OP_HMAX, ex_reg(k, best, NULL, 0))));
   Ex none = ex_op2(k, OP_EQUAL, now, literal(r, -__builtin_inf()));
   Ex shift = loop_let(k, "shift", ex_op3(k, OP_SELECT, none, lower_zero(l, r->dtype), now));
-  Ex decay = loop_let(k, "decay", ex_op1(k, OP_EXP, ex_op2(k, OP_SUB, old, shift)));
+  Ex decay = loop_let(k, "decay", ex_op1(k, OP_EXP_NEG, ex_op2(k, OP_SUB, old, shift)));
   keep_stat(r, MOST, own, now);
   keep_stat(r, DECAY, i, decay);
   uint32_t total = loop_reg(k, "total", r->dtype, lanes, 0, NULL, lower_zero(l, r->dtype));
   loop_for(k, "j", zero, r->keys, FOR_VECTOR, lanes, lower_tail(l), &j);
-  Ex e = loop_let(k, "e", ex_op1(k, OP_EXP, ex_op2(k, OP_SUB, score_at(r, i, j), shift)));
+  Ex e = loop_let(k, "e", ex_op1(k, OP_EXP_NEG, ex_op2(k, OP_SUB, score_at(r, i, j), shift)));
   keep_score(r, i, j, e);
   loop_assign(k, total, NULL, 0, ex_add(k, ex_reg(k, total, NULL, 0), e), 0);
   loop_end(k);

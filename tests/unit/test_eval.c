@@ -284,6 +284,11 @@ static void loop_scalars(void **state) {
       {OP_FMA, DT_F64, {F(1.0 + 0x1p-52), F(1.0 - 0x1p-52), F(-1.0)}, F(-0x1p-104)},
       {OP_SCALE, DT_F32, {F(0x1.000002p0), F(-127)}, F(0x1p-127)},
       {OP_SCALE, DT_F32, {F(1.5), F(128)}, F(INFINITY)},
+      {OP_EXP_NEG, DT_F64, {F(-1)}, F(0.36787944117144233)},
+      {OP_EXP_NEG, DT_F32, {F(-INFINITY)}, F(0)},
+      {OP_EXP_NEG, DT_F32, {F(-0.0)}, F(1)},
+      {OP_EXP_NEG, DT_F32, {F(NAN)}, F(NAN)},
+      {OP_EXP_NEG, DT_F32, {F(1)}, F(NAN)}, /* there is no such */
       {OP_SCALE, DT_F64, {F(1.5), F(-1074)}, F(0x1p-1073)},
       {OP_SCALE, DT_F64, {F(1.5), F(NAN)}, F(NAN)},
   };

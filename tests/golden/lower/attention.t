@@ -64,12 +64,12 @@ kernel f_0_attention(T in 1..=2147483647, S in 1..=2147483647; inout panels: f32
           let old = rows[task, 0, own]
           let now = max(old, hmax(best))
           let shift = select(now == -inf, 0.0, now)
-          let decay = exp(old - shift)
+          let decay = exp_neg(old - shift)
           rows[task, 0, own] = now
           rows[task, 2, i] = decay
           reg total: f32x16 = 0.0
           for j in 0..keys vector 16 tail mask {
-            let e = exp(scores[task, i, j] - shift)
+            let e = exp_neg(scores[task, i, j] - shift)
             scores[task, i, j] = e
             total = total + e
           }

@@ -18,7 +18,7 @@ kernel f_0_row(B in 1..=2147483647; in x1: f32[B, 20], out y10: f32[B, 20]) {
     for v in 0..2 unroll {
       if v * 16 + lane(16) < 20 {
         let v4 = h1[v] - v2
-        let v5 = exp(v4)
+        let v5 = exp_neg(v4)
         h5[v] = v5
         r6 = r6 + v5
       }

@@ -14,7 +14,7 @@ kernel f_0_row(B in 1..=2147483647; inout y10: f32[B, 10], in x1: f32[B, 10]) {
     for j in 0..10 vector 4 tail peel {
       let v1 = x1[i0, j]
       let v4 = v1 - v2
-      let v5 = exp(v4)
+      let v5 = exp_neg(v4)
       y10[i0, j] = v5
       r6 = r6 + v5
     }
