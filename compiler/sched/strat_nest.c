@@ -52,14 +52,14 @@ uint32_t nest_result(Lower *l, Id v) {
   return b;
 }
 
-/* A thread has its index on the first axes, and one column of the last axis (0: there are none). */
+/* A thread has its index on the first axes, and one column of the last axis (-1: there are none). */
 static void thread_columns(Lower *l, const Sym *shape, int axes, int last, Ex *index) {
   Sym own[MAX_RANK];
   Ex end;
   memcpy(own, shape, (size_t)axes * sizeof *own);
-  if (last) own[axes] = shape[last];
-  threads_space(l, own, axes + (last > 0), 1, index, &end);
-  if (last) index[last] = index[axes];
+  if (last >= 0) own[axes] = shape[last];
+  threads_space(l, own, axes + (last >= 0), 1, index, &end);
+  if (last >= 0) index[last] = index[axes];
 }
 
 /* Two updates may meet in one element: each task takes all updates in their order, but only its own columns, a few
@@ -82,7 +82,7 @@ static void nest_scatter(Lower *l, Id v) {
   Ex u[MAX_RANK] = {0}, at[MAX_RANK], ok = 0, lo = ex_idx(k, 0), hi = 0;
   copy_stage(l, v, in[0]);
   lower_stage(l, "add", lower_total(l, shape, nu), columns ? 2 : 6, !columns && !axis);
-  if (gpu) thread_columns(l, shape, axes = axis, columns ? nu - 1 : 0, u);
+  if (gpu) thread_columns(l, shape, axes = axis, columns ? nu - 1 : -1, u);
   for (; axes < axis && axes < LOOP_AXES - 1; axes++) u[axes] = loop_axis(k, AXIS[axes], shape[axes]);
   if (several) {
     Ex c = loop_axis(k, "c", sym_div_up(t, shape[nu - 1], sym_int(t, BLOCK * lanes)));
