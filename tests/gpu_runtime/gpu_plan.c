@@ -227,54 +227,53 @@ void must_say_(int status, int want_status, const char *message, const char *wan
 
 /* ---- a use of the runtime ---- */
 
-struct PlanSession session;
+struct PlanTrial trial;
 
-bool session_failed(int status) {
+bool trial_failed(int status) {
   if (!status) return false;
-  if (!session.may_fail || !session.message[0])
-    fprintf(stderr, "status %d: %s\n", status, session.message), MUST(false);
-  MUST(session.failures++ == 0);
+  if (!trial.may_fail || !trial.message[0]) fprintf(stderr, "status %d: %s\n", status, trial.message), MUST(false);
+  MUST(trial.failures++ == 0);
   MUST(fake_state().pushed == 0);
-  session.message[0] = 0;
+  trial.message[0] = 0;
   return true;
 }
 
-void session_begin(const GpuImage *images, uint32_t n) {
-  char *weights = malloc(plan_bytes(SLOT_WEIGHTS, 0)), *message = session.message;
-  DO(gpu_open(&session.device, images, n, message));
-  DO(gpu_queue_open(&session.queue, session.device, &plan_limits, message));
-  for (int i = 0; i < SLOTS; i++) DO(gpu_alloc(session.device, plan_bytes(i, PLAN_M), &session.base[i], message));
+void trial_begin(const GpuImage *images, uint32_t n) {
+  char *weights = malloc(plan_bytes(SLOT_WEIGHTS, 0)), *message = trial.message;
+  DO(gpu_open(&trial.device, images, n, message));
+  DO(gpu_queue_open(&trial.queue, trial.device, &plan_limits, message));
+  for (int i = 0; i < SLOTS; i++) DO(gpu_alloc(trial.device, plan_bytes(i, PLAN_M), &trial.base[i], message));
   plan_weights(weights);
-  DO(gpu_copy_in(session.queue, session.base[SLOT_WEIGHTS], weights, plan_bytes(SLOT_WEIGHTS, 0), message));
+  DO(gpu_copy_in(trial.queue, trial.base[SLOT_WEIGHTS], weights, plan_bytes(SLOT_WEIGHTS, 0), message));
   free(weights);
 }
 
-void session_end(void) {
-  gpu_queue_close(session.queue);
-  for (int i = 0; i < SLOTS; i++) gpu_free(session.device, session.base[i]);
-  gpu_close(session.device);
+void trial_end(void) {
+  gpu_queue_close(trial.queue);
+  for (int i = 0; i < SLOTS; i++) gpu_free(trial.device, trial.base[i]);
+  gpu_close(trial.device);
   MUST(nothing_is_alive());
 }
 
-void session_call(int M, uint32_t seed) {
+void trial_call(int M, uint32_t seed) {
   Plan p;
   uint64_t in_bytes = plan_bytes(SLOT_IN, M), out_bytes = plan_bytes(SLOT_OUT, M);
-  char *in = malloc(in_bytes), *out = malloc(out_bytes), *message = session.message;
-  plan_make(&p, session.device, M, session.base);
+  char *in = malloc(in_bytes), *out = malloc(out_bytes), *message = trial.message;
+  plan_make(&p, trial.device, M, trial.base);
   plan_input(in, M, seed);
-  DO(gpu_copy_in(session.queue, session.base[SLOT_IN], in, in_bytes, message));
-  DO(gpu_run(session.queue, &p.call, message));
-  DO(gpu_copy_out(session.queue, out, session.base[SLOT_OUT], out_bytes, message));
+  DO(gpu_copy_in(trial.queue, trial.base[SLOT_IN], in, in_bytes, message));
+  DO(gpu_run(trial.queue, &p.call, message));
+  DO(gpu_copy_out(trial.queue, out, trial.base[SLOT_OUT], out_bytes, message));
   double error = plan_error(out, M, in);
   if (!(error < PLAN_RIGHT)) fprintf(stderr, "M = %d, seed %u: error %g\n", M, seed, error), MUST(false);
-  session.hash = 14695981039346656037u;
-  for (uint64_t i = 0; i < out_bytes; i++) session.hash = (session.hash ^ (unsigned char)out[i]) * 1099511628211u;
+  trial.hash = 14695981039346656037u;
+  for (uint64_t i = 0; i < out_bytes; i++) trial.hash = (trial.hash ^ (unsigned char)out[i]) * 1099511628211u;
   free(in), free(out);
 }
 
-void session_move(int slot) {
+void trial_move(int slot) {
   CUdeviceptr to;
-  DO(gpu_alloc(session.device, plan_bytes(slot, PLAN_M), &to, session.message));
-  gpu_free(session.device, session.base[slot]);
-  session.base[slot] = to;
+  DO(gpu_alloc(trial.device, plan_bytes(slot, PLAN_M), &to, trial.message));
+  gpu_free(trial.device, trial.base[slot]);
+  trial.base[slot] = to;
 }

@@ -52,7 +52,7 @@ void must_say_(int status, int want_status, const char *message, const char *wan
 
 /* ---- a use of the runtime, checked: in a child ---- */
 
-extern struct PlanSession {
+extern struct PlanTrial {
   GpuDevice *device;
   GpuQueue *queue;
   CUdeviceptr base[SLOTS];
@@ -60,15 +60,15 @@ extern struct PlanSession {
   uint64_t hash; /* of the last result */
   bool may_fail; /* one step may fail if it says why; done again it must succeed */
   int failures;
-} session;
-bool session_failed(int status); /* true: it may be done again */
+} trial;
+bool trial_failed(int status); /* true: it may be done again */
 #define DO(step)                                                                                                       \
   do {                                                                                                                 \
-    if (session_failed(step)) MUST(!(step));                                                                           \
+    if (trial_failed(step)) MUST(!(step));                                                                             \
   } while (0)
 
-void session_begin(const GpuImage *, uint32_t n); /* all slots for PLAN_M, weights uploaded */
-void session_call(int M, uint32_t seed);          /* the result must be right */
-void session_move(int slot);                      /* to other memory; what was in it is lost */
-void session_end(void);                           /* nothing is left */
+void trial_begin(const GpuImage *, uint32_t n); /* all slots for PLAN_M, weights uploaded */
+void trial_call(int M, uint32_t seed);          /* the result must be right */
+void trial_move(int slot);                      /* to other memory; what was in it is lost */
+void trial_end(void);                           /* nothing is left */
 #endif

@@ -94,7 +94,7 @@ static void no_driver(void **unused) {
   (void)unused;
   if (dlopen("libcuda.so.1", RTLD_NOW)) {
     printf("skipped: this system has a driver of NVIDIA's\n");
-    skip();
+    skip(); /* a missing driver cannot be shown where there is one */
   }
   REFUSED("no GPU can be used: there is no NVIDIA driver (libcuda.so.1)", "SINTER_LIBCUDA=");
 }

@@ -12,7 +12,7 @@
 
 #include <cmocka.h>
 
-#define message (session.message)
+#define message (trial.message)
 static const void *ptx80[2], *ptx90[2];
 static const GpuImage images[2] = {
     {.kind = GPU_PTX, .sm = 80, .programs = ptx80, .nprograms = 2, .nkernels = 2, .kernels = plan_kernels_sm80},
@@ -26,102 +26,102 @@ static const GpuImage images[2] = {
 /* ---- graphs ---- */
 
 static void graphs(void) {
-  session_begin(images, 2);
-  session_call(PLAN_M, 1);
+  trial_begin(images, 2);
+  trial_call(PLAN_M, 1);
   FakeState a = fake_state();
   MUST(a.instantiated == 1 && a.graphs_launched == 1 && a.kernels_run == 2 && a.nodes_set == 0);
-  uint64_t first = session.hash;
-  session_call(PLAN_M, 2);
-  MUST(session.hash != first);
-  session_call(PLAN_M, 1);
-  MUST(session.hash == first);
+  uint64_t first = trial.hash;
+  trial_call(PLAN_M, 2);
+  MUST(trial.hash != first);
+  trial_call(PLAN_M, 1);
+  MUST(trial.hash == first);
   a = fake_state();
   MUST(a.instantiated == 1 && a.graphs_launched == 3 && a.kernels_run == 6 && a.nodes_set == 0);
-  session_move(SLOT_IN); /* one kernel knows it */
-  session_call(PLAN_M, 1);
-  MUST(session.hash == first && fake_state().nodes_set == 1);
-  session_move(SLOT_ARENA); /* both */
-  session_call(PLAN_M, 1);
-  MUST(session.hash == first && fake_state().nodes_set == 3);
-  session_call(PLAN_M, 1); /* and then they know */
+  trial_move(SLOT_IN); /* one kernel knows it */
+  trial_call(PLAN_M, 1);
+  MUST(trial.hash == first && fake_state().nodes_set == 1);
+  trial_move(SLOT_ARENA); /* both */
+  trial_call(PLAN_M, 1);
+  MUST(trial.hash == first && fake_state().nodes_set == 3);
+  trial_call(PLAN_M, 1); /* and then they know */
   a = fake_state();
-  MUST(session.hash == first && a.nodes_set == 3 && a.instantiated == 1 && a.graphs_launched == 6);
-  session_end();
+  MUST(trial.hash == first && a.nodes_set == 3 && a.instantiated == 1 && a.graphs_launched == 6);
+  trial_end();
 }
 
 static int new_stream(CUstream *out) {
-  int status = gpu_enter(session.device, message);
+  int status = gpu_enter(trial.device, message);
   if (status) return status;
-  status = gpu_check(session.device, session.device->api->cuStreamCreate(out, CUDA_STREAM_NON_BLOCKING), "it", message);
-  gpu_leave(session.device);
+  status = gpu_check(trial.device, trial.device->api->cuStreamCreate(out, CUDA_STREAM_NON_BLOCKING), "it", message);
+  gpu_leave(trial.device);
   return status;
 }
 
 /* On a stream of the caller's, which stays his. */
 static void foreign(void) {
   CUstream theirs;
-  session.may_fail = getenv("SINTER_FAKE_FAIL") != NULL;
-  session_begin(images, 2);
-  session_call(4, 1);
+  trial.may_fail = getenv("SINTER_FAKE_FAIL") != NULL;
+  trial_begin(images, 2);
+  trial_call(4, 1);
   DO(new_stream(&theirs));
-  uint64_t first = session.hash;
-  DO(gpu_queue_use(session.queue, theirs, message));
-  session_call(4, 1); /* the graph that was recorded before */
-  MUST(session.hash == first);
-  session_call(5, 2);
-  DO(gpu_queue_use(session.queue, NULL, message));
-  session_call(5, 1);
-  DO(gpu_queue_use(session.queue, theirs, message));
-  session_call(4, 1);
-  MUST(session.hash == first && (session.may_fail || fake_state().instantiated == 2));
+  uint64_t first = trial.hash;
+  DO(gpu_queue_use(trial.queue, theirs, message));
+  trial_call(4, 1); /* the graph that was recorded before */
+  MUST(trial.hash == first);
+  trial_call(5, 2);
+  DO(gpu_queue_use(trial.queue, NULL, message));
+  trial_call(5, 1);
+  DO(gpu_queue_use(trial.queue, theirs, message));
+  trial_call(4, 1);
+  MUST(trial.hash == first && (trial.may_fail || fake_state().instantiated == 2));
   Plan p;
   static char in[4 * PLAN_K * 2], out[4 * PLAN_N * 2];
   plan_input(in, 4, 1);
-  session_move(SLOT_OUT);
-  plan_make(&p, session.device, 4, session.base);
-  DO(gpu_run(session.queue, &p.call, message)); /* still under way when the stream changes */
-  DO(gpu_queue_use(session.queue, NULL, message));
-  DO(gpu_copy_out(session.queue, out, session.base[SLOT_OUT], sizeof out, message));
+  trial_move(SLOT_OUT);
+  plan_make(&p, trial.device, 4, trial.base);
+  DO(gpu_run(trial.queue, &p.call, message)); /* still under way when the stream changes */
+  DO(gpu_queue_use(trial.queue, NULL, message));
+  DO(gpu_copy_out(trial.queue, out, trial.base[SLOT_OUT], sizeof out, message));
   MUST(plan_error(out, 4, in) < PLAN_RIGHT);
-  gpu_queue_close(session.queue);
-  session.queue = NULL;
+  gpu_queue_close(trial.queue);
+  trial.queue = NULL;
   MUST(fake_state().streams == 1);
-  DO(gpu_enter(session.device, message));
-  MUST(!session.device->api->cuStreamDestroy_v2(theirs));
-  gpu_leave(session.device);
-  session_end();
-  exit(session.may_fail && !session.failures ? 3 : 0);
+  DO(gpu_enter(trial.device, message));
+  MUST(!trial.device->api->cuStreamDestroy_v2(theirs));
+  gpu_leave(trial.device);
+  trial_end();
+  exit(trial.may_fail && !trial.failures ? 3 : 0);
 }
 
 static void one_by_one(void) {
-  session_begin(images, 2);
-  session_call(PLAN_M, 1);
+  trial_begin(images, 2);
+  trial_call(PLAN_M, 1);
   FakeState a = fake_state();
   MUST(a.instantiated == 0 && a.graphs_launched == 0 && a.kernels_run == 2);
-  uint64_t first = session.hash;
-  session_end();
+  uint64_t first = trial.hash;
+  trial_end();
   unsetenv("SINTER_GPU_SYNC");
-  session_begin(images, 2);
-  session_call(PLAN_M, 1);
-  MUST(session.hash == first && fake_state().instantiated == 1);
-  session_end();
+  trial_begin(images, 2);
+  trial_call(PLAN_M, 1);
+  MUST(trial.hash == first && fake_state().instantiated == 1);
+  trial_end();
 }
 
 static void cache(void) {
   enum { MORE = GPU_GRAPHS + 3 };
-  session_begin(images, 2);
-  for (int m = 1; m <= MORE; m++) session_call(m, 1);
+  trial_begin(images, 2);
+  for (int m = 1; m <= MORE; m++) trial_call(m, 1);
   FakeState a = fake_state();
   MUST(a.instantiated == MORE && a.execs == GPU_GRAPHS && a.graphs == GPU_GRAPHS);
-  for (int m = MORE; m > 3; m--) session_call(m, 2); /* these are there */
+  for (int m = MORE; m > 3; m--) trial_call(m, 2); /* these are there */
   MUST(fake_state().instantiated == MORE);
-  session_call(3, 2); /* this is not; it takes the place of the one unused for longest */
+  trial_call(3, 2); /* this is not; it takes the place of the one unused for longest */
   MUST(fake_state().instantiated == MORE + 1);
-  session_call(4, 2);
+  trial_call(4, 2);
   MUST(fake_state().instantiated == MORE + 1);
-  session_call(MORE, 2);
+  trial_call(MORE, 2);
   MUST(fake_state().instantiated == MORE + 2);
-  session_end();
+  trial_end();
 }
 
 /* By architecture and how late things happen. */
@@ -146,14 +146,14 @@ static void bounded(void **unused) {
 /* ---- failures ---- */
 
 static void whole(void) {
-  session.may_fail = true;
-  session_begin(images, 2);
-  session_call(3, 1);
-  session_move(SLOT_IN);
-  session_call(3, 1);
-  session_call(2, 1);
-  session_end();
-  exit(session.failures ? 0 : 3); /* 3: the driver made no call of this number */
+  trial.may_fail = true;
+  trial_begin(images, 2);
+  trial_call(3, 1);
+  trial_move(SLOT_IN);
+  trial_call(3, 1);
+  trial_call(2, 1);
+  trial_end();
+  exit(trial.failures ? 0 : 3); /* 3: the driver made no call of this number */
 }
 
 /* What fails is not done again: what comes after must not notice. */
@@ -162,26 +162,26 @@ static void abandoned(void) {
   static char in[BYTES], out[BYTES];
   CUdeviceptr at, arena, other;
   Plan p;
-  session.may_fail = true;
-  session_begin(images, 2);
-  session_call(3, 1);
-  DO(gpu_alloc(session.device, BYTES, &at, message));
-  session_failed(gpu_copy_out(session.queue, out, at, BYTES, message));
+  trial.may_fail = true;
+  trial_begin(images, 2);
+  trial_call(3, 1);
+  DO(gpu_alloc(trial.device, BYTES, &at, message));
+  trial_failed(gpu_copy_out(trial.queue, out, at, BYTES, message));
   memset(in, 5, BYTES); /* into the buffers that the copy from there was to come to */
-  DO(gpu_copy_in(session.queue, at, in, BYTES, message));
-  DO(gpu_copy_out(session.queue, out, at, BYTES, message));
+  DO(gpu_copy_in(trial.queue, at, in, BYTES, message));
+  DO(gpu_copy_out(trial.queue, out, at, BYTES, message));
   MUST(!memcmp(in, out, BYTES));
-  gpu_free(session.device, at);
-  DO(gpu_alloc(session.device, plan_bytes(SLOT_ARENA, PLAN_M), &other, message));
-  arena = session.base[SLOT_ARENA];
-  session.base[SLOT_ARENA] = other;
-  plan_make(&p, session.device, 3, session.base);
-  session_failed(gpu_run(session.queue, &p.call, message)); /* some nodes of the graph know the new arena */
-  session.base[SLOT_ARENA] = arena;
-  session_call(3, 2); /* with the old one */
-  gpu_free(session.device, other);
-  session_end();
-  exit(session.failures ? 0 : 3);
+  gpu_free(trial.device, at);
+  DO(gpu_alloc(trial.device, plan_bytes(SLOT_ARENA, PLAN_M), &other, message));
+  arena = trial.base[SLOT_ARENA];
+  trial.base[SLOT_ARENA] = other;
+  plan_make(&p, trial.device, 3, trial.base);
+  trial_failed(gpu_run(trial.queue, &p.call, message)); /* some nodes of the graph know the new arena */
+  trial.base[SLOT_ARENA] = arena;
+  trial_call(3, 2); /* with the old one */
+  gpu_free(trial.device, other);
+  trial_end();
+  exit(trial.failures ? 0 : 3);
 }
 
 /* Every call of the driver that can fail does so once, in turn. */
@@ -206,14 +206,14 @@ static void every_call(void **unused) {
 
 static void small_device(void) {
   CUdeviceptr at = 1;
-  session_begin(images, 2);
+  trial_begin(images, 2);
   FakeState before = fake_state();
-  MUST_SAY(gpu_alloc(session.device, 123456, &at, message), SINTER_ERROR_MEMORY, message,
+  MUST_SAY(gpu_alloc(trial.device, 123456, &at, message), SINTER_ERROR_MEMORY, message,
            "no memory on the GPU: 123456 bytes are wanted, 536870912 of 1073741824 are free");
   FakeState after = fake_state();
   MUST(!at && after.device_blocks == before.device_blocks && after.pushed == 0);
-  session_call(5, 1);
-  session_end();
+  trial_call(5, 1);
+  trial_end();
 }
 static void out_of_memory(void **unused) {
   (void)unused;
@@ -226,29 +226,28 @@ static void faulty(void) {
   static const char dead[] = "the GPU failed before: this process can use it no more";
   Plan p;
   char in[PLAN_K * 2], out[PLAN_N * 2], untouched[PLAN_N * 2];
-  session_begin(images, 2);
-  plan_make(&p, session.device, 1, session.base);
+  trial_begin(images, 2);
+  plan_make(&p, trial.device, 1, trial.base);
   plan_input(in, 1, 1);
   memset(out, 7, sizeof out);
   memset(untouched, 7, sizeof untouched);
-  DO(gpu_copy_in(session.queue, session.base[SLOT_IN], in, sizeof in, message));
-  int status = gpu_run(session.queue, &p.call, message);
-  if (!status) status = gpu_copy_out(session.queue, out, session.base[SLOT_OUT], sizeof out, message);
+  DO(gpu_copy_in(trial.queue, trial.base[SLOT_IN], in, sizeof in, message));
+  int status = gpu_run(trial.queue, &p.call, message);
+  if (!status) status = gpu_copy_out(trial.queue, out, trial.base[SLOT_OUT], sizeof out, message);
   MUST_SAY(status, SINTER_ERROR_GPU_FAILED, message, fault_sentence);
   MUST(!memcmp(out, untouched, sizeof out));
   CUdeviceptr at;
   GpuQueue *other;
-  MUST_SAY(gpu_run(session.queue, &p.call, message), SINTER_ERROR_GPU_FAILED, message, dead);
-  MUST_SAY(gpu_wait(session.queue, message), SINTER_ERROR_GPU_FAILED, message, dead);
-  MUST_SAY(gpu_copy_in(session.queue, session.base[SLOT_IN], in, 1, message), SINTER_ERROR_GPU_FAILED, message, dead);
-  MUST_SAY(gpu_copy_out(session.queue, out, session.base[SLOT_OUT], 1, message), SINTER_ERROR_GPU_FAILED, message,
-           dead);
-  MUST_SAY(gpu_alloc(session.device, 1, &at, message), SINTER_ERROR_GPU_FAILED, message, dead);
-  MUST_SAY(gpu_queue_open(&other, session.device, &plan_limits, message), SINTER_ERROR_GPU_FAILED, message, dead);
+  MUST_SAY(gpu_run(trial.queue, &p.call, message), SINTER_ERROR_GPU_FAILED, message, dead);
+  MUST_SAY(gpu_wait(trial.queue, message), SINTER_ERROR_GPU_FAILED, message, dead);
+  MUST_SAY(gpu_copy_in(trial.queue, trial.base[SLOT_IN], in, 1, message), SINTER_ERROR_GPU_FAILED, message, dead);
+  MUST_SAY(gpu_copy_out(trial.queue, out, trial.base[SLOT_OUT], 1, message), SINTER_ERROR_GPU_FAILED, message, dead);
+  MUST_SAY(gpu_alloc(trial.device, 1, &at, message), SINTER_ERROR_GPU_FAILED, message, dead);
+  MUST_SAY(gpu_queue_open(&other, trial.device, &plan_limits, message), SINTER_ERROR_GPU_FAILED, message, dead);
   FakeState before = fake_state();
-  gpu_queue_close(session.queue);
-  gpu_free(session.device, session.base[0]);
-  gpu_close(session.device);
+  gpu_queue_close(trial.queue);
+  gpu_free(trial.device, trial.base[0]);
+  gpu_close(trial.device);
   FakeState after = fake_state();
   GpuDevice *again; /* in this process there is no other context */
   MUST(gpu_open(&again, images, 2, message) == SINTER_ERROR_GPU_FAILED && !again);
@@ -271,27 +270,27 @@ static void fault(void **unused) {
 /* Launches that the driver refuses: nothing runs, the next call does. */
 static void wrong_launches(void) {
   Plan p;
-  session_begin(images, 2);
-  session_call(2, 1);
+  trial_begin(images, 2);
+  trial_call(2, 1);
   uint32_t ran = fake_state().kernels_run;
   for (int i = 0; i < 3; i++) {
-    plan_make(&p, session.device, 4, session.base);
+    plan_make(&p, trial.device, 4, trial.base);
     if (i == 0) p.steps[1].block[0] = 512;
     if (i == 1) p.steps[1].shared = 49153;
     if (i == 2) p.steps[1].grid[0] = 0;
-    MUST_SAY(gpu_run(session.queue, &p.call, message), SINTER_ERROR_GPU_FAILED, message,
+    MUST_SAY(gpu_run(trial.queue, &p.call, message), SINTER_ERROR_GPU_FAILED, message,
              i ? "the NVIDIA driver refuses softmax (CUDA_ERROR_INVALID_VALUE)"
                : "the NVIDIA driver refuses softmax (CUDA_ERROR_LAUNCH_OUT_OF_RESOURCES)");
   }
-  plan_make(&p, session.device, 4, session.base);
+  plan_make(&p, trial.device, 4, trial.base);
   p.maps[0].box[0] = 65; /* longer than the swizzle */
-  MUST_SAY(gpu_run(session.queue, &p.call, message), SINTER_ERROR_GPU_FAILED, message,
+  MUST_SAY(gpu_run(trial.queue, &p.call, message), SINTER_ERROR_GPU_FAILED, message,
            "the NVIDIA driver refuses a map of a tensor (CUDA_ERROR_INVALID_VALUE)");
   FakeState a = fake_state();
   MUST(a.kernels_run == ran && a.graphs == 1 && a.execs == 1);
-  session_call(4, 1);
-  session_call(2, 1);
-  session_end();
+  trial_call(4, 1);
+  trial_call(2, 1);
+  trial_end();
 }
 static void refused(void **unused) {
   (void)unused;
@@ -300,16 +299,16 @@ static void refused(void **unused) {
 
 static void no_host_memory(void) {
   GpuQueue *q;
-  session_begin(images, 2);
+  trial_begin(images, 2);
   plan_host.fail = 1;
-  MUST_SAY(gpu_queue_open(&q, session.device, &plan_limits, message), SINTER_ERROR_MEMORY, message,
+  MUST_SAY(gpu_queue_open(&q, trial.device, &plan_limits, message), SINTER_ERROR_MEMORY, message,
            "no memory for a queue of the GPU");
   GpuLimits none = plan_limits;
   none.stage = 0;
-  MUST_SAY(gpu_queue_open(&q, session.device, &none, message), SINTER_ERROR_ARGUMENT, message,
+  MUST_SAY(gpu_queue_open(&q, trial.device, &none, message), SINTER_ERROR_ARGUMENT, message,
            "a queue wants buffers for copies");
-  session_call(1, 1);
-  session_end();
+  trial_call(1, 1);
+  trial_end();
 }
 static void host_memory(void **unused) {
   (void)unused;
@@ -322,23 +321,23 @@ static void copies(void) {
   static const uint64_t lengths[] = {0, 1, 4095, 4096, 4097, 8192, 8193, 12288, 20481};
   static char in[20481 + 1], out[20481 + 1];
   CUdeviceptr at;
-  session_begin(images, 2);
-  DO(gpu_alloc(session.device, sizeof in - 1, &at, message));
+  trial_begin(images, 2);
+  DO(gpu_alloc(trial.device, sizeof in - 1, &at, message));
   for (size_t i = 0; i < sizeof lengths / sizeof *lengths; i++) {
     uint64_t n = lengths[i];
     for (uint64_t k = 0; k < n; k++) in[k] = (char)(k / 4096 * 31 + k % 251 + i);
     memset(out, 7, sizeof out);
-    DO(gpu_copy_in(session.queue, at, in, n, message));
+    DO(gpu_copy_in(trial.queue, at, in, n, message));
     memset(in, 9, sizeof in); /* it may be used again at once */
-    DO(gpu_copy_out(session.queue, out, at, n, message));
+    DO(gpu_copy_out(trial.queue, out, at, n, message));
     for (uint64_t k = 0; k < n; k++) MUST(out[k] == (char)(k / 4096 * 31 + k % 251 + i));
     MUST(out[n] == 7);
   }
-  MUST_SAY(gpu_copy_in(session.queue, at, in, sizeof in, message) ? SINTER_ERROR_GPU_FAILED : 0,
-           SINTER_ERROR_GPU_FAILED, message, "the NVIDIA driver refuses a copy to it (CUDA_ERROR_INVALID_VALUE)");
-  DO(gpu_wait(session.queue, message));
-  gpu_free(session.device, at);
-  session_end();
+  MUST_SAY(gpu_copy_in(trial.queue, at, in, sizeof in, message) ? SINTER_ERROR_GPU_FAILED : 0, SINTER_ERROR_GPU_FAILED,
+           message, "the NVIDIA driver refuses a copy to it (CUDA_ERROR_INVALID_VALUE)");
+  DO(gpu_wait(trial.queue, message));
+  gpu_free(trial.device, at);
+  trial_end();
 }
 static void staging(void **unused) {
   (void)unused;

@@ -36,7 +36,7 @@ typedef struct Case {
 } Case;
 
 static Case begin(void) {
-  if (!there) skip();
+  if (!there) skip(); /* no NVRTC: why was printed by make() */
   Case t = {.c = ctx_new()};
   t.rtc = cuda_rtc_open(&t.c);
   assert_non_null(t.rtc);
@@ -207,7 +207,7 @@ static void every_name(void **state) {
   if (access(nvdisasm, X_OK)) {
     printf("skipped: there is no %s\n", nvdisasm);
     end(&t);
-    skip();
+    skip(); /* NVIDIA's disassembler, with which the names are compared, comes with the pinned NVRTC only */
   }
   uint32_t all[SASS_COUNT] = {0};
   for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
@@ -268,7 +268,7 @@ static void recorded(void **state) {
   if (!the_pinned) {
     printf("skipped: recorded bytes are of another version than %s\n", t.rtc->path);
     end(&t);
-    skip();
+    skip(); /* another version makes other bytes, and is not wrong */
   }
   for (int i = 0; i < 3; i++) {
     CudaImage m = compiled(&t, arena_printf(t.c.arena, "%s.cu", files[i][0]), files[i][1]);
@@ -333,7 +333,7 @@ static void crashes(void **state) {
   if (!the_pinned) {
     printf("skipped: what %s crashes on is not known\n", t.rtc->path);
     end(&t);
-    skip();
+    skip(); /* another version may compile what the pinned one dies of */
   }
   setenv("SINTER_PTXAS", "/nowhere/ptxas", 1);
   for (int i = 0; i < 2; i++) {
@@ -362,7 +362,7 @@ static void second_way(void **state) {
   if (!the_pinned || !ptxas) {
     printf("skipped: there is no ptxas, or NVRTC is another version\n");
     end(&t);
-    skip();
+    skip(); /* ptxas is in a CUDA toolkit only, which is optional; test_fake.c has a stand-in */
   }
   for (int i = 0; i < 2; i++) {
     CudaImage m;
@@ -449,7 +449,7 @@ static void audit(void **state) {
 
 static void command(void **state) {
   (void)state;
-  if (!there) skip();
+  if (!there) skip(); /* no NVRTC: why was printed by make() */
 #define FILES "$ROOT/tests/nvrtc/"
   assert_int_equal(sinter("cuda " FILES "shuffles.cu " FILES "copy.cu --arch sm_80,compute_80 -o out --audit"), 0);
   assert_string_equal(err, "");
