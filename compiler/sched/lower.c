@@ -180,6 +180,10 @@ Id lower_memory(const Lower *l, Id v) {
   return lower_in_memory(l, v) ? v : 0;
 }
 
+bool lower_seen(const Lower *l, Id v) {
+  return lower_memory(l, v) || (graph_op(l->g, v) == OP_RESHAPE && lower_memory(l, *graph_in(l->g, v)));
+}
+
 DType lower_packed_type(const Lower *l, Id v) {
   Id x = v;
   while (graph_op(l->g, x) == OP_TRANSPOSE || graph_op(l->g, x) == OP_RESHAPE) x = *graph_in(l->g, x);

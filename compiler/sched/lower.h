@@ -97,6 +97,7 @@ int lower_lanes(const Lower *);            /* lanes that suit the widest type of
 Tail lower_tail(const Lower *);            /* mask where every type of the group can be masked, else peel */
 bool lower_in_memory(const Lower *, Id v); /* another group or the caller has stored it: it is loaded */
 Id lower_memory(const Lower *, Id v);      /* v if it is in memory, of a 16-bit float as f32 that float; else 0 */
+bool lower_seen(const Lower *, Id v);      /* lower_memory of v, or of what it shows in another shape */
 /* What stands for v, a 16-bit float as f32, in this kernel: where the kernel makes that float itself, the f32 that it
  * rounds when it stores it; else v. */
 Id lower_unrounded(const Lower *, Id v);

@@ -186,17 +186,12 @@ static int tile_channels(const Conv *c) { return c->along == ALONG_CHANNELS ? c-
 
 /* ---- the operand ---- */
 
-static bool in_memory(const Conv *c) {
-  const Lower *l = c->l;
-  return lower_memory(l, c->x) || (graph_op(l->g, c->x) == OP_RESHAPE && lower_memory(l, *graph_in(l->g, c->x)));
-}
-
 static bool needs_copy(const Conv *c) {
   for (int a = 0; a < c->w.n; a++) {
     int64_t lo = known(c->l, c->w.lo[a]), hi = known(c->l, c->w.hi[a]);
     if (lo > 0 || hi > 0 || c->w.base[a] > 1) return true;
   }
-  return !in_memory(c);
+  return !lower_seen(c->l, c->x);
 }
 
 /* Where element e of window p of the last axis is; all are numbers. */
@@ -220,8 +215,8 @@ static void inner_tiles(const Conv *c, int64_t row, int64_t *from, int64_t *to) 
 static bool clipping_will_do(const Conv *c) {
   int last = c->w.n - 1;
   int64_t row = known(c->l, graph_shape(c->l->g, c->v)[2 + last]), size = known(c->l, c->w.size[last]), from, to;
-  if (c->along != ALONG_CHANNELS || c->rows > 1 || !in_memory(c) || row == INT64_MAX || last_extent(c) == INT64_MAX ||
-      known(c->l, c->w.lo[last]) == INT64_MAX || size > CLIPPED_WINDOW)
+  if (c->along != ALONG_CHANNELS || c->rows > 1 || !lower_seen(c->l, c->x) || row == INT64_MAX ||
+      last_extent(c) == INT64_MAX || known(c->l, c->w.lo[last]) == INT64_MAX || size > CLIPPED_WINDOW)
     return false;
   if (channels_unrolled(c) && (lower_tile_registers(c->l, c->dtype) < 32 || c->packs != c->dtype))
     return false; /* room for the kernel of one place, or for what is converted */

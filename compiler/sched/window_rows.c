@@ -23,16 +23,12 @@ static bool nothing_around(const Lower *l, const Windows *w, int i) {
   return number(l, w->lo[i], &lo) && number(l, w->hi[i], &hi) && !lo && !hi && w->base[i] == 1;
 }
 
-static bool in_memory(const Lower *l, Id v) { /* perhaps seen in another shape */
-  return lower_memory(l, v) || (graph_op(l->g, v) == OP_RESHAPE && lower_memory(l, *graph_in(l->g, v)));
-}
-
 static bool applies(Rows *r, const Sym *windows) {
   Lower *l = r->l;
   const Windows *w = r->w;
   int rank = w->n, last = rank - 1;
   int64_t size, row, in, all;
-  if (lower_gpu(l) || rank < 2 || rank > LOOP_AXES + 1 || !in_memory(l, r->x)) return false;
+  if (lower_gpu(l) || rank < 2 || rank > LOOP_AXES + 1 || !lower_seen(l, r->x)) return false;
   for (int i = 0; i < rank; i++)
     if (!nothing_around(l, w, i) || !number(l, w->size[i], &size) || (i < rank - 2 && (size != 1 || w->stride[i] != 1)))
       return false;
@@ -122,7 +118,7 @@ bool window_rows(Lower *l, Id v, const Windows *w, double cost) {
   Rows r = {.l = l, .v = v, .x = *graph_in(l->g, v), .w = w};
   Id windowed = scatters ? graph_in(l->g, v)[1] : v;
   const Sym *windows = graph_shape(l->g, windowed);
-  if (!applies(&r, windows) || (scatters && !in_memory(l, windowed))) return false;
+  if (!applies(&r, windows) || (scatters && !lower_seen(l, windowed))) return false;
   Kernel *k = l->k;
   DType d = graph_dtype(l->g, v);
   int lanes = lanes_of(&r);
