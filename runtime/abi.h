@@ -8,7 +8,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define SINTER_ABI_VERSION 1
+#define SINTER_ABI_VERSION 2
 enum { SINTER_MAX_RANK = 8 };
 
 /* ---- status --------------------------------------------------------------------------------------------------------
@@ -20,14 +20,16 @@ enum sinter_status {
   SINTER_ERROR_ARGUMENT = 1, /* a null pointer, a misaligned pointer, inputs that overlap outputs, an unknown name */
   SINTER_ERROR_SHAPE =
       2, /* a dimension outside its bounds, a `where` or assert that does not hold, a wrong shape or type */
-  SINTER_ERROR_WORKSPACE = 3, /* dimensions above those the context was made for, memory passed in too small */
-  SINTER_ERROR_MEMORY = 4,    /* the system gave no memory */
-  SINTER_ERROR_WEIGHTS = 5,   /* a weight file that is missing, damaged, or does not fit the model */
-  SINTER_ERROR_IO = 6,        /* a file that cannot be written */
-  SINTER_ERROR_CPU = 7,       /* no code for this processor */
-  SINTER_ERROR_BUSY = 8,      /* an updating call while another call uses the same weights */
-  SINTER_ERROR_INDEX = 9,     /* an index out of range in the data; nothing was stored */
-  SINTER_ERROR_ARTEFACT = 10  /* not an artefact, damaged, or of another version */
+  SINTER_ERROR_WORKSPACE = 3,  /* dimensions above those the context was made for, memory passed in too small */
+  SINTER_ERROR_MEMORY = 4,     /* the system gave no memory */
+  SINTER_ERROR_WEIGHTS = 5,    /* a weight file that is missing, damaged, or does not fit the model */
+  SINTER_ERROR_IO = 6,         /* a file that cannot be written */
+  SINTER_ERROR_CPU = 7,        /* no code for this processor */
+  SINTER_ERROR_BUSY = 8,       /* an updating call while another call uses the same weights */
+  SINTER_ERROR_INDEX = 9,      /* an index out of range in the data; nothing was stored */
+  SINTER_ERROR_ARTEFACT = 10,  /* not an artefact, damaged, or of another version */
+  SINTER_ERROR_GPU = 11,       /* no GPU, no driver, a driver too old, no code for this GPU */
+  SINTER_ERROR_GPU_FAILED = 12 /* the driver refused a call, or the GPU failed: this process can use it no more */
 };
 #endif
 
@@ -165,7 +167,8 @@ typedef struct SinterPlan {
 
 typedef struct SinterVariant { /* the first that fits wins */
   SinterSym when;              /* not 0; the number 1: always */
-  uint32_t level, plan;        /* level: SINTER_LEVEL_* */
+  uint32_t level, plan; /* level: SINTER_LEVEL_*, plan in SinterModel.plans; or SINTER_LEVELS + i for gpu_images[i],
+                           plan in gpu_plans */
 } SinterVariant;
 
 enum {
@@ -203,6 +206,53 @@ typedef struct SinterKernelInfo {
   uint32_t level, pad;
 } SinterKernelInfo;
 
+/* ---- code for GPUs, and plans of it ----
+ * A plan is a SinterPlan of SinterGpuSteps, each after the other. What lies where: cells and constants as on the host,
+ * in memory of the device; nothing is DERIVED; the arena; then inputs and outputs, aligned to 256; RANDOM. The failures
+ * of a call are uint32_t: how many there were, then how many by code from 1 (SinterModel.places). */
+enum {
+  SINTER_GPU_PTX,        /* text that ends in NUL: any GPU from sm on */
+  SINTER_GPU_CUBIN,      /* the same major version, from sm on */
+  SINTER_GPU_CUBIN_EXACT /* built for sm_90a and the like: no other GPU runs it */
+};
+typedef struct SinterGpuProgram {
+  uint64_t at, bytes; /* in SinterImage.gpu; at is a multiple of 64 */
+} SinterGpuProgram;
+
+typedef struct SinterGpuKernel {
+  SinterText name, stage; /* of the function; of the stage it runs, for reports */
+  uint32_t program;       /* in SinterGpuImage.programs */
+  uint32_t shared;        /* dynamic shared memory, bytes */
+} SinterGpuKernel;
+
+typedef struct SinterGpuImage { /* the code for one architecture */
+  uint8_t kind, pad[3];
+  uint32_t sm; /* 90 for compute capability 9.0 */
+  SinterRef programs, kernels;
+} SinterGpuImage;
+
+typedef struct SinterGpuTensor { /* a map as cuTensorMapEncodeTiled makes it; axes innermost first, sizes in elements */
+  uint32_t view;                 /* in SinterGpuStep.views: where it starts */
+  uint8_t dtype, rank, swizzle /* bytes: 0, 32, 64, 128 */, pad;
+  SinterSym dim[5], stride[4]; /* strides in bytes, of axes 1 to rank - 1 */
+  uint32_t box[5], pad2;
+} SinterGpuTensor;
+
+enum { SINTER_GPU_ARG_VIEW, SINTER_GPU_ARG_DIM, SINTER_GPU_ARG_FAILED, SINTER_GPU_ARG_TENSOR };
+typedef struct SinterGpuArg { /* VIEW, DIM and FAILED come first: words of 8 bytes of one struct, the first parameter */
+  uint32_t kind, index;       /* in SinterGpuStep.views, .dims, .tensors */
+} SinterGpuArg;
+
+enum { SINTER_GPU_FAILS = 1, SINTER_GPU_COMMIT = 2 };
+typedef struct SinterGpuStep { /* one launch; grid and block are along x */
+  uint32_t flags;              /* FAILS: it may count a failure; COMMIT: it stores nothing once one was counted */
+  uint32_t kernel;             /* in SinterGpuImage.kernels */
+  SinterSym grid;              /* blocks: 0 to 2^31 - 1; 0: not launched */
+  uint32_t block, pad;         /* threads */
+  SinterRef args, views, dims, tensors; /* SinterGpuArg, SinterView, SinterSym, SinterGpuTensor */
+  SinterSym bytes, flops;               /* for reports */
+} SinterGpuStep;
+
 typedef struct SinterModel {
   uint32_t size;                             /* of this struct */
   uint32_t abi;                              /* SINTER_ABI_VERSION */
@@ -214,6 +264,7 @@ typedef struct SinterModel {
   SinterRef cells, entries, derived, plans, consts, places, kernels;
   uint64_t cells_bytes; /* storage of all cells */
   uint64_t derived_bytes[SINTER_LEVELS];
+  SinterRef gpu_images, gpu_plans; /* SinterGpuImage, SinterPlan */
 } SinterModel;
 
 /* What the linker puts together: generated data that the runtime inside the artefact reads by hidden names: this struct
@@ -222,6 +273,7 @@ typedef struct SinterImage {
   const SinterModel *model;
   SinterKernel *const *kernels; /* by SinterStep.kernel */
   const unsigned char *consts;  /* aligned to 64 */
+  const unsigned char *gpu;     /* code for GPUs, aligned to 64; NULL: there is none */
 } SinterImage;
 
 /* Weights that were put into an artefact when it was linked: hidden, `sinter_embedded`, or nothing. Offsets are bytes

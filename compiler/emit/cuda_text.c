@@ -636,7 +636,7 @@ static void put_stmt(Cuda *c, const Stmt *s) {
     for (int l = 0; l < at(c, s->value)->lanes; l++) {
       const char *v = value(c, s->value, l);
       if (at(c, s->value)->lanes > 1 && c->mask) v = both(c, v, c->mask[l]);
-      LINE(c, "if (%s) atomicAdd(failed + %lld, 1u);\n", v, (long long)s->code);
+      LINE(c, "if (%s) fail_with(failed, %lld);\n", v, (long long)s->code);
     }
     break;
   }
@@ -728,7 +728,10 @@ static void give_place(Cuda *c, Givens *g) {
   give(c, g, type, c->var[st->axis[0]], rest);
 }
 
-static void put_kernel(Cuda *c, const char *name, const bool *loads, const bool *stores, bool fails, Buf *out) {
+static void put_kernel(Cuda *c, const CudaWanted *want, const bool *loads, const bool *stores, CudaStage *made,
+                       Buf *out) {
+  const char *name = want->name;
+  Arena *kept = c->k->ctx->arena;
   Kernel *k = c->k;
   const Stage *st = c->stage;
   Givens g = {0};
@@ -739,14 +742,17 @@ static void put_kernel(Cuda *c, const char *name, const bool *loads, const bool 
                *type = TEXT(c, "%s%s *", stores[i] ? "" : "const ", in_memory(c, k->bufs.at[i].dtype));
     if (!loads[i] && !stores[i]) continue;
     buf_printf(out, "  %s%s;\n", type, b);
+    vec_push(kept, &made->args, ((CudaArg){CUDA_BUFFER, (uint32_t)i}));
     give(c, &g, TEXT(c, "%s%sconst", type, c->alone[i] ? "__restrict__ " : ""), b, TEXT(c, "args.%s", b));
   }
   for (uint32_t i = 0; i < k->dims.n; i++) {
     buf_printf(out, "  i64 %s;\n", c->var[i]);
+    vec_push(kept, &made->args, ((CudaArg){CUDA_DIM, i}));
     give(c, &g, TEXT(c, "const %s", suffix(c, DT_IDX)), c->var[i], TEXT(c, "args.%s", c->var[i]));
   }
-  if (fails) {
+  if (made->fails || want->commit) {
     buf_put(out, "  u32 *failed;\n");
+    vec_push(kept, &made->args, (CudaArg){.kind = CUDA_FAILED});
     give(c, &g, "u32 *const", "failed", "args.failed");
   }
   if (reduces_block(st, st->body)) {
@@ -766,19 +772,19 @@ static void put_kernel(Cuda *c, const char *name, const bool *loads, const bool 
     buf_free(&rest);
     rest = more;
   }
-  buf_printf(out, "} %s_args;\n\nKERNEL(%s, %d, 1, (%s_args, args)) {\n%s%s}\n", name, name, st->threads, name,
-             c->shared ? "  SHARED(shared);\n" : "", rest.at);
+  buf_printf(out, "} %s_args;\n\nKERNEL(%s, %d, 1, (%s_args, args)) {\n%s%s%s}\n", name, name, st->threads, name,
+             want->commit ? "  if (args.failed[0]) return;\n" : "", c->shared ? "  SHARED(shared);\n" : "", rest.at);
   buf_free(&rest);
 }
 
 void cuda_text_begin(Buf *out) { buf_put(out, "#include \"operations.h\"\n"); }
 
-bool cuda_text_stage(Kernel *k, const Stage *st, const char *name, CudaStage *made, Buf *out, const char **why) {
+bool cuda_text_stage(Kernel *k, const Stage *st, const CudaWanted *want, CudaStage *made, Buf *out, const char **why) {
   Cuda c = cuda_new(k, st);
   uint32_t room = 2 * k->ex.n + 4096;
   if (!st->threads) refuse(&c, "there are no threads in", st->name);
   if (st->segmented) refuse(&c, "the segmented stage", st->name);
-  bool *loads = ARENA_ARRAY(c.arena, bool, 2 * k->bufs.n + 1), *stores = loads + k->bufs.n, fails = loop_fails(st);
+  bool *loads = ARENA_ARRAY(c.arena, bool, 2 * k->bufs.n + 1), *stores = loads + k->bufs.n;
   loop_uses(k, st, loads, stores);
   for (uint32_t i = 0; i < k->bufs.n; i++)
     if ((loads[i] || stores[i]) && dtype_is_half(k->bufs.at[i].dtype))
@@ -799,9 +805,12 @@ bool cuda_text_stage(Kernel *k, const Stage *st, const char *name, CudaStage *ma
   if (c.error)
     *why = arena_strndup(k->ctx->arena, c.error, strlen(c.error));
   else {
-    put_kernel(&c, name, loads, stores, fails, out);
-    *made = (CudaStage){
-        .name = str_intern(k->ctx->names, name), .threads = st->threads, .shared = c.shared, .fails = fails};
+    *made = (CudaStage){.name = str_intern(k->ctx->names, want->name),
+                        .threads = st->threads,
+                        .grid = sym_product(k->ctx->syms, st->extent, st->naxes),
+                        .shared = c.shared,
+                        .fails = loop_fails(st)};
+    put_kernel(&c, want, loads, stores, made, out);
   }
   bool ok = !c.error;
   if (!ok) buf_free(&c.out);

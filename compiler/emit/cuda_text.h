@@ -4,17 +4,44 @@
 #define SINTER_EMIT_CUDA_TEXT_H
 #include "loop.h"
 
-typedef struct CudaStage { /* how the kernel is launched */
+/* What a launch passes. The words (BUFFER, DIM, FAILED) are one struct by value, the kernel's first parameter: 8 bytes
+ * each, the address of a buffer (16-byte aligned), a dimension as i64, the address of the call's failures (fail_with in
+ * operations.h). Each TENSOR is a parameter of its own behind it. */
+typedef enum { CUDA_BUFFER, CUDA_DIM, CUDA_FAILED, CUDA_TENSOR } CudaArgKind;
+typedef struct CudaArg {
+  CudaArgKind kind;
+  uint32_t index; /* BUFFER: parameter of the Loop IR's kernel; DIM: its dimension; TENSOR: in CudaStage.tensors */
+} CudaArg;
+
+typedef struct CudaTensor { /* a map as cuTensorMapEncodeTiled makes it: elements, innermost axis first */
+  uint32_t buf;             /* parameter of the Loop IR's kernel */
+  DType dtype;
+  int rank, swizzle;     /* swizzle: 0, 32, 64, 128 bytes */
+  Sym at;                /* bytes beyond the buffer's start, a multiple of 16 */
+  Sym dim[5], stride[4]; /* strides in bytes, multiples of 16, of axes 1 to rank - 1 */
+  uint32_t box[5];
+} CudaTensor;
+
+typedef struct CudaStage { /* how the kernel is launched; Syms are over the dimensions of the Loop IR's kernel */
   const char *name;
-  int threads; /* of a block, along x; the grid is along x too: the product of the stage's extents */
+  int threads; /* of a block, along x */
+  Sym grid;    /* blocks, along x */
   int shared;  /* bytes of dynamic shared memory */
-  bool fails;
+  bool fails;  /* it can count a failure */
+  Vec(CudaArg) args;
+  Vec(CudaTensor) tensors;
+  const char
+      *schedule; /* of a skeleton, for people: "gemm_sm80(128 x 128 x 64, 3 stages)"; NULL: printed from the stage */
 } CudaStage;
 
-/* Appends the kernel `name` to a text that begins with cuda_text_begin. Its one parameter is by value a struct of
- * 8-byte words: the address of each buffer of the kernel that the stage uses, in order (16-byte aligned), then each
- * dimension as i64, then, if the stage can fail, the address of u32 counts by code, the first of which is not used. The
- * kernel is verified and its vector maths expanded. False: *why says what cannot be written. */
+typedef struct CudaWanted {
+  int sm;           /* 80, 90 (which is sm_90a) */
+  bool commit;      /* it is launched behind what may fail, and stores nothing once that has */
+  const char *name; /* of the kernel */
+} CudaWanted;
+
+/* Appends the kernel to a text that begins with cuda_text_begin. The Loop IR is verified and its vector maths expanded;
+ * *made is allocated in its arena. False: *why says what cannot be written. */
 void cuda_text_begin(Buf *out);
-bool cuda_text_stage(Kernel *, const Stage *, const char *name, CudaStage *made, Buf *out, const char **why);
+bool cuda_text_stage(Kernel *, const Stage *, const CudaWanted *, CudaStage *made, Buf *out, const char **why);
 #endif

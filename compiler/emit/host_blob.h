@@ -8,6 +8,8 @@
 typedef struct HostBlob {
   const uint8_t *model, *consts;
   size_t model_bytes, consts_bytes;
+  const uint8_t *gpu; /* code for GPUs: SinterImage.gpu */
+  size_t gpu_bytes;
   Vec(const char *) kernels; /* emit_symbol() of each, by SinterStep.kernel: those that a plan launches */
 } HostBlob;
 

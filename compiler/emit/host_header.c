@@ -112,11 +112,13 @@ void host_header(const HostLayout *h, const char *source, const char *artefact, 
              "#ifndef %s_H\n#define %s_H\n#include <stddef.h>\n#include <stdint.h>\n#ifdef __cplusplus\nextern \"C\" "
              "{\n#endif\n\n",
              u, u);
-  buf_put(b,
-          "#ifndef SINTER_STATUS\n#define SINTER_STATUS\nenum sinter_status {\n"
-          "  SINTER_OK = 0,\n  SINTER_ERROR_ARGUMENT = 1,\n  SINTER_ERROR_SHAPE = 2,\n  SINTER_ERROR_WORKSPACE = 3,\n"
-          "  SINTER_ERROR_MEMORY = 4,\n  SINTER_ERROR_WEIGHTS = 5,\n  SINTER_ERROR_IO = 6,\n  SINTER_ERROR_CPU = 7,\n"
-          "  SINTER_ERROR_BUSY = 8,\n  SINTER_ERROR_INDEX = 9,\n  SINTER_ERROR_ARTEFACT = 10\n};\n#endif\n\n");
+  buf_put(
+      b,
+      "#ifndef SINTER_STATUS\n#define SINTER_STATUS\nenum sinter_status {\n"
+      "  SINTER_OK = 0,\n  SINTER_ERROR_ARGUMENT = 1,\n  SINTER_ERROR_SHAPE = 2,\n  SINTER_ERROR_WORKSPACE = 3,\n"
+      "  SINTER_ERROR_MEMORY = 4,\n  SINTER_ERROR_WEIGHTS = 5,\n  SINTER_ERROR_IO = 6,\n  SINTER_ERROR_CPU = 7,\n"
+      "  SINTER_ERROR_BUSY = 8,\n  SINTER_ERROR_INDEX = 9,\n  SINTER_ERROR_ARTEFACT = 10,\n  SINTER_ERROR_GPU = 11,\n  "
+      "SINTER_ERROR_GPU_FAILED = 12\n};\n#endif\n\n");
   buf_printf(b,
              "typedef struct %s_weights %s_weights; /* parameters and states; any number of contexts may read one */\n",
              p, p);

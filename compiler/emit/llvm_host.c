@@ -106,11 +106,12 @@ static void fill(Host *h, const HostRequest *q) {
   LLVMValueRef *table = ARENA_ARRAY(q->arena, LLVMValueRef, n + 1);
   for (unsigned i = 0; i < n; i++) table[i] = hide(function(h, blob->kernels.at[i], kernel));
   table[n] = LLVMConstNull(h->ptr); /* so that it is never empty */
-  LLVMValueRef image[3];
+  LLVMValueRef image[4];
   image[0] = bytes(h, "sinter_model", blob->model, blob->model_bytes);
   image[1] = constant(h, "sinter_kernels", LLVMConstArray2(h->ptr, table, n + 1), 8);
   image[2] = bytes(h, "sinter_consts", blob->consts, blob->consts_bytes);
-  constant(h, "sinter_image", LLVMConstStructInContext(h->cx, image, 3, 0), 8);
+  image[3] = blob->gpu_bytes ? bytes(h, "sinter_gpu", blob->gpu, blob->gpu_bytes) : LLVMConstNull(h->ptr);
+  constant(h, "sinter_image", LLVMConstStructInContext(h->cx, image, 4, 0), 8);
   for (int i = 0; i < q->nforwards; i++) forward(h, &q->forwards[i]);
   begin(h, q->query, LLVMFunctionType(h->ptr, NULL, 0, 0));
   LLVMValueRef api = hide(LLVMAddGlobal(h->mod, h->ptr, "sinter_rt_api"));

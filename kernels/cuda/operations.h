@@ -66,4 +66,10 @@ LOOP_SATURATE(i64, i64, f32, float, -9223372036854775808.0f, 9223372036854775808
 LOOP_SATURATE(i64, i64, f64, double, -9223372036854775808.0, 9223372036854775808.0, 9223372036854775807)
 LOOP_SATURATE(u32, u32, f32, float, 0.0f, 4294967296.0f, 4294967295u)
 LOOP_SATURATE(u32, u32, f64, double, 0.0, 4294967295.0, 4294967295u)
+
+/* The failures of a call: how many there were, then how many of each code from 1. */
+DEVICE void fail_with(u32 *failed, int code) {
+  atomicAdd(failed + code, 1u);
+  atomicAdd(failed, 1u);
+}
 #endif

@@ -8,11 +8,6 @@
 #include "cuda_api.h"
 #include "rt.h"
 
-enum {                              /* to become values of sinter_status once artefacts carry GPU code */
-       SINTER_ERROR_GPU = 11,       /* no GPU, no driver, a driver too old, no code for this GPU */
-       SINTER_ERROR_GPU_FAILED = 12 /* the driver refused a call, or the GPU failed */
-};
-
 /* ---- code ---- */
 
 enum { GPU_PTX, GPU_CUBIN, GPU_CUBIN_EXACT };

@@ -28,6 +28,8 @@ const char *sinter_status_text(int status) {
                                      "no code for this processor",
                                      "weights in use",
                                      "an index out of range",
-                                     "not an artefact"};
-  return status >= 0 && status <= SINTER_ERROR_ARTEFACT ? text[status] : "an unknown status";
+                                     "not an artefact",
+                                     "no usable GPU",
+                                     "a GPU that failed"};
+  return status >= 0 && status <= SINTER_ERROR_GPU_FAILED ? text[status] : "an unknown status";
 }

@@ -135,20 +135,18 @@ static int64_t interpret(const LoopModule *from, Kernel *k, const int64_t *dims,
 static int64_t emulate(Kernel *k, const CudaStage *made, const int64_t *dims, const Memory *mem, uint32_t seed) {
   enum { CODES = 64 };
   uint32_t failed[CODES] = {0};
-  bool *loads = ARENA_ARRAY(k->ctx->arena, bool, k->bufs.n), *stores = ARENA_ARRAY(k->ctx->arena, bool, k->bufs.n);
   for (uint32_t s = 0; s < k->stages.n; s++) {
-    const Stage *st = k->stages.at[s];
     uint64_t word[128];
     int n = 0;
-    int64_t blocks = 1;
-    loop_uses(k, st, loads, stores);
-    for (int i = 0; i < k->nparams; i++) {
-      int at = k->bufs.at[i].inplace >= 0 ? k->bufs.at[i].inplace : i;
-      if (loads[i] || stores[i]) word[n++] = (uint64_t)(uintptr_t)mem->data[at];
+    for (uint32_t i = 0; i < made[s].args.n; i++) {
+      CudaArg a = made[s].args.at[i];
+      if (a.kind == CUDA_BUFFER) {
+        int home = k->bufs.at[a.index].inplace;
+        word[n++] = (uint64_t)(uintptr_t)mem->data[home >= 0 ? (uint32_t)home : a.index];
+      } else
+        word[n++] = a.kind == CUDA_DIM ? (uint64_t)dims[a.index] : (uint64_t)(uintptr_t)failed;
     }
-    for (uint32_t i = 0; i < k->dims.n; i++) word[n++] = (uint64_t)dims[i];
-    if (made[s].fails) word[n++] = (uint64_t)(uintptr_t)failed;
-    for (int i = 0; i < st->naxes; i++) blocks *= eval(k, dims, st->extent[i]);
+    int64_t blocks = eval(k, dims, made[s].grid);
     if (!blocks) continue;
     const EmulatorKernel *kernel = emulator_find(made[s].name);
     if (!kernel) fail_msg("%s is not in the text", made[s].name);
@@ -158,7 +156,7 @@ static int64_t emulate(Kernel *k, const CudaStage *made, const int64_t *dims, co
     EmulatorReport report;
     if (!emulator_launch(kernel, &l, &report)) fail_msg("%s: %s", made[s].name, report.message);
   }
-  for (int i = 0; i < CODES; i++)
+  for (int i = 1; i < CODES; i++)
     if (failed[i]) return i;
   return 0;
 }
@@ -240,8 +238,9 @@ static int try_module(LoopModule *m) {
     if (!has_threads(k)) continue;
     made[i] = ARENA_ARRAY(a, CudaStage, k->stages.n);
     for (uint32_t s = 0; made[i] && s < k->stages.n; s++) {
-      const char *why = "", *name = arena_printf(a, "%s_%s", k->name, k->stages.at[s]->name);
-      if (cuda_text_stage(k, k->stages.at[s], name, &made[i][s], &text, &why)) continue;
+      const char *why = "";
+      CudaWanted want = {80, false, arena_printf(a, "%s_%s", k->name, k->stages.at[s]->name)};
+      if (cuda_text_stage(k, k->stages.at[s], &want, &made[i][s], &text, &why)) continue;
       if (!strstr(why, "the 16-bit floats of")) fail_msg("%s", why);
       made[i] = NULL; /* they are not written yet */
     }
@@ -317,7 +316,8 @@ static void exact(void **state_) {
   Buf b = {0};
   const char *why;
   cuda_text_begin(&b);
-  assert_true(cuda_text_stage(m->kernels.at[0], m->kernels.at[0]->stages.at[0], "k_main", &made, &b, &why));
+  assert_true(cuda_text_stage(m->kernels.at[0], m->kernels.at[0]->stages.at[0], &(CudaWanted){80, true, "k_main"},
+                              &made, &b, &why));
   static const char path[] = "tests/gpu_text/exact.txt";
   size_t n;
   if (getenv("BLESS")) {
@@ -353,7 +353,8 @@ static void refused(void **state_) {
     CudaStage made;
     Buf b = {0};
     const char *why = "nothing";
-    assert_false(cuda_text_stage(m->kernels.at[0], m->kernels.at[0]->stages.at[0], "k_s", &made, &b, &why));
+    assert_false(cuda_text_stage(m->kernels.at[0], m->kernels.at[0]->stages.at[0], &(CudaWanted){80, false, "k_s"},
+                                 &made, &b, &why));
     assert_string_equal(why, stage[i][1]);
     assert_int_equal(b.n, 0);
     ctx_free(&c);

@@ -41,9 +41,9 @@ static char *printed(Ctx *c, const char *path, int *kernels) {
     Kernel *k = planned.module->kernels.at[i];
     for (uint32_t s = 0; s < k->stages.n; s++) {
       CudaStage made;
-      const char *name = arena_printf(c->arena, "%s_%s", k->name, k->stages.at[s]->name);
+      CudaWanted want = {80, false, arena_printf(c->arena, "%s_%s", k->name, k->stages.at[s]->name)};
       if (!k->stages.at[s]->threads) continue; /* products have no blocks of threads yet */
-      if (!cuda_text_stage(k, k->stages.at[s], name, &made, &text, &why)) fail_msg("%s: %s", path, why);
+      if (!cuda_text_stage(k, k->stages.at[s], &want, &made, &text, &why)) fail_msg("%s: %s", path, why);
       ++*kernels;
     }
   }
