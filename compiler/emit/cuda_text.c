@@ -22,7 +22,7 @@ typedef struct Cuda {
   uint32_t *stamp, *uses; /* of expressions in the statement being written */
   const char ***lane;     /* of an expression: the text of each lane; under `stamp` */
   bool *alone;            /* of a buffer: no other name for its memory */
-  bool *used;             /* of a variable: some expression names it */
+  bool *used;             /* of a variable: some statement other than a let needs it */
 } Cuda;
 
 static const char *value(Cuda *, Ex, int lane);
@@ -728,7 +728,10 @@ static void mark(Cuda *c, Ex e, bool *seen) {
   if (!e || seen[e]) return;
   seen[e] = true;
   const Expr *x = at(c, e);
-  if (x->op == OP_VAR) c->used[x->ref] = true;
+  if (x->op == OP_VAR) {
+    c->used[x->ref] = true;
+    if (c->k->vars.at[x->ref].kind == VAR_LET) mark(c, c->k->vars.at[x->ref].value, seen);
+  }
   for (int i = 0; i < x->nin; i++) mark(c, in(c, x, i), seen);
   mark(c, x->mask, seen);
   mark(c, x->other, seen);
@@ -736,6 +739,7 @@ static void mark(Cuda *c, Ex e, bool *seen) {
 
 static void mark_all(Cuda *c, const Stmt *s, bool *seen) {
   for (; s; s = s->next) {
+    if (s->kind == STMT_LET) continue; /* its value counts where something names it */
     const Ex root[] = {s->value, s->mask, s->lo, s->hi};
     for (int i = 0; i < 4; i++) mark(c, root[i], seen);
     for (int i = 0; i < s->nindex; i++) mark(c, s->index[i], seen);

@@ -1,9 +1,10 @@
 /* Kernel text printed for a GPU (emit/cuda_text.c): compiled as C and run by the emulator it gives what the interpreter
  * of the Loop IR gives, bit for bit: the blocks of tests/loop, and every kernel that has threads of the programs in
- * tests/plan. Arguments: the files to try, instead of all. Run from the root. */
+ * tests/plan and of random graphs. Arguments: the files to try, instead of all. Run from the root. */
 #include "cuda_text.h"
 #include "emulator.h"
 #include "expand_math.h"
+#include "gen.h"
 #include "pass.h"
 #include "plan.h"
 #include "scalar.h"
@@ -223,8 +224,10 @@ static void *build(const Buf *text) {
   return code;
 }
 
-static int try_module(LoopModule *m) {
+static void try_module(LoopModule *m) {
   static const int64_t sizes[] = {1, 7, 64, 132, 1028};
+  expand_math_module(m, &TARGET_GPU);
+  assert_true(loop_verify(m, TARGET_GPU.name));
   Buf text = {0};
   Arena *a = m->ctx->arena;
   CudaStage **made = ARENA_ARRAY(a, CudaStage *, m->kernels.n + 1);
@@ -245,14 +248,15 @@ static int try_module(LoopModule *m) {
   for (uint32_t i = 0; i < m->kernels.n; i++) {
     Kernel *k = m->kernels.at[i];
     int here = 0;
+    int64_t dims[32], before[32];
     for (size_t s = 0; made[i] && s < sizeof sizes / sizeof *sizes; s++) {
-      int64_t dims[32];
       for (uint32_t d = 0; d < k->dims.n; d++) {
         const Dim *x = &k->dims.at[d];
         dims[d] = sizes[s] < x->lo ? x->lo : sizes[s] > x->hi ? x->hi : sizes[s];
       }
-      if (!possible(k, dims) || (here && !k->dims.n)) continue;
+      if (!possible(k, dims) || (here && !memcmp(dims, before, k->dims.n * sizeof *dims))) continue;
       compare(m, k, made[i], dims);
+      memcpy(before, dims, sizeof dims);
       here++;
     }
     if (made[i] && !here) fail_msg("%s: no size is tried", k->name);
@@ -260,7 +264,16 @@ static int try_module(LoopModule *m) {
   }
   dlclose(code);
   buf_free(&text);
-  return tried;
+  assert_true(tried > 0);
+}
+
+static LoopModule *planned(Program *p) {
+  LevelUnit level;
+  bool ok =
+      program_map(p, pass_inline_all, NULL) && program_map(p, pass_simplify, NULL) && program_map(p, pass_half, NULL);
+  Unit unit = {.program = p, .init = ok ? plan_init_entry(p) : NULL};
+  if (!ok || !plan_level(&unit, &TARGET_GPU, &level)) fail_msg("%s: %s", p->name, diag_first(p->ctx->diag, NULL));
+  return level.module;
 }
 
 static void one_file(void **state_) {
@@ -268,22 +281,29 @@ static void one_file(void **state_) {
   Ctx c = ctx_new();
   LoopModule *m = NULL;
   Program p;
-  LevelUnit planned;
   if (strstr(path, ".loop")) {
     size_t n;
     const char *why = "";
     char *text = file_read(c.arena, path, &n, &why);
     if (!text || !loop_parse(&c, path, text, n, &m)) fail_msg("%s: %s", path, text ? diag_first(c.diag, NULL) : why);
   } else {
-    bool ok = sir_trace(&c, path, NULL, &p) && program_map(&p, pass_inline_all, NULL) &&
-              program_map(&p, pass_simplify, NULL) && program_map(&p, pass_half, NULL);
-    Unit unit = {.program = &p, .init = ok ? plan_init_entry(&p) : NULL};
-    if (!ok || !plan_level(&unit, &TARGET_GPU, &planned)) fail_msg("%s: %s", path, diag_first(c.diag, NULL));
-    m = planned.module;
+    if (!sir_trace(&c, path, NULL, &p)) fail_msg("%s: %s", path, diag_first(c.diag, NULL));
+    m = planned(&p);
   }
-  expand_math_module(m, &TARGET_GPU);
-  assert_true(loop_verify(m, TARGET_GPU.name));
-  assert_true(try_module(m) > 0);
+  try_module(m);
+  ctx_free(&c);
+}
+
+/* Random graphs (fuzz/gen.h). SEEDS=FIRST..LAST tries others than the fixed ones, and no files; the names of kernels begin with their
+ * seed. */
+static void random_graphs(void **state_) {
+  unsigned first = 1, last = 24;
+  const char *seeds = getenv("SEEDS");
+  if (seeds && sscanf(seeds, "%u..%u", &first, &last) != 2) fail_msg("SEEDS is to be FIRST..LAST");
+  Ctx c = ctx_new();
+  Program p = {.ctx = &c, .name = "fuzz"};
+  for (unsigned seed = first; seed <= last; seed++) fuzz_add(&p, seed, *state_ != NULL);
+  try_module(planned(&p));
   ctx_free(&c);
 }
 
@@ -377,11 +397,13 @@ static void refused(void **state_) {
 }
 
 int main(int argc, char **argv) {
-  const struct CMUnitTest text[] = {cmocka_unit_test(exact), cmocka_unit_test(refused)};
+  static char halves[] = "halves";
+  const struct CMUnitTest text[] = {cmocka_unit_test(exact), cmocka_unit_test(refused), cmocka_unit_test(random_graphs),
+                                    {"random_graphs, 16 bits", random_graphs, NULL, NULL, halves}};
   static const char *const patterns[] = {"tests/loop/blocks.loop", "tests/plan/*.sir", NULL};
   if (!mkdtemp(folder)) return 1;
   int bad = argc < 2 ? cmocka_run_group_tests(text, NULL, NULL) : 0;
-  bad += each_file("gpu_text", argc, argv, patterns, one_file);
+  if (!getenv("SEEDS")) bad += each_file("gpu_text", argc, argv, patterns, one_file);
   char command[64];
   snprintf(command, sizeof command, "rm -r %s", folder);
   return system(command) || bad;
