@@ -66,6 +66,12 @@ static Cost cost(const Skeleton *s, const Tile *t, double outer, double m, doubl
   return c;
 }
 
+/* Little work is done where it lies: a tile would be mostly empty, or as soon done as begun. */
+static bool worth_it(const Kernel *k, const LoopProduct *p) {
+  double sum = likely(k, &p->sums), elements = likely(k, &p->outer) * likely(k, &p->rows) * likely(k, &p->columns);
+  return sum >= 16 && sum * elements >= 32768;
+}
+
 static const Tile *choose(Kernel *k, const Skeleton *s, const LoopProduct *p, const char **why) {
   Arena *a = k->ctx->arena;
   double outer = likely(k, &p->outer), m = likely(k, &p->rows), n = likely(k, &p->columns), sum = likely(k, &p->sums);
@@ -177,7 +183,7 @@ static bool make_parts(Kernel *k, const Stage *st, Parts *parts) {
 bool cuda_skeleton_stage(Kernel *k, const Stage *st, const CudaWanted *want, CudaStage *made, Buf *out) {
   const LoopProduct *p = st->product;
   Parts parts;
-  if (!p || !make_parts(k, st, &parts)) return false;
+  if (!p || !worth_it(k, p) || !make_parts(k, st, &parts)) return false;
   const Skeleton *s = parts.skeleton;
   if (s == &SIMT) parts.a.in_memory = parts.b.in_memory = false; /* its tiles are turned as they are stored */
   const char *why;
@@ -194,6 +200,7 @@ bool cuda_skeleton_stage(Kernel *k, const Stage *st, const CudaWanted *want, Cud
                      .grid = blocks(k, p, t),
                      .shared = shared_bytes(s, t),
                      .fails = loop_fails(st),
+                     .reordered = s == &HALF,
                      .schedule = arena_printf(kept, "%s(%d x %d x %d, %d stages, a %s, b %s); %s", s->name, t->m, t->n,
                                               t->k, t->stages, brought(&parts.a, false), brought(&parts.b, true), why)};
   cuda_print_arguments(&c, want, loads, stores, &stage, &given, &text);
