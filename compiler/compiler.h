@@ -69,7 +69,7 @@ typedef struct CudaCommand {
   int seconds; /* that a compilation may take; 0: as the compiler has it */
 } CudaCommand;
 bool cuda_command(Ctx *, const CudaCommand *, Buf *); /* the report; false after diag_error, with what there is of it */
-bool cuda_where(Ctx *, Buf *);                        /* which NVRTC and ptxas are used; false after diag_error */
+bool cuda_where(Ctx *, Buf *);                        /* which NVRTC is used; false after diag_error */
 const char *emit_kind_name(EmitKind);
 bool emit_kind_is_binary(EmitKind); /* a file of machine code; else a text */
 #endif

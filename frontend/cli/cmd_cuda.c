@@ -19,12 +19,10 @@ static const char HELP[] =
     "  -I DIR ...      folders of headers, beside those of the files\n"
     "  -j N            processes at once (default: one a processor)\n"
     "  --seconds N     time limit of a compilation (default: 120)\n"
-    "  --where         prints which NVRTC and ptxas are used, and its architectures\n"
+    "  --where         prints which NVRTC is used, and its architectures\n"
     "NVRTC is looked for where SINTER_NVRTC says (a file or a folder), else in CUDA_HOME, /usr/local/cuda, the "
     "system's\n"
-    "libraries, VIRTUAL_ENV and nvrtc-venv beside this program (`./dev test nvrtc` makes it). ptxas is wanted only "
-    "when\n"
-    "NVRTC crashes: SINTER_PTXAS, else CUDA_HOME, /usr/local/cuda, PATH.\n"
+    "libraries, VIRTUAL_ENV and nvrtc-venv beside this program (`./dev test nvrtc` makes it).\n"
     "\n"
     "Exit status: 0 done; 1 a compilation or the audit failed; 2 the command line is wrong.\n";
 
