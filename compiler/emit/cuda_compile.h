@@ -46,5 +46,9 @@ enum { CUDA_SECONDS = 120 };
 /* Fills images[program * narchs + arch]. All are tried; false after a diag_error for each that failed. */
 bool cuda_compile(Ctx *, const CudaRtc *, const CudaProgram *, int nprograms, const CudaOptions *, CudaImage *images);
 
+/* The files of kernels/cuda, which kernel text includes; put into the compiler when it is built. */
+extern const CudaHeader CUDA_HEADERS[];
+extern const int CUDA_HEADER_COUNT;
+
 void cuda_read_log(Arena *, CudaImage *); /* `functions` and `advice` from `log` */
 #endif
