@@ -146,6 +146,7 @@ static void caught_by_asan(void **state) {
 static const GpuCase right[] = {
     {"softmax", {3, 4096, 0}, 0, true},         {"softmax", {2, 77, 0}, 1, false},
     {"gemm_sm80", {128, 128, 192}, 0, true},    {"gemm_sm80", {130, 72, 136}, 1, false},
+    {"gemm_simt", {64, 64, 40}, 0, true},       {"gemm_simt", {70, 67, 23}, 1, false},
     {"gemm_sm90", {128, 128, 320}, 0, true},    {"gemm_sm90", {300, 264, 72}, 1, false},
     {"product_plain", {131, 264, 72}, 0, true}, {"product_nt", {37, 131, 40}, 1, false},
     {"product_nn", {136, 264, 328}, 0, true},   {"product_tn", {136, 136, 72}, 2, false},
@@ -168,6 +169,7 @@ static const Fault faults[] = {
     {"cp_async_wait_one_too_many", "gemm_sm80.late_wait", {128, 128, 192}, WRONG, NULL, "ldmatrix_x4(fa[i]"},
     {"no_barrier_in_ring", "gemm_sm80.no_sync", {128, 128, 256}, WRONG, NULL, "ldmatrix_x4(fa[i]"},
     {"wrong_lanes_of_ldmatrix", "gemm_sm80.wrong_lanes", {128, 128, 64}, WRONG, NULL, NULL},
+    {"no_barrier_of_tiles", "gemm_simt.no_sync", {64, 64, 40}, WRONG, NULL, "Vec4 x = ld_shared_v4"},
     {"no_wait_for_empty",
      "gemm_sm90.no_empty",
      {128, 128, 640},
