@@ -42,7 +42,7 @@ static char *printed(Ctx *c, const char *path, int *kernels) {
     for (uint32_t s = 0; s < k->stages.n; s++) {
       CudaStage made;
       CudaWanted want = {80, false, arena_printf(c->arena, "%s_%s", k->name, k->stages.at[s]->name)};
-      if (!k->stages.at[s]->threads) continue; /* products have no blocks of threads yet */
+      if (!k->stages.at[s]->threads) continue; /* attention and convolutions have no blocks of threads yet */
       if (!cuda_text_stage(k, k->stages.at[s], &want, &made, &text, &why)) fail_msg("%s: %s", path, why);
       ++*kernels;
     }
@@ -69,7 +69,7 @@ static void compiles(void **state) {
                           {"operations.h", text_of(&c, "kernels/cuda/operations.h")}};
   CudaProgram p = {.name = path, .headers = headers, .nheaders = 2, .is_file = !model};
   p.text = model ? printed(&c, path, &kernels) : text_of(&c, path);
-  if (model && !kernels) { /* it is one product */
+  if (model && !kernels) { /* it is one attention or convolution */
     assert_null(strstr(path, "models/digits"));
     ctx_free(&c);
     return;
