@@ -1,5 +1,6 @@
 /* Convolution on a GPU: a thread has one element of the result. Neighbours lie along its last axis, so that they read
- * neighbours of the operand, and the same elements of the kernel; places beside the operand are masked.
+ * neighbours of the operand, and the same elements of the kernel; places beside the operand are masked. As a product it
+ * has the kernel on the left, so that the columns are what lies side by side in the result.
  *
  * Tiles of 16-bit operands are loaded by 8 neighbours. Where elements are used often enough they are therefore copied
  * first, so that an axis that both operands have, or else one of each, lies innermost and is a multiple of 8: these 8
@@ -195,19 +196,19 @@ static void sum_up(Threads *q, LoopProduct *p, Ex o) {
   int depth = k->depth;
   open_sum(q, p);
   Stmt **at = next_statement(k);
-  Ex a = loop_let(k, "a", operand(q));
+  Ex a = loop_let(k, "a", weight(q, o));
   p->a = *at;
   l->memo.n = mark; /* the operands share nothing */
   at = next_statement(k);
-  Ex b = loop_let(k, "b", weight(q, o));
+  Ex b = loop_let(k, "b", operand(q));
   p->b = *at;
   at = next_statement(k);
   loop_assign(k, p->sum, NULL, 0, conv_product(c, a, b, ex_reg(k, p->sum, NULL, 0)), 0);
   p->add = *at;
   p->a_value = ex_at(k, a)->ref;
   p->b_value = ex_at(k, b)->ref;
-  p->a_type = lower_packed_type(l, c->x);
-  p->b_type = lower_packed_type(l, c->kernel);
+  p->a_type = lower_packed_type(l, c->kernel);
+  p->b_type = lower_packed_type(l, c->x);
   while (k->depth > depth) loop_end(k);
   l->memo.n = mark;
 }
@@ -236,10 +237,10 @@ void conv_threads(Conv *c, Sym products) {
   at[0] = c->batch, at[1] = ex_add(k, ex_mul(k, c->group, lower_dim(l, c->per)), own[2]);
   memcpy(at + 2, c->p, (size_t)c->w.n * sizeof *at);
   axes_add(l, &p->outer, c->group, shape[1]);
-  axes_add(l, &p->columns, own[2], c->per);
-  if (!q.own) axes_add(l, &p->rows, c->batch, y[0]);
-  for (int a = 0; a < c->w.n; a++) axes_add(l, &p->rows, c->p[a], y[2 + a]);
-  if (q.own) axes_add(l, &p->rows, c->batch, y[0]); /* neighbours in the copy */
+  axes_add(l, &p->rows, own[2], c->per);
+  if (!q.own) axes_add(l, &p->columns, c->batch, y[0]);
+  for (int a = 0; a < c->w.n; a++) axes_add(l, &p->columns, c->p[a], y[2 + a]);
+  if (q.own) axes_add(l, &p->columns, c->batch, y[0]); /* neighbours in the copy */
   p->sum = loop_reg(k, "sum", c->dtype, 1, 0, NULL, lower_zero(l, c->dtype));
   sum_up(&q, p, at[1]);
   Stmt **stores = next_statement(k);
