@@ -18,7 +18,7 @@ typedef struct Cuda {
   uint32_t *stamp, *uses; /* of expressions in the statement being written */
   const char ***lane;     /* of an expression: the text of each lane; under `stamp` */
   bool *alone;            /* of a buffer: no other name for its memory */
-  bool *used;             /* of a variable: some expression names it */
+  bool *used;             /* of a variable: some statement other than a let needs it */
 } Cuda;
 
 /* What stands before a body, each as it is used by what follows. */
@@ -29,7 +29,7 @@ typedef Vec(Given) Givens;
 
 /* The expressions of the kernel are all there; the arena is the caller's to free. */
 Cuda cuda_print_new(Kernel *, const Stage *);
-void cuda_print_given(Cuda *, const bool *loads, const bool *stores); /* names of dimensions; refuses what it must */
+void cuda_print_given(Cuda *);             /* names of dimensions */
 void cuda_print_block(Cuda *, const Stmt *);                          /* appends to c->out */
 const char *cuda_print_value(Cuda *, Ex);                             /* of a scalar, where c->out ends */
 const char *cuda_print_place(Cuda *, uint32_t buf, const Ex *index, int n); /* "x_b0 + offset", of lane 0 */

@@ -188,7 +188,7 @@ bool cuda_skeleton_stage(Kernel *k, const Stage *st, const CudaWanted *want, Cud
   Buf text = {0};
   bool *loads = ARENA_ARRAY(c.arena, bool, 2 * k->bufs.n + 1), *stores = loads + k->bufs.n;
   loop_uses(k, st, loads, stores);
-  cuda_print_given(&c, loads, stores);
+  cuda_print_given(&c);
   CudaStage stage = {.name = str_intern(k->ctx->names, want->name),
                      .threads = 32 * t->warps_m * t->warps_n,
                      .grid = blocks(k, p, t),
