@@ -10,6 +10,15 @@ static void axes_add(const Lower *l, LoopAxes *a, Ex var, Sym extent) {
   a->extent[a->n++] = extent;
 }
 
+/* Sizes that are known to be whole vectors are a fact of the kernel: rows of them can be moved 16 bytes at a time. */
+static void whole_vectors(Lower *l, const LoopAxes *a) {
+  SymTab *t = l->all->ctx->syms;
+  for (int i = 0; i < a->n; i++)
+    for (int lanes = 4; lanes <= 8; lanes *= 2)
+      if (!sym_is_int(t, a->extent[i], NULL) && sym_divides(l->all->facts, lanes, a->extent[i]))
+        loop_fact(l->k, loop_multiple(t, a->extent[i], lanes));
+}
+
 /* The first statement behind a place in the block being built. */
 static Stmt **next_statement(const Kernel *k) { return k->tail[k->depth]; }
 
@@ -49,6 +58,9 @@ void gemm_threads(Gemm *g) {
   Ex sum = ex_reg(k, p->sum, NULL, 0);
   gemm_open_sum(g);
   for (int i = 0; i < g->nc; i++) axes_add(l, &p->sums, g->k[i], graph_shape(l->g, g->x)[g->cx[i]]);
+  whole_vectors(l, &p->rows);
+  whole_vectors(l, &p->columns);
+  whole_vectors(l, &p->sums);
   Stmt **at = next_statement(k);
   Ex a = operand(g, false, row);
   p->a = *at;
