@@ -1,5 +1,6 @@
 /* Convolution on a GPU: a thread has one element of the result. Neighbours lie along its last axis, so that they read
- * neighbours of the operand, and the same elements of the kernel; places beside the operand are masked.
+ * neighbours of the operand, and the same elements of the kernel; places beside the operand are masked. As a product it
+ * has the kernel on the left, so that the columns are what lies side by side in the result.
  *
  * Tiles of 16-bit operands are loaded by 8 neighbours. Where elements are used often enough they are therefore copied
  * first, so that an axis that both operands have, or else one of each, lies innermost and is a multiple of 8: these 8
@@ -8,6 +9,14 @@
 #include <string.h>
 
 enum { UNROLLED_WINDOW = 25 /* places */, NEIGHBOURS = 8, COPIED_USES = 256 };
+
+static void axes_add(const Lower *l, LoopAxes *a, Ex var, Sym extent) {
+  a->var[a->n] = ex_at(l->k, var)->ref;
+  a->extent[a->n++] = extent;
+}
+
+/* The first statement behind a place in the block being built. */
+static Stmt **next_statement(const Kernel *k) { return k->tail[k->depth]; }
 
 typedef struct Threads {
   Conv *c;
@@ -129,10 +138,10 @@ static void copy_stage(Threads *q, bool kernel) {
   nest_close(l);
 }
 
-/* ---- the sum ---- */
+/* ---- the product ---- */
 
-/* A variable for each axis of the sum: neighbours of the innermost lie side by side in the operand. */
-static void open_sum(Threads *q) {
+/* Opens the loops of the sum: neighbours of the innermost lie side by side in the operand. */
+static void open_sum(Threads *q, LoopProduct *p) {
   static const char *const window[] = {"k0", "k1", "k2"};
   Conv *c = q->c;
   Lower *l = c->l;
@@ -142,11 +151,18 @@ static void open_sum(Threads *q) {
   int64_t n;
   bool unrolled = is_int(l, places, &n) && n <= UNROLLED_WINDOW;
   Ex zero = ex_idx(k, 0);
-  if (!channels_inside) loop_for(k, "i", zero, lower_dim(l, q->inputs), FOR_SERIAL, 0, TAIL_NONE, &c->i);
-  for (int a = 0; a < c->w.n; a++)
-    loop_for(k, window[a], zero, lower_dim(l, c->w.size[a]), unrolled ? FOR_UNROLL : FOR_SERIAL, 0, TAIL_NONE,
-             &c->e[a]);
-  if (channels_inside) loop_for(k, "i", zero, lower_dim(l, q->inputs), FOR_SERIAL, 0, TAIL_NONE, &c->i);
+  for (int pass = 0; pass < 2; pass++) {
+    if (pass == channels_inside) {
+      loop_for(k, "i", zero, lower_dim(l, q->inputs), FOR_SERIAL, 0, TAIL_NONE, &c->i);
+      axes_add(l, &p->sums, c->i, q->inputs);
+      continue;
+    }
+    for (int a = 0; a < c->w.n; a++) {
+      loop_for(k, window[a], zero, lower_dim(l, c->w.size[a]), unrolled ? FOR_UNROLL : FOR_SERIAL, 0, TAIL_NONE,
+               &c->e[a]);
+      axes_add(l, &p->sums, c->e[a], c->w.size[a]);
+    }
+  }
 }
 
 static Ex operand(Threads *q) {
@@ -164,12 +180,37 @@ static Ex operand(Threads *q) {
 
 static Ex weight(Threads *q, Ex o) {
   Conv *c = q->c;
-  Lower *l = c->l;
   Ex at[MAX_RANK] = {o, c->i}, to[MAX_RANK];
   if (!q->copied[1]) return conv_weight(c, o);
   memcpy(at + 2, c->e, (size_t)c->w.n * sizeof *at);
   int rank = copy_index(q, true, at, to);
-  return ex_convert(l->k, c->dtype, ex_load(l->k, q->copy[1], to, rank, 0, 0));
+  return ex_convert(c->l->k, c->dtype, ex_load(c->l->k, q->copy[1], to, rank, 0, 0));
+}
+
+/* Adds the products of an element, channel `o` of all, to p->sum. */
+static void sum_up(Threads *q, LoopProduct *p, Ex o) {
+  Conv *c = q->c;
+  Lower *l = c->l;
+  Kernel *k = l->k;
+  uint32_t mark = l->memo.n;
+  int depth = k->depth;
+  open_sum(q, p);
+  Stmt **at = next_statement(k);
+  Ex a = loop_let(k, "a", weight(q, o));
+  p->a = *at;
+  l->memo.n = mark; /* the operands share nothing */
+  at = next_statement(k);
+  Ex b = loop_let(k, "b", operand(q));
+  p->b = *at;
+  at = next_statement(k);
+  loop_assign(k, p->sum, NULL, 0, conv_product(c, a, b, ex_reg(k, p->sum, NULL, 0)), 0);
+  p->add = *at;
+  p->a_value = ex_at(k, a)->ref;
+  p->b_value = ex_at(k, b)->ref;
+  p->a_type = lower_packed_type(l, c->kernel);
+  p->b_type = lower_packed_type(l, c->x);
+  while (k->depth > depth) loop_end(k);
+  l->memo.n = mark;
 }
 
 void conv_threads(Conv *c, Sym products) {
@@ -188,23 +229,24 @@ void conv_threads(Conv *c, Sym products) {
   memcpy(shape + 3, y + 2, (size_t)c->w.n * sizeof *y);
   lower_stage(l, "main", products, 1, false);
   lower_products(l, products, target_lanes(l->all->target, c->dtype), sym_int(t, 0));
+  LoopProduct *p = k->stage->product = ARENA_NEW(l->all->ctx->arena, LoopProduct);
   threads_index(l, threads_line(l, lower_total(l, y, rank)), shape, rank + 1, own);
   c->batch = own[0], c->group = own[1];
   memcpy(c->p, own + 3, (size_t)c->w.n * sizeof *own);
   conv_group(c);
   at[0] = c->batch, at[1] = ex_add(k, ex_mul(k, c->group, lower_dim(l, c->per)), own[2]);
   memcpy(at + 2, c->p, (size_t)c->w.n * sizeof *at);
-  uint32_t sum = loop_reg(k, "sum", c->dtype, 1, 0, NULL, lower_zero(l, c->dtype)), mark = l->memo.n;
-  int depth = k->depth;
-  open_sum(&q);
-  Ex a = loop_let(k, "a", operand(&q));
-  l->memo.n = mark;
-  Ex b = loop_let(k, "b", weight(&q, at[1]));
-  loop_assign(k, sum, NULL, 0, conv_product(c, a, b, ex_reg(k, sum, NULL, 0)), 0);
-  while (k->depth > depth) loop_end(k);
-  l->memo.n = mark;
-  lower_remember(l, c->v, at, rank, ex_reg(k, sum, NULL, 0));
+  axes_add(l, &p->outer, c->group, shape[1]);
+  axes_add(l, &p->rows, own[2], c->per);
+  if (!q.own) axes_add(l, &p->columns, c->batch, y[0]);
+  for (int a = 0; a < c->w.n; a++) axes_add(l, &p->columns, c->p[a], y[2 + a]);
+  if (q.own) axes_add(l, &p->columns, c->batch, y[0]); /* neighbours in the copy */
+  p->sum = loop_reg(k, "sum", c->dtype, 1, 0, NULL, lower_zero(l, c->dtype));
+  sum_up(&q, p, at[1]);
+  Stmt **stores = next_statement(k);
+  lower_remember(l, c->v, at, rank, ex_reg(k, p->sum, NULL, 0));
   lower_store_outputs(l, at);
+  p->epilogue = *stores;
   nest_close(l);
   l->out->schedule = arena_printf(l->all->ctx->arena, "conv(threads%s)",
                                   q.copied[0] && q.copied[1] ? ", operand and kernel copied"
