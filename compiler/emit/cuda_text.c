@@ -1,6 +1,7 @@
 /* Vectors are written lane by lane: a GPU computes them so. What makes them worth it is one access of 16 bytes where a
  * buffer's elements lie side by side. Unrolled loops stay loops (UNROLL), registers arrays that they index. */
 #include "cuda_text.h"
+#include <ctype.h>
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -728,6 +729,18 @@ static void give_place(Cuda *c, Givens *g) {
   give(c, g, type, c->var[st->axis[0]], rest);
 }
 
+/* Whether a text has this name; "" is everywhere. */
+static bool has_name(const char *text, const char *name) {
+  size_t n = strlen(name);
+  for (const char *s = text; (s = strstr(s, name)); s++) {
+    if (!n) return true;
+    const char ends[] = {s > text ? s[-1] : ' ', s[n]};
+    if (!isalnum((unsigned char)ends[0]) && ends[0] != '_' && !isalnum((unsigned char)ends[1]) && ends[1] != '_')
+      return true;
+  }
+  return false;
+}
+
 static void put_kernel(Cuda *c, const CudaWanted *want, const bool *loads, const bool *stores, CudaStage *made,
                        Buf *out) {
   const char *name = want->name;
@@ -765,7 +778,7 @@ static void put_kernel(Cuda *c, const CudaWanted *want, const bool *loads, const
   buf_put(&rest, body.n ? body.at : "");
   buf_free(&body);
   for (uint32_t i = g.n; i-- > 0;) {
-    if (!strstr(rest.at, g.at[i].name)) continue;
+    if (!has_name(rest.at, g.at[i].name)) continue;
     Buf more = {0};
     buf_put(&more, g.at[i].text);
     buf_put(&more, rest.at);

@@ -37,7 +37,7 @@ static int check_threads(Ctx *c, const LevelUnit *l, const Program *p, const cha
       const Lowered *low = &l->entries[e].kernels.at[i];
       const Kernel *k = l->module->kernels.at[low->kernel];
       const Group *group = &l->entries[e].groups->at.at[i];
-      bool product = group_product(group) || group->kind == GROUP_ATTENTION;
+      bool product = group_product(group);
       for (uint32_t s = 0; s < k->stages.n; s++)
         if ((k->stages.at[s]->threads > 0) != (l->target->threads && !product))
           bad += complain(
