@@ -1,9 +1,9 @@
 /* Attention, softmax(scores) @ values, without a matrix of scores in memory. A task takes a block of rows and walks
  * over the keys in blocks: a tile of scores, packed keys by rows; what is made of the scores (scale, masks) and their
  * exponentials, row by row; what they weigh of the values. The largest score of a row so far is carried along: where it
- * grows, the row's sum and its result so far shrink (online softmax). The result so far stands in the output. Blocks of
- * keys that a causal mask hides from all rows of the task are left out. The order of keys is fixed, so that the bits do
- * not depend on threads. */
+ * grows, the row's sum and its result so far shrink (online softmax). The result so far stands in the output, or in
+ * scratch of its size where only an epilogue is stored. Blocks of keys that a causal mask hides from all rows of the
+ * task are left out. The order of keys is fixed, so that the bits do not depend on threads. */
 #include "attention.h"
 #include "nest.h"
 #include <string.h>
@@ -252,7 +252,14 @@ static void start(Rows *r) {
   loop_end(k);
 }
 
-/* The results by the sums. A row of -inf alone has no sum: what the program makes of that comes out. */
+static bool is_output(const Lower *l, Id v) {
+  for (uint32_t i = 0; i < l->grp->outputs.n; i++)
+    if (l->grp->outputs.at[i] == v) return true;
+  return false;
+}
+
+/* The results by the sums, then the epilogue. A row of -inf alone has no sum: what the program makes of that comes out.
+ */
 static void finish(Rows *r) {
   Lower *l = r->l;
   Kernel *k = l->k;
@@ -269,8 +276,13 @@ static void finish(Rows *r) {
   lower_remember(l, r->parts.sum, place, r->rank - 1, sum);
   Ex scale = loop_let(k, "scale", lower_pull(l, r->parts.scale, place, r->rank));
   columns(r, at);
-  Ex y = ex_load(k, r->y, at, r->rank, 0, 0);
-  loop_store(k, r->y, at, r->rank, ex_op2(k, r->parts.divides ? OP_DIV : OP_MUL, y, scale), 0);
+  Ex y = ex_op2(k, r->parts.divides ? OP_DIV : OP_MUL, ex_load(k, r->y, at, r->rank, 0, 0), scale);
+  if (is_output(l, r->result.v) && l->grp->outputs.n == 1)
+    loop_store(k, r->y, at, r->rank, y, 0);
+  else {
+    lower_remember(l, r->result.v, at, r->rank, loop_let(k, "y", y));
+    lower_store_outputs(l, at);
+  }
   loop_end(k);
   loop_end(k);
   l->memo.n = mark;
@@ -375,6 +387,9 @@ void strat_attention(Lower *l) {
   dims[n + 1] = sym_int(t, STATS);
   dims[n + 2] = sym_int(t, own);
   r.stats = lower_scratch(l, "rows", r.dtype, dims, n + 3, ARG_SCRATCH, 0);
+  r.y = is_output(l, r.result.v)
+            ? nest_result(l, r.result.v)
+            : lower_scratch(l, "sums", r.dtype, graph_shape(l->g, r.result.v), r.rank, ARG_SCRATCH, 0);
   lower_stage(l, "main", sym_int(t, 0), 1, false);
   attention_work(g, r.result.n, own);
   for (int i = 0; i < n; i++) r.at[i] = loop_axis(k, name[i], shape[i]);
@@ -382,7 +397,6 @@ void strat_attention(Lower *l) {
   for (int i = 0; i < g->nb; i++) g->batch[i] = r.at[i];
   for (int i = 0; i < g->nfx - 1; i++) g->xs[i] = r.at[g->nb + i];
   for (int i = 0; i < r.result.nb; i++) r.result.batch[i] = r.at[i];
-  r.y = nest_result(l, r.result.v);
   r.lo = loop_let(k, "lo", ex_mul(k, r.task, ex_idx(k, own)));
   r.hi = loop_let(k, "hi", ex_op2(k, OP_MINIMUM, lower_dim(l, shape[r.rank - 2]), ex_add(k, r.lo, ex_idx(k, own))));
   start(&r);
