@@ -78,11 +78,11 @@ const GpuFunction *gpu_function(const GpuText *t, const Step *s, int *number) {
 static void end_program(Texts *t) {
   Arena *a = t->program->ctx->arena;
   if (!t->kernels) return;
-  vec_push(a, &t->text->programs,
-           (CudaProgram){.name = arena_printf(a, "%s_sm%d_%u.cu", t->program->name, t->text->sm, t->text->programs.n),
-                         .text = arena_strndup(a, t->now.at, t->now.n),
-                         .headers = CUDA_HEADERS,
-                         .nheaders = CUDA_HEADER_COUNT});
+  CudaProgram p = {.name = arena_printf(a, "%s_sm%d_%u.cu", t->program->name, t->text->sm, t->text->programs.n),
+                   .text = arena_strndup(a, t->now.at, t->now.n),
+                   .headers = CUDA_HEADERS,
+                   .nheaders = CUDA_HEADER_COUNT};
+  vec_push(a, &t->text->programs, p);
   buf_free(&t->now);
   t->now = (Buf){0};
   t->kernels = 0;
