@@ -4,6 +4,7 @@
 #include "abi.h"
 #include "cubin.h"
 #include "cuda_rtc.h"
+#include "gpu_card.h"
 #include "sinter.h"
 #include <setjmp.h>
 #include <stdarg.h>
@@ -240,6 +241,58 @@ static void code(void **state) {
   launches("$ROOT/tests/plan/indices.sir", 20);
 }
 
+/* ---- explain ---- */
+
+/* As NVIDIA's occupancy calculator has it. */
+static void occupancy(void **state) {
+  (void)state;
+  static const struct {
+    int sm, threads;
+    uint32_t registers, shared;
+    int blocks;
+  } rows[] = {{80, 256, 32, 0, 8}, /* by warps */
+              {80, 32, 16, 0, 32}, /* by blocks */
+              {86, 32, 16, 0, 16},
+              {86, 256, 32, 0, 6},
+              {80, 128, 64, 0, 8}, /* by registers: 2048 a warp */
+              {80, 128, 65, 0, 7}, /* 2304 a warp: 28 warps */
+              {90, 1024, 64, 0, 1},
+              {90, 384, 168, 213056, 1},
+              {80, 256, 128, 98304, 1} /* by shared memory: with the system's 97 KB of 164 */,
+              {90, 256, 128, 98304, 2},
+              {80, 256, 32, 170000, 0}};
+  for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
+    if (gpu_blocks(gpu_card(rows[i].sm), rows[i].threads, rows[i].registers, rows[i].shared) != rows[i].blocks)
+      fail_msg("row %zu", i);
+  assert_null(gpu_card(120));
+}
+
+static void explains(void **state) {
+  (void)state;
+  stand_in(true);
+  assert_int_equal(sinter("explain m.sir --gpu compute_80"), 0);
+  assert_null(strstr(out, " on v"));
+  assert_non_null(strstr(out, "entry rows on gpu: 1 kernels\n"));
+  assert_non_null(strstr(out, ", passes = 3, hold = registers)\n    launch main\n      compute_80: "));
+  assert_non_null(strstr(out, "    copy x0 to o1\n      compute_80: "));
+  assert_non_null(strstr(out, " blocks of 256 threads, at B = 999: 8; PTX, which the driver compiles\n"));
+  assert_int_equal(sinter("explain m.sir --gpu compute_80 --cpu v2"), 0);
+  assert_non_null(strstr(out, "entry rows on v2: 1 kernels\n"));
+  assert_non_null(strstr(out, "entry rows on gpu: 1 kernels\n"));
+  if (!there) skip(); /* no NVRTC, whose registers are printed: why was printed by make() */
+  stand_in(false);
+  assert_int_equal(sinter("explain m.sir --gpu sm_80,sm_90a,sm_89"), 0);
+  assert_non_null(strstr(out, " registers, "));
+  assert_non_null(strstr(out, " of its warps, "));
+  assert_non_null(strstr(out, "; A100 SXM 80 GB: at least "));
+  assert_non_null(strstr(out, "; H100 SXM: at least "));
+  assert_non_null(strstr(out, " us, bound by memory\n"));
+  assert_int_equal(sinter("compile m.sir --cpu v2 --gpu sm_80 -o said.so"), 0);
+  assert_int_equal(sinter("explain said.so"), 0); /* what a library carries */
+  assert_non_null(strstr(out, "entry rows on v2: 1 kernels\n"));
+  assert_non_null(strstr(out, "; A100 SXM 80 GB: at least "));
+}
+
 static void same_code(void **state) {
   (void)state;
   if (!there) skip(); /* no NVRTC: why was printed by make() */
@@ -251,7 +304,8 @@ static void same_code(void **state) {
 }
 
 int main(void) {
-  const struct CMUnitTest tests[] = {cmocka_unit_test(refusals), cmocka_unit_test(binaries), cmocka_unit_test(code),
-                                     cmocka_unit_test(same_code)};
+  const struct CMUnitTest tests[] = {cmocka_unit_test(refusals),  cmocka_unit_test(binaries),
+                                     cmocka_unit_test(code),      cmocka_unit_test(same_code),
+                                     cmocka_unit_test(occupancy), cmocka_unit_test(explains)};
   return cmocka_run_group_tests(tests, make, clean);
 }
