@@ -102,7 +102,7 @@ static void binaries(void **state) {
                    0);
   assert_non_null(strstr(out, "  code for GPUs\n"));
   assert_non_null(strstr(err, " ms  plan_gpu\n"));
-  assert_non_null(strstr(err, " ms  NVRTC\n"));
+  assert_non_null(strstr(err, " ms  NVRTC (compute_80 "));
   assert_null(strstr(err, "error"));
   assert_int_equal(shell("cat a/dump/*_kernels_0_sm80.cu && ls a/dump"), 0);
   assert_non_null(strstr(out, "#include \"operations.h\"\n"));
