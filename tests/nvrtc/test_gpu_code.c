@@ -5,7 +5,10 @@
 #include "cubin.h"
 #include "cuda_rtc.h"
 #include "gpu_card.h"
+#include "gpu_code.h"
+#include "pass.h"
 #include "sinter.h"
+#include "sir.h"
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -82,15 +85,33 @@ static void refusals(void **state) {
   assert_non_null(strstr(err, "error: SINTER_NVRTC: /nowhere/lib.so cannot be used: "));
   assert_non_null(strstr(err, " [no-nvrtc]\n"));
   stand_in(true);
-  assert_int_equal(shell("echo 'entry f(x: f32[4, 4]) -> f32[4, 4] { x @ x }' >small.sir"), 0);
-  says("compile small.sir --gpu compute_80 -o small.so", 1,
-       "small.sir:1:38: error: kernel f_0_gemm cannot be written for a GPU: there are no threads in main [gpu-kernel]\n"
-       "    1 | entry f(x: f32[4, 4]) -> f32[4, 4] { x @ x }\n"
-       "      |                                      ^\n");
   assert_int_equal(sinter("compile m.sir --gpu sm_90 -o m.so"), 1); /* the stand-in's code is no cubin */
   assert_non_null(strstr(err, "m_sm80_0.cu for sm_90: the cubin cannot be read: it is no cubin [audit-cubin]\n"));
   assert_int_equal(shell("ls"), 0);
-  assert_string_equal(out, "fake\nm.sir\nsmall.sir\nstderr\nstdout\n"); /* nothing was written */
+  assert_string_equal(out, "fake\nm.sir\nstderr\nstdout\n"); /* nothing was written */
+}
+
+/* Kernels for a processor instead: what cannot be written is said, with the place of the group. */
+static void no_threads(void **state) {
+  (void)state;
+  Ctx c = ctx_new();
+  Program p;
+  GpuCode g = {0};
+  const char *id;
+  char path[128];
+  snprintf(path, sizeof path, "%s/m.sir", folder);
+  Unit unit = {.program = &p};
+  assert_true(sir_trace(&c, path, NULL, &p) && program_map(&p, pass_inline_all, NULL) && gpu_archs(&c, "sm_80", &g));
+  assert_true(plan_level(&unit, target_find("v3"), &g.level));
+  assert_false(gpu_texts(&p, &g));
+  assert_string_equal(diag_first(c.diag, &id),
+                      "kernel rows_0_row cannot be written for a GPU: there are no threads in main");
+  assert_string_equal(id, "gpu-kernel");
+  Buf said = {0};
+  diag_print(c.diag, &said);
+  assert_non_null(strstr(said.at, "m.sir:4:58: error: "));
+  buf_free(&said);
+  ctx_free(&c);
 }
 
 static void binaries(void **state) {
@@ -304,8 +325,8 @@ static void same_code(void **state) {
 }
 
 int main(void) {
-  const struct CMUnitTest tests[] = {cmocka_unit_test(refusals),  cmocka_unit_test(binaries),
-                                     cmocka_unit_test(code),      cmocka_unit_test(same_code),
-                                     cmocka_unit_test(occupancy), cmocka_unit_test(explains)};
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(refusals),  cmocka_unit_test(no_threads), cmocka_unit_test(binaries), cmocka_unit_test(code),
+      cmocka_unit_test(same_code), cmocka_unit_test(occupancy),  cmocka_unit_test(explains)};
   return cmocka_run_group_tests(tests, make, clean);
 }
