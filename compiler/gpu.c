@@ -28,7 +28,16 @@ bool gpu_write(Compilation *c) {
 }
 
 bool gpu_build(Compilation *c, const LinkFolder *folder) {
-  bool ok = gpu_compile(c->program->ctx, c->rtc, folder, c->options->jobs, &c->gpu);
-  compile_timed(c, "NVRTC");
-  return ok;
+  Arena *a = c->program->ctx->arena;
+  if (!gpu_compile(c->program->ctx, c->rtc, folder, c->options->jobs, &c->gpu)) return false;
+  Buf seconds = {0}; /* of a processor; several work at once */
+  for (uint32_t i = 0; i < c->gpu.archs.n; i++) {
+    const GpuArch *arch = &c->gpu.archs.at[i];
+    double sum = 0;
+    for (uint32_t k = 0; k < c->gpu.texts.at[arch->text].programs.n; k++) sum += arch->code[k].seconds;
+    buf_printf(&seconds, "%s%s %.1f s", i ? ", " : "", arch->name, sum);
+  }
+  compile_timed(c, arena_printf(a, "NVRTC (%s)", seconds.at));
+  buf_free(&seconds);
+  return true;
 }

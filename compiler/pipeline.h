@@ -36,6 +36,9 @@ bool gpu_build(Compilation *, const LinkFolder *folder); /* their code */
 
 /* explain.c: what `sinter explain` prints of levels that compile_loops made. */
 void explain_levels(const Compilation *, Buf *);
+void explain_dims(const Plan *, Buf *); /* "at B = 256, T = 64": dimensions as plan_typical has them */
+/* explain_gpu.c: of one launch, for each architecture. */
+void explain_launch(const Compilation *, const Plan *, const Step *, Buf *);
 
 /* bench_source.c: a kernel with its stages and sizes; options: one level, an `emit` that comes to code. */
 bool bench_kernel(Compilation *, const BenchSource *, CProgram *out);

@@ -75,14 +75,25 @@ const GpuFunction *gpu_function(const GpuText *t, const Step *s, int *number) {
   return NULL;
 }
 
+Sym gpu_in_plan(Ctx *c, const Kernel *k, const Step *s, Sym of) {
+  const char **names = ARENA_ARRAY(c->arena, const char *, k->dims.n + 1);
+  for (uint32_t i = 0; i < k->dims.n; i++) names[i] = k->dims.at[i].name;
+  return sym_replace(c->syms, of, names, s->dims, s->ndims);
+}
+
+Sym gpu_grid(Ctx *c, const GpuCode *g, const GpuFunction *f, const Step *s) {
+  if (f->kernel >= 0) return gpu_in_plan(c, g->level.module->kernels.at[f->kernel], s, f->made.grid);
+  return sym_div_up(c->syms, s->bytes, sym_int(c->syms, GPU_COPY_BYTES * GPU_COPY_THREADS));
+}
+
 static void end_program(Texts *t) {
   Arena *a = t->program->ctx->arena;
   if (!t->kernels) return;
-  vec_push(a, &t->text->programs,
-           (CudaProgram){.name = arena_printf(a, "%s_sm%d_%u.cu", t->program->name, t->text->sm, t->text->programs.n),
-                         .text = arena_strndup(a, t->now.at, t->now.n),
-                         .headers = CUDA_HEADERS,
-                         .nheaders = CUDA_HEADER_COUNT});
+  CudaProgram p = {.name = arena_printf(a, "%s_sm%d_%u.cu", t->program->name, t->text->sm, t->text->programs.n),
+                   .text = arena_strndup(a, t->now.at, t->now.n),
+                   .headers = CUDA_HEADERS,
+                   .nheaders = CUDA_HEADER_COUNT};
+  vec_push(a, &t->text->programs, p);
   buf_free(&t->now);
   t->now = (Buf){0};
   t->kernels = 0;

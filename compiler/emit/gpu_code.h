@@ -40,6 +40,9 @@ bool gpu_archs(Ctx *, const char *list, GpuCode *);
 bool gpu_texts(const Program *, GpuCode *);
 /* The same text has one function; NULL: the step launches nothing. */
 const GpuFunction *gpu_function(const GpuText *, const Step *, int *number);
+Sym gpu_in_plan(Ctx *, const Kernel *, const Step *, Sym); /* over the dimensions of the plan, which the step gives */
+/* Blocks of a launch, over the dimensions of the plan. */
+Sym gpu_grid(Ctx *, const GpuCode *, const GpuFunction *, const Step *);
 /* Compiles and audits all. False after diag_error. */
 bool gpu_compile(Ctx *, const CudaRtc *, const LinkFolder *, int jobs, GpuCode *);
 

@@ -33,36 +33,21 @@ static void end_lists(Blob *b, const GpuLists *l, SinterGpuStep *out) {
   out->tensors = BLOB_LIST(b, l->tensors);
 }
 
-typedef struct Launch { /* a step that launches a stage */
-  Blob *b;
-  const Plan *plan;
-  const Step *step;
-  const char **names; /* of the kernel's dimensions, which the step gives values */
-} Launch;
-
-static Sym in_plan(const Launch *l, Sym s) {
-  return sym_replace(l->b->c->syms, s, l->names, l->step->dims, l->step->ndims);
-}
-
-static uint32_t add_tensor(const Launch *l, GpuLists *lists, const CudaTensor *t) {
-  Blob *b = l->b;
+static uint32_t add_tensor(Blob *b, GpuLists *l, const Plan *p, const Step *s, const Kernel *k, const CudaTensor *t) {
   SinterGpuTensor r = {.dtype = (uint8_t)t->dtype, .rank = (uint8_t)t->rank, .swizzle = (uint8_t)t->swizzle};
-  const View *v = &l->step->views[t->buf];
-  r.view = add_view(b, lists, blob_view_at(b, l->plan, v, in_plan(l, t->at)));
+  r.view = add_view(b, l, blob_view_at(b, p, &s->views[t->buf], gpu_in_plan(b->c, k, s, t->at)));
   for (int i = 0; i < t->rank; i++) {
-    r.dim[i] = blob_sym(b, in_plan(l, t->dim[i]));
+    r.dim[i] = blob_sym(b, gpu_in_plan(b->c, k, s, t->dim[i]));
     r.box[i] = t->box[i];
-    if (i + 1 < t->rank) r.stride[i] = blob_sym(b, in_plan(l, t->stride[i]));
+    if (i + 1 < t->rank) r.stride[i] = blob_sym(b, gpu_in_plan(b->c, k, s, t->stride[i]));
   }
-  vec_push(b->c->arena, &lists->tensors, r);
-  return lists->tensors.n - 1;
+  vec_push(b->c->arena, &l->tensors, r);
+  return l->tensors.n - 1;
 }
 
 static SinterGpuStep launch(Blob *b, const Plan *p, const Step *s, const GpuFunction *f) {
   const Kernel *k = b->gpu->level.module->kernels.at[s->kernel];
-  Launch l = {b, p, s, ARENA_ARRAY(b->c->arena, const char *, k->dims.n + 1)};
   GpuLists lists = {0};
-  for (uint32_t i = 0; i < k->dims.n; i++) l.names[i] = k->dims.at[i].name;
   for (uint32_t i = 0; i < f->made.args.n; i++) {
     CudaArg a = f->made.args.at[i];
     switch (a.kind) {
@@ -72,14 +57,12 @@ static SinterGpuStep launch(Blob *b, const Plan *p, const Step *s, const GpuFunc
     case CUDA_DIM: add_arg(b, &lists, SINTER_GPU_ARG_DIM, add_dim(b, &lists, s->dims[a.index])); break;
     case CUDA_FAILED: add_arg(b, &lists, SINTER_GPU_ARG_FAILED, 0); break;
     case CUDA_TENSOR:
-      add_arg(b, &lists, SINTER_GPU_ARG_TENSOR, add_tensor(&l, &lists, &f->made.tensors.at[a.index]));
+      add_arg(b, &lists, SINTER_GPU_ARG_TENSOR, add_tensor(b, &lists, p, s, k, &f->made.tensors.at[a.index]));
       break;
     }
   }
-  SinterGpuStep r = {.flags = f->made.fails ? SINTER_GPU_FAILS : 0,
-                     .grid = blob_sym(b, in_plan(&l, f->made.grid)),
-                     .bytes = blob_sym(b, s->bytes),
-                     .flops = blob_sym(b, s->flops)};
+  SinterGpuStep r = {
+      .flags = f->made.fails ? SINTER_GPU_FAILS : 0, .bytes = blob_sym(b, s->bytes), .flops = blob_sym(b, s->flops)};
   end_lists(b, &lists, &r);
   return r;
 }
@@ -91,8 +74,7 @@ static SinterGpuStep copy(Blob *b, const Plan *p, const Step *s) {
     add_arg(b, &lists, SINTER_GPU_ARG_VIEW, add_view(b, &lists, blob_view(b, p, &s->views[i])));
   add_arg(b, &lists, SINTER_GPU_ARG_DIM, add_dim(b, &lists, s->bytes));
   if (s->commit) add_arg(b, &lists, SINTER_GPU_ARG_FAILED, 0);
-  SinterGpuStep r = {.grid = blob_sym(b, sym_div_up(t, s->bytes, sym_int(t, GPU_COPY_BYTES * GPU_COPY_THREADS))),
-                     .bytes = blob_sym(b, sym_mul(t, s->bytes, sym_int(t, 2)))};
+  SinterGpuStep r = {.bytes = blob_sym(b, sym_mul(t, s->bytes, sym_int(t, 2)))};
   end_lists(b, &lists, &r);
   return r;
 }
@@ -106,6 +88,7 @@ static uint32_t add_plan(Blob *b, const GpuText *t, const EntryPlan *e) {
     SinterGpuStep r = s->kind == STEP_COPY ? copy(b, e->plan, s) : launch(b, e->plan, s, f);
     r.flags |= f->commit ? SINTER_GPU_COMMIT : 0;
     r.kernel = (uint32_t)number;
+    r.grid = blob_sym(b, gpu_grid(b->c, b->gpu, f, s));
     r.block = (uint32_t)f->made.threads;
     vec_push(b->c->arena, &steps, r);
   }

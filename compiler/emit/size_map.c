@@ -67,7 +67,7 @@ static SizePart part_of(const char *input) {
   bool constants = begins(section, ".rodata");
   if (!counts) return SIZE_PARTS;
   if (begins(file, "host.o:")) return SIZE_TABLES;
-  if (begins(file, "runtime")) return SIZE_RUNTIME;
+  if (begins(file, "runtime") || begins(file, "gpu.o:")) return SIZE_RUNTIME;
   if (begins(file, "<internal>")) /* merged: texts are the runtime's, numbers the kernels' */
     return begins(section, ".rodata.str") ? SIZE_RUNTIME : constants ? SIZE_CONSTANTS : SIZE_PARTS;
   constants |= begins(section, ".data.rel.ro"); /* llvm_const.c */

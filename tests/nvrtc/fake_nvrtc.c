@@ -7,7 +7,7 @@
 #include <unistd.h>
 
 typedef struct Program {
-  char *text, out[1 << 16], log[256];
+  char *text, out[1 << 21], log[256];
   const char *const *header, *const *name;
   int nheaders;
 } Program;
