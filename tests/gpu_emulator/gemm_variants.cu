@@ -1,6 +1,6 @@
-/* kernels/cuda/gemm_sm90.cu with holes as compiler/emit prints them: operands of both types that lie either way, tiles of
- * every kind, several products at once, the epilogues. c = relu(a b + bias) + more, rounded, and a b in f32 beside it; of
- * `plain` a b rounded. The second operand of `nn` is the same for all products. */
+/* kernels/cuda/gemm_sm90.cu with holes as compiler/emit prints them: operands of both types that lie either way, tiles
+ * of every kind, several products at once, the epilogues. c = relu(a b + bias) + more, rounded, and a b in f32 beside
+ * it; of `plain` a b rounded. The second operand of `nn` is the same for all products. */
 #include "vocabulary.h"
 
 typedef struct {
@@ -11,23 +11,23 @@ typedef struct {
   i64 outer, M, N, K;
 } Product;
 
-#define SIZE_HOLES(name)                                                                                                    \
+#define SIZE_HOLES(name)                                                                                               \
   typedef Product name##_args;                                                                                         \
   DEVICE i32 name##_M(Product args) { return (i32)args.M; }                                                            \
   DEVICE i32 name##_N(Product args) { return (i32)args.N; }                                                            \
   DEVICE i32 name##_steps(Product args) { return (i32)(args.K + 63) / 64; }
-#define LOAD_HOLE(name, operand, k_major, of)                                                                               \
+#define LOAD_HOLE(name, operand, k_major, of)                                                                          \
   DEVICE void name##_load_##operand(Product args, const TensorMap *map, u32 to, u32 barrier, i32 outer, i32 row,       \
                                     i32 step) {                                                                        \
-    (void)args, (void)outer;                                                                                                        \
+    (void)args, (void)outer;                                                                                           \
     tma_load_3d(to, map, barrier, k_major ? step * 64 : row, k_major ? row : step * 64, of);                           \
   }
-#define STORE_C_HOLE(name)                                                                                                  \
+#define STORE_C_HOLE(name)                                                                                             \
   DEVICE void name##_store_c(Product args, const TensorMap *map, u32 from, i32 outer, i32 m, i32 n) {                  \
     (void)args;                                                                                                        \
     tma_store_3d(map, from, n, m, outer);                                                                              \
   }
-#define STORE_HOLE(name, width, half)                                                 \
+#define STORE_HOLE(name, width, half)                                                                                  \
   DEVICE void name##_store(Product args, i32 outer, i32 m, i32 n, const float *v) {                                    \
     i64 at = ((i64)outer * args.M + m) * args.N + n;                                                                   \
     if (n + width <= args.N && args.N % 8 == 0) {                                                                      \
@@ -43,7 +43,7 @@ typedef struct {
     UNROLL (i, width)                                                                                                  \
       if (n + i < args.N) {                                                                                            \
         half more = {args.more[at + i]};                                                                               \
-        args.c[at + i] = f32_to_##half(fmaxf(v[i] + args.bias[n + i], 0) + half##_to_f32(more)).bits;                            \
+        args.c[at + i] = f32_to_##half(fmaxf(v[i] + args.bias[n + i], 0) + half##_to_f32(more)).bits;                  \
       }                                                                                                                \
   }
 

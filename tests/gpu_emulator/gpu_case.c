@@ -169,8 +169,7 @@ static bool product(const GpuCase *c, GpuResult *r, const Variant *v) {
   map_rows(map[1], b, v->b_k ? K : N, v->b_k ? N : K, OUTER, v->b_k ? v->BN : 64);
   if (v->plain) map_rows(map[2], out, N, M, OUTER, 16);
   size_t shared = (size_t)(v->stages * (v->BM + v->BN) * 128 + v->BM * 256 + v->stages * 16);
-  bool found =
-      launch(c, r, 3, 1, 128 + 2 * (unsigned)v->BM, shared, (void *[]){&args, map[0], map[1], map[2]});
+  bool found = launch(c, r, 3, 1, 128 + 2 * (unsigned)v->BM, shared, (void *[]){&args, map[0], map[1], map[2]});
   r->hash = 14695981039346656037u;
   for (size_t i = 0; i < n; i++) {
     size_t o = i / (size_t)N / (size_t)M, row = i / (size_t)N % (size_t)M, column = i % (size_t)N;
