@@ -49,7 +49,7 @@ DEVICE GemmTile gemm_tile(i32 tile, i32 tiles_m, i32 tiles_n, i32 bm, i32 bn) {
 #define STEPS                            GEMM_HOLE(_steps)(args)
 #define LOAD_A(to, barrier, at, m, step) GEMM_HOLE(_load_a)(args, &a_map, to, barrier, (at).outer, m, step)
 #define LOAD_B(to, barrier, at, n, step) GEMM_HOLE(_load_b)(args, &b_map, to, barrier, (at).outer, n, step)
-#define PAIR(column, x, y)               ((void)(column), GEMM_PACK(x, y))
+#define PAIR(column, x, y)               GEMM_PACK(x, y)
 #define STORE_BOX(from, at, m, n)        GEMM_HOLE(_store_c)(args, &c_map, from, (at).outer, m, n)
 #define STORE(at, m, n, sums)            GEMM_HOLE(_store)(args, (at).outer, m, n, sums)
 #else
@@ -89,7 +89,26 @@ DEVICE GemmTile gemm_tile(i32 tile, i32 tiles_m, i32 tiles_n, i32 bm, i32 bn) {
 #define B_OPERAND(tile, k) wgmma_k_major((tile) + (k) * 32)
 #endif
 
-/* Of a warpgroup of 64 rows two blocks are on a multiprocessor at once, and 128 registers are enough. */
+/* The sums of neighbouring columns of a row out of the warp's shared memory. */
+#define PUT_ROW(line)                                                                                                  \
+  do {                                                                                                                 \
+    int line_ = line;                                                                                                  \
+    float sums[GEMM_VC];                                                                                               \
+    UNROLL (q, GEMM_VC / 4) {                                                                                          \
+      Vec4 v = ld_shared_v4(mine + (u32)(line_ * 256 + (((column / 4 + q) ^ (line_ & 3) * 2) << 4)));                  \
+      sums[q * 4] = __uint_as_float(v.x), sums[q * 4 + 1] = __uint_as_float(v.y);                                      \
+      sums[q * 4 + 2] = __uint_as_float(v.z), sums[q * 4 + 3] = __uint_as_float(v.w);                                  \
+    }                                                                                                                  \
+    STORE(at, m0 + line_, n0 + column, sums);                                                                          \
+  } while (0)
+
+/* Registers of a consumer's thread, when the producer has given up its own. Of blocks of 64 rows two are on a
+ * multiprocessor at once. */
+#if GEMM_BM == 64
+#define REGISTERS 216
+#else
+#define REGISTERS 232
+#endif
 GEMM_KERNEL(GEMM_NAME, 128 + 2 * GEMM_BM, GEMM_BM == 64 ? 2 : 1, PARAMETERS) {
   GEMM_BEGIN
   SHARED(shared);
@@ -109,9 +128,7 @@ GEMM_KERNEL(GEMM_NAME, 128 + 2 * GEMM_BM, GEMM_BM == 64 ? 2 : 1, PARAMETERS) {
   __syncthreads();
 
   if (warpgroup == 0) {
-#if CONSUMERS > 1
     setmaxnreg_dec(40);
-#endif
     if (t == 0) {
       u32 stage = 0, parity = 1; /* fresh barriers count as having ended their phase 1 */
       for (i32 tile = (i32)blockIdx.x; tile < tiles; tile += (i32)gridDim.x) {
@@ -131,9 +148,7 @@ GEMM_KERNEL(GEMM_NAME, 128 + 2 * GEMM_BM, GEMM_BM == 64 ? 2 : 1, PARAMETERS) {
     return;
   }
 
-#if CONSUMERS > 1
-  setmaxnreg_inc(232);
-#endif
+  setmaxnreg_inc(REGISTERS);
   int half = warpgroup - 1, lane = t & 31, warp = (t & 127) >> 5;
   bool leads = (t & 127) == 0;
   u32 stage = 0, parity = 0, last = 0, mine = staging + (u32)(half * 4 + warp) * GEMM_STAGING;
@@ -158,48 +173,49 @@ GEMM_KERNEL(GEMM_NAME, 128 + 2 * GEMM_BM, GEMM_BM == 64 ? 2 : 1, PARAMETERS) {
     wgmma_hold(d, GEMM_BN / 2);
     if (leads && steps) mbarrier_arrive(empty + last * 8);
 
-    UNROLL (piece, GEMM_BN / 64) { /* of 64 columns; a warp has 16 rows */
-      i32 n0 = at.n + piece * 64;
 #if !GEMM_C
+    ROLLED for (int piece = 0; piece < GEMM_BN / 64; piece++) { /* of 64 columns; a warp has 16 rows */
+      i32 n0 = at.n + piece * 64;
+      int column = lane % (64 / GEMM_VC) * GEMM_VC, row = lane / (64 / GEMM_VC);
       __syncwarp(); /* the piece before has been read */
-      UNROLL (i, 8)
-        UNROLL (h, 2) {
-          int row = (lane >> 2) + h * 8, chunk = i * 2 + ((lane & 3) >> 1);
-          st_shared_v2(mine + (u32)(row * 256 + ((chunk ^ (row & 3) * 2) << 4) + (lane & 1) * 8),
-                       __float_as_uint(d[piece * 32 + i * 4 + h * 2]),
-                       __float_as_uint(d[piece * 32 + i * 4 + h * 2 + 1]));
-        }
+      UNROLL (p, GEMM_BN / 64)
+        if (p == piece)
+          UNROLL (i, 8)
+            UNROLL (h, 2) {
+              int line = (lane >> 2) + h * 8, chunk = i * 2 + ((lane & 3) >> 1);
+              st_shared_v2(mine + (u32)(line * 256 + ((chunk ^ (line & 3) * 2) << 4) + (lane & 1) * 8),
+                           __float_as_uint(d[p * 32 + i * 4 + h * 2]), __float_as_uint(d[p * 32 + i * 4 + h * 2 + 1]));
+            }
       __syncwarp();
-      UNROLL (pass, 32 / GEMM_VC) {
-        int row = pass * (GEMM_VC / 2) + lane / (64 / GEMM_VC), column = lane % (64 / GEMM_VC) * GEMM_VC;
-        float sums[GEMM_VC];
-        UNROLL (q, GEMM_VC / 4) {
-          Vec4 four = ld_shared_v4(mine + (u32)(row * 256 + (((column / 4 + q) ^ (row & 3) * 2) << 4)));
-          sums[q * 4] = __uint_as_float(four.x), sums[q * 4 + 1] = __uint_as_float(four.y);
-          sums[q * 4 + 2] = __uint_as_float(four.z), sums[q * 4 + 3] = __uint_as_float(four.w);
+      if (n0 + column < columns) {
+        if (m0 + 16 <= rows) {
+          UNROLL (pass, 32 / GEMM_VC) PUT_ROW(pass * (GEMM_VC / 2) + row);
+        } else {
+          ROLLED for (; row < 16 && m0 + row < rows; row += GEMM_VC / 2) PUT_ROW(row);
         }
-        if (m0 + row < rows && n0 + column < columns) STORE(at, m0 + row, n0 + column, sums);
       }
+    }
 #else
+    UNROLL (piece, GEMM_BN / 64) {
+      i32 n0 = at.n + piece * 64;
       u32 box = mine + (u32)(piece & 1) * (GEMM_STAGING / 2);
       if (lane == 0) bulk_wait_read(1); /* the last piece but one has left */
       __syncwarp();
-      UNROLL (i, 8) {
-        int column = n0 + i * 8 + (lane & 3) * 2;
+      UNROLL (i, 8)
         UNROLL (h, 2) {
           u32 row = (u32)((lane >> 2) + h * 8), chunk = (u32)i ^ (row & 7);
-          st_shared_u32(box + row * 128 + chunk * 16 + (u32)(lane & 3) * 4,
-                        PAIR(column, d[piece * 32 + i * 4 + h * 2], d[piece * 32 + i * 4 + h * 2 + 1]));
+          u32 pair =
+              PAIR(n0 + i * 8 + (lane & 3) * 2, d[piece * 32 + i * 4 + h * 2], d[piece * 32 + i * 4 + h * 2 + 1]);
+          st_shared_u32(box + row * 128 + chunk * 16 + (u32)(lane & 3) * 4, pair);
         }
-      }
       fence_proxy_async();
       __syncwarp();
       if (lane == 0) {
         STORE_BOX(box, at, m0, n0);
         bulk_commit();
       }
-#endif
     }
+#endif
   }
 #if GEMM_C
   if (lane == 0) bulk_wait_read(0); /* shared memory ends with the block */
@@ -221,6 +237,8 @@ GEMM_KERNEL(GEMM_NAME, 128 + 2 * GEMM_BM, GEMM_BM == 64 ? 2 : 1, PARAMETERS) {
 #undef PAIR
 #undef STORE_BOX
 #undef STORE
+#undef PUT_ROW
+#undef REGISTERS
 #undef GEMM_NAME
 #undef GEMM_BEGIN
 #undef GEMM_BM

@@ -80,7 +80,8 @@ typedef struct EmuSite { /* a place in kernel text */
 #define TENSOR_MAP   const TensorMap
 #define SHARED(name) u8 *const name = emu_place->shared
 #define UNROLL(i, n) for (int i = 0; i < (n); i++)
-#define ALL_LANES    0xffffffffu
+#define ROLLED
+#define ALL_LANES 0xffffffffu
 
 /* ---- numbers ---- */
 
