@@ -34,7 +34,7 @@ static void expect(Ctx *c, const CudaStage *made, Minima *minima) {
   bool half = !strncmp(schedule, "gemm_sm80(", 10), copies = half && strstr(schedule, "by cp.async");
   if (half) vec_push(c->arena, minima, ((CudaMinimum){made->name, "HMMA", 8}));
   if (half) vec_push(c->arena, minima, ((CudaMinimum){made->name, "LDSM", 4}));
-  if (copies) vec_push(c->arena, minima, ((CudaMinimum){made->name, "LDGSTS.128", 2}));
+  if (copies) vec_push(c->arena, minima, ((CudaMinimum){made->name, "LDGSTS.128", 1}));
   if (!strncmp(schedule, "gemm_simt(", 10)) vec_push(c->arena, minima, ((CudaMinimum){made->name, "FFMA", 512}));
 }
 
