@@ -256,6 +256,7 @@ static bool link_all(Compilation *c, const SinterEmitter *e, const HostLayout *l
                       .nobjects = (int)objects.n,
                       .exports = exports.at,
                       .nexports = (int)exports.n,
+                      .gpu = blob.gpu_bytes > 0,
                       .linker = c->options->linker,
                       .output = c->options->output,
                       .member = arena_printf(x->arena, "%s.o", layout->prefix),

@@ -124,7 +124,8 @@ enum {
 static SinterKernel *const KERNELS[] = {k_init,        k_pack,   k_predict, k_train,  k_total, k_update,  k_square,
                                         k_reverse_add, k_gather, k_noise,   k_double, k_hook,  k_evaluate};
 _Alignas(64) static const unsigned char CONSTS[64];
-const SinterImage sinter_image = {(const SinterModel *)(const void *)fake_description, KERNELS, CONSTS, NULL};
+extern const unsigned char fake_gpu[] __attribute__((weak)); /* tests/gpu_runtime/gpu_model.c */
+const SinterImage sinter_image = {(const SinterModel *)(const void *)fake_description, KERNELS, CONSTS, fake_gpu};
 
 /* ---- the description ---- */
 static uint32_t used;
@@ -201,7 +202,7 @@ static SinterRef dim_n(uint32_t field, int64_t hi) {
 }
 
 /* A plan of predict for a GPU, as one with every kind of argument is written; there is no code behind it. */
-static void fake_gpu(SinterModel *m, SinterSym n16, SinterSym n12) {
+static void add_gpu(SinterModel *m, SinterSym n16, SinterSym n12) {
   SinterRef kernels = LIST(SinterGpuKernel, {text("predict_gpu"), text("predict main"), 0, 1024});
   SinterRef programs = LIST(SinterGpuProgram, {0, 100});
   m->gpu_images = LIST(SinterGpuImage, {.kind = SINTER_GPU_PTX, .sm = 80, .programs = programs, .kernels = kernels});
@@ -324,7 +325,7 @@ void fake_build(void) {
   plans[FAKE_PREDICT] = plans[FAKE_ENTRIES + SINTER_LEVELS];
   m.plans = list(plans, sizeof *plans, sizeof plans / sizeof *plans);
   by_level[SINTER_LEVELS] = (SinterVariant){num(1), SINTER_LEVELS, 0};
-  fake_gpu(&m, n16, n12);
+  add_gpu(&m, n16, n12);
 
   SinterPort x = port("x", SINTER_F32, 0, 2, n, num(4)), labels = port("y", SINTER_I64, 8, 1, n, z),
              row = port("x", SINTER_F32, 0, 1, n, z);
