@@ -134,6 +134,29 @@ static bool gemm(const GpuCase *c, GpuResult *r, bool sm90) {
   return found;
 }
 
+/* f32, alone: the sum's bits are those of one chain of fma, in the order of the terms; error 0 or infinite. */
+static bool gemm_simt(const GpuCase *c, GpuResult *r) {
+  int M = c->size[0], N = c->size[1], K = c->size[2];
+  size_t n = (size_t)M * (size_t)N;
+  float *a = device((size_t)M * (size_t)K * 4), *b = device((size_t)K * (size_t)N * 4), *out = device(n * 4);
+  for (int i = 0; i < M * K; i++) a[i] = uniform();
+  for (int i = 0; i < K * N; i++) b[i] = uniform();
+  unsigned blocks = (unsigned)((M + 63) / 64 * ((N + 63) / 64));
+  bool found = launch(c, r, blocks, 1, 64, 64 * 72 * 4, (void *[]){&out, &a, &b, &M, &N, &K});
+  r->hash = 14695981039346656037u;
+  for (int i = 0; i < M; i++)
+    for (int j = 0; j < N; j++) {
+      float sum = 0;
+      uint32_t bits;
+      for (int k = 0; k < K; k++) sum = fmaf(a[i * K + k], b[k * N + j], sum);
+      if (memcmp(&sum, &out[i * N + j], 4) != 0) r->error = INFINITY;
+      memcpy(&bits, &out[i * N + j], 4);
+      r->hash = (r->hash ^ bits) * 1099511628211u;
+    }
+  free(a), free(b), free(out);
+  return found;
+}
+
 /* tests/gpu_emulator/gemm_variants.cu: two products at once, operands as they lie in memory */
 typedef struct Variant {
   const char *kernel;
@@ -283,6 +306,7 @@ bool gpu_case_run(const GpuCase *c, GpuResult *r) {
   state = 1;
   *r = (GpuResult){0};
   if (!strncmp(c->kernel, "softmax", n)) return softmax(c, r);
+  if (!strncmp(c->kernel, "gemm_simt", n)) return gemm_simt(c, r);
   if (!strncmp(c->kernel, "gemm_sm80", n)) return gemm(c, r, false);
   if (!strncmp(c->kernel, "gemm_sm90", n)) return gemm(c, r, true);
   for (size_t i = 0; i < sizeof variants / sizeof *variants; i++)
