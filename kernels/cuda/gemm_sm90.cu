@@ -39,10 +39,10 @@ DEVICE i32 gemm_sm90_steps(gemm_sm90_args args) { return (args.K + 63) / 64; }
 #define PAIR(column, x, y)               pack_bf16(fmaxf((x) + BIAS(column), 0), fmaxf((y) + BIAS((column) + 1), 0))
 #define STORE_BOX(from, at, m, n)        tma_store_2d(&c_map, from, n, m)
 #endif
-#define GEMM_PASTE_(a, b) a##b
-#define GEMM_PASTE(a, b)  GEMM_PASTE_(a, b)
-#define GEMM_FN(name)     GEMM_PASTE(GEMM_NAME, name) /* of this product: several are in one text */
-#define GEMM_KERNEL(...)  KERNEL(__VA_ARGS__)         /* its arguments are expanded before */
+#define GEMM_JOIN_(a, b)    a##b
+#define GEMM_JOIN(a, b)     GEMM_JOIN_(a, b)
+#define GEMM_FN(name)       GEMM_JOIN(GEMM_NAME, name) /* of this product: several are in one text */
+#define GEMM_KERNEL_OF(...) KERNEL(__VA_ARGS__)        /* its arguments are expanded before */
 
 #ifndef SINTER_GEMM_SM90
 #define SINTER_GEMM_SM90
@@ -98,7 +98,7 @@ DEVICE Gemm90Place gemm90_place(i32 tile, i32 tiles_m, i32 tiles_n, i32 bm, i32 
 #else
 #define REGISTERS 232
 #endif
-GEMM_KERNEL(GEMM_NAME, 128 + 2 * GEMM_BM, GEMM_BM == 64 ? 2 : 1, GEMM_PARAMETERS) {
+GEMM_KERNEL_OF(GEMM_NAME, 128 + 2 * GEMM_BM, GEMM_BM == 64 ? 2 : 1, GEMM_PARAMETERS) {
   GEMM_BEGIN
   SHARED(shared);
   u32 a_ring = shared_address(shared), b_ring = a_ring + GEMM_STAGES * A_TILE, staging = b_ring + GEMM_STAGES * B_TILE;
