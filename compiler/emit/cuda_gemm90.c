@@ -7,7 +7,7 @@ enum { MAP_RANK = 4, WHOLE = 8 /* elements in 16 bytes */ };
 
 typedef struct Map { /* a matrix of 16-bit elements: lines, in which neighbours lie side by side */
   DType type;
-  Strides strides;     /* over outer axes, sums (of the result: rows), then rows or columns */
+  Strides strides; /* over outer axes, sums (of the result: rows), then rows or columns */
   bool along_k;    /* of an operand: a line goes along the sum */
   Sym line;        /* elements from one line to the next */
   Run side, other; /* rows (columns); the innermost run of the sum (of the result: rows) */

@@ -144,24 +144,15 @@ static void caught_by_asan(void **state) {
 /* ---- and what is right ---- */
 
 static const GpuCase right[] = {
-    {"softmax", {3, 4096, 0}, 0, true},
-    {"softmax", {2, 77, 0}, 1, false},
-    {"gemm_sm80", {128, 128, 192}, 0, true},
-    {"gemm_sm80", {130, 72, 136}, 1, false},
-    {"gemm_simt", {64, 64, 40}, 0, true},
-    {"gemm_simt", {70, 67, 23}, 1, false},
-    {"gemm_sm90", {128, 128, 320}, 0, true},
-    {"gemm_sm90", {300, 264, 72}, 1, false},
-    {"product_plain", {131, 264, 72}, 0, true},
-    {"product_nt", {37, 131, 40}, 1, false},
-    {"product_nn", {136, 264, 328}, 0, true},
-    {"product_tn", {136, 136, 72}, 2, false},
-    {"product_tt", {72, 136, 328}, 0, true},
-    {"attention_sm80", {1, 77, 1}, 0, true},
-    {"attention_sm90", {1, 300, 0}, 0, true},
-    {"wgmma_bf16_8", {0}, 0, true},
-    {"misuse", {1 /* SYNCWARP */}, 0, true},
-    {"misuse", {3 /* ATOMIC_SUM_OF_BLOCKS */}, 0, true},
+    {"softmax", {3, 4096, 0}, 0, true},         {"softmax", {2, 77, 0}, 1, false},
+    {"gemm_sm80", {128, 128, 192}, 0, true},    {"gemm_sm80", {130, 72, 136}, 1, false},
+    {"gemm_simt", {64, 64, 40}, 0, true},       {"gemm_simt", {70, 67, 23}, 1, false},
+    {"gemm_sm90", {128, 128, 320}, 0, true},    {"gemm_sm90", {300, 264, 72}, 1, false},
+    {"product_plain", {131, 264, 72}, 0, true}, {"product_nt", {37, 131, 40}, 1, false},
+    {"product_nn", {136, 264, 328}, 0, true},   {"product_tn", {136, 136, 72}, 2, false},
+    {"product_tt", {72, 136, 328}, 0, true},    {"attention_sm80", {1, 77, 1}, 0, true},
+    {"attention_sm90", {1, 300, 0}, 0, true},   {"wgmma_bf16_8", {0}, 0, true},
+    {"misuse", {1 /* SYNCWARP */}, 0, true},    {"misuse", {3 /* ATOMIC_SUM_OF_BLOCKS */}, 0, true},
 };
 
 static void clean(void **state) {
