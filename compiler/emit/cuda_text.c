@@ -2,6 +2,7 @@
  * buffer's elements lie side by side. Unrolled loops stay loops (UNROLL), registers arrays that they index. */
 #include "cuda_text.h"
 #include "scalar.h"
+#include <ctype.h>
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -808,6 +809,15 @@ static void give_place(Cuda *c, Givens *g) {
   give(c, g, type, c->var[st->axis[0]], rest);
 }
 
+static bool part_of_name(char c) { return c == '_' || isalnum((unsigned char)c); }
+
+static bool names(const char *text, const char *name) {
+  size_t n = strlen(name);
+  for (const char *at = text; (at = strstr(at, name)); at++)
+    if ((at == text || !part_of_name(at[-1])) && !part_of_name(at[n])) return true;
+  return false;
+}
+
 static void put_kernel(Cuda *c, const CudaWanted *want, const bool *loads, const bool *stores, CudaStage *made,
                        Buf *out) {
   const char *name = want->name;
@@ -845,7 +855,7 @@ static void put_kernel(Cuda *c, const CudaWanted *want, const bool *loads, const
   buf_put(&rest, body.n ? body.at : "");
   buf_free(&body);
   for (uint32_t i = g.n; i-- > 0;) {
-    if (!strstr(rest.at, g.at[i].name)) continue;
+    if (*g.at[i].name && !names(rest.at, g.at[i].name)) continue;
     Buf more = {0};
     buf_put(&more, g.at[i].text);
     buf_put(&more, rest.at);
