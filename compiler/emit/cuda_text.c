@@ -16,6 +16,7 @@ typedef struct Cuda {
   Arena *arena;
   Buf out;
   const char *error;
+  bool part; /* a function of a kernel, which gives it the number of its block */
   int depth, shared;
   uint32_t names, now;
   const char **var;       /* of a variable: its name, of lane l with ll behind */
@@ -797,7 +798,7 @@ static void give_place(Cuda *c, Givens *g) {
     give(c, g, type, c->var[st->thread[i]], i ? TEXT(c, "%s %% %lld", rest, n) : rest);
     rest = TEXT(c, "%s / %lld", rest, n);
   }
-  rest = TEXT(c, "(%s)blockIdx.x", suffix(c, DT_IDX));
+  rest = TEXT(c, "(%s)%s", suffix(c, DT_IDX), c->part ? "block" : "blockIdx.x");
   c->now++;
   for (int i = st->naxes - 1; i > 0; i--) {
     const char *n = size(c, st->extent[i]);
@@ -862,15 +863,22 @@ static void put_kernel(Cuda *c, const CudaWanted *want, const bool *loads, const
     buf_free(&rest);
     rest = more;
   }
-  buf_printf(out, "} %s_args;\n\nKERNEL(%s, %d, 1, (%s_args, args)) {\n%s%s%s}\n", name, name, st->threads, name,
-             want->commit ? "  if (args.failed[0]) return;\n" : "", c->shared ? "  SHARED(shared);\n" : "", rest.at);
+  buf_printf(out, "} %s_args;\n\n", name);
+  if (c->part)
+    buf_printf(out, "DEVICE void %s(const %s_args args, const u32 block) {\n  (void)block;\n", name, name);
+  else
+    buf_printf(out, "KERNEL(%s, %d, 1, (%s_args, args)) {\n", name, st->threads, name);
+  buf_printf(out, "%s%s%s}\n", want->commit ? "  if (args.failed[0]) return;\n" : "",
+             c->shared ? "  SHARED(shared);\n" : "", rest.at);
   buf_free(&rest);
 }
 
 void cuda_text_begin(Buf *out) { buf_put(out, "#include \"operations.h\"\n"); }
 
-bool cuda_text_stage(Kernel *k, const Stage *st, const CudaWanted *want, CudaStage *made, Buf *out, const char **why) {
+static bool put_stage(Kernel *k, const Stage *st, const CudaWanted *want, bool part, CudaStage *made, Buf *out,
+                      const char **why) {
   Cuda c = cuda_new(k, st);
+  c.part = part;
   uint32_t room = 2 * k->ex.n + 4096;
   if (!st->threads) refuse(&c, "there are no threads in", st->name);
   if (st->segmented) refuse(&c, "the segmented stage", st->name);
@@ -901,4 +909,12 @@ bool cuda_text_stage(Kernel *k, const Stage *st, const CudaWanted *want, CudaSta
   if (!ok) buf_free(&c.out);
   arena_free(c.arena);
   return ok;
+}
+
+bool cuda_text_stage(Kernel *k, const Stage *st, const CudaWanted *want, CudaStage *made, Buf *out, const char **why) {
+  return put_stage(k, st, want, false, made, out, why);
+}
+
+bool cuda_text_part(Kernel *k, const Stage *st, const CudaWanted *want, CudaStage *made, Buf *out, const char **why) {
+  return put_stage(k, st, want, true, made, out, why);
 }

@@ -294,8 +294,8 @@ static void one_file(void **state_) {
   ctx_free(&c);
 }
 
-/* Random graphs (fuzz/gen.h). SEEDS=FIRST..LAST tries others than the fixed ones, and no files; the names of kernels begin with their
- * seed. */
+/* Random graphs (fuzz/gen.h). SEEDS=FIRST..LAST tries others than the fixed ones, and no files; the names of kernels
+ * begin with their seed. */
 static void random_graphs(void **state_) {
   unsigned first = 1, last = 24;
   const char *seeds = getenv("SEEDS");
@@ -398,7 +398,9 @@ static void refused(void **state_) {
 
 int main(int argc, char **argv) {
   static char halves[] = "halves";
-  const struct CMUnitTest text[] = {cmocka_unit_test(exact), cmocka_unit_test(refused), cmocka_unit_test(random_graphs),
+  const struct CMUnitTest text[] = {cmocka_unit_test(exact),
+                                    cmocka_unit_test(refused),
+                                    cmocka_unit_test(random_graphs),
                                     {"random_graphs, 16 bits", random_graphs, NULL, NULL, halves}};
   static const char *const patterns[] = {"tests/loop/blocks.loop", "tests/plan/*.sir", NULL};
   if (!mkdtemp(folder)) return 1;
