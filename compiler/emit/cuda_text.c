@@ -1,6 +1,6 @@
 /* Vectors are written lane by lane: a GPU computes them so. What makes them worth it is one access of 16 bytes where a
  * buffer's elements lie side by side. Unrolled loops stay loops (UNROLL), registers arrays that they index. */
-#include "cuda_text.h"
+#include "cuda_skeleton.h"
 #include "scalar.h"
 #include <ctype.h>
 #include <math.h>
@@ -8,24 +8,6 @@
 #include <string.h>
 
 enum { LONG = 96 }; /* an expression with more letters gets a name */
-
-typedef struct Cuda {
-  Kernel *k;
-  const Stage *stage;
-  DType index; /* of what is idx: i32 where that holds all (loop_narrow), else i64 */
-  Arena *arena;
-  Buf out;
-  const char *error;
-  bool part; /* a function of a kernel, which gives it the number of its block */
-  int depth, shared;
-  uint32_t names, now;
-  const char **var;       /* of a variable: its name, of lane l with ll behind */
-  const char **mask;      /* by lane: which are active; NULL: all */
-  uint32_t *stamp, *uses; /* of expressions in the statement being written */
-  const char ***lane;     /* of an expression: the text of each lane; under `stamp` */
-  bool *alone;            /* of a buffer: no other name for its memory */
-  bool *used;             /* of a variable: some statement other than a let needs it */
-} Cuda;
 
 static const char *value(Cuda *, Ex, int lane);
 static void block(Cuda *, const Stmt *);
@@ -759,7 +741,7 @@ static bool reduces_block(const Stage *st, const Stmt *s) {
   return false;
 }
 
-static Cuda cuda_new(Kernel *k, const Stage *st) {
+Cuda cuda_print_new(Kernel *k, const Stage *st) {
   Arena *a = arena_new();
   DType index = loop_narrow(k, st) ? DT_I32 : DT_I64;
   Cuda c = {.k = k, .index = index, .stage = st, .arena = a, .depth = 1, .now = 1};
@@ -775,12 +757,6 @@ static Cuda cuda_new(Kernel *k, const Stage *st) {
     if (k->bufs.at[i].inplace >= 0) c.alone[k->bufs.at[i].inplace] = false;
   return c;
 }
-
-/* What stands before the body, each as it is used by what follows. */
-typedef struct Given {
-  const char *name, *text;
-} Given;
-typedef Vec(Given) Givens;
 
 static void give(Cuda *c, Givens *g, const char *type, const char *name, const char *text) {
   vec_push(c->arena, g, ((Given){name, TEXT(c, "  %s %s = %s;\n", type, name, text)}));
@@ -810,23 +786,22 @@ static void give_place(Cuda *c, Givens *g) {
   give(c, g, type, c->var[st->axis[0]], rest);
 }
 
-static bool part_of_name(char c) { return c == '_' || isalnum((unsigned char)c); }
-
-static bool names(const char *text, const char *name) {
+/* Whether a text has this name; "" is everywhere. */
+static bool has_name(const char *text, const char *name) {
   size_t n = strlen(name);
-  for (const char *at = text; (at = strstr(at, name)); at++)
-    if ((at == text || !part_of_name(at[-1])) && !part_of_name(at[n])) return true;
+  for (const char *s = text; (s = strstr(s, name)); s++) {
+    if (!n) return true;
+    const char ends[] = {s > text ? s[-1] : ' ', s[n]};
+    if (!isalnum((unsigned char)ends[0]) && ends[0] != '_' && !isalnum((unsigned char)ends[1]) && ends[1] != '_')
+      return true;
+  }
   return false;
 }
 
-static void put_kernel(Cuda *c, const CudaWanted *want, const bool *loads, const bool *stores, CudaStage *made,
-                       Buf *out) {
-  const char *name = want->name;
+void cuda_print_arguments(Cuda *c, const CudaWanted *want, const bool *loads, const bool *stores, CudaStage *made,
+                          Givens *g, Buf *out) {
   Arena *kept = c->k->ctx->arena;
   Kernel *k = c->k;
-  const Stage *st = c->stage;
-  Givens g = {0};
-  Buf body = c->out, rest = {0};
   buf_put(out, "\ntypedef struct {\n");
   for (int i = 0; i < k->nparams; i++) {
     const char *b = buffer(c, (uint32_t)i),
@@ -834,18 +809,43 @@ static void put_kernel(Cuda *c, const CudaWanted *want, const bool *loads, const
     if (!loads[i] && !stores[i]) continue;
     buf_printf(out, "  %s%s;\n", type, b);
     vec_push(kept, &made->args, ((CudaArg){CUDA_BUFFER, (uint32_t)i}));
-    give(c, &g, TEXT(c, "%s%sconst", type, c->alone[i] ? "__restrict__ " : ""), b, TEXT(c, "args.%s", b));
+    give(c, g, TEXT(c, "%s%sconst", type, c->alone[i] ? "__restrict__ " : ""), b, TEXT(c, "args.%s", b));
   }
   for (uint32_t i = 0; i < k->dims.n; i++) {
     buf_printf(out, "  i64 %s;\n", c->var[i]);
     vec_push(kept, &made->args, ((CudaArg){CUDA_DIM, i}));
-    give(c, &g, TEXT(c, "const %s", suffix(c, DT_IDX)), c->var[i], TEXT(c, "args.%s", c->var[i]));
+    give(c, g, TEXT(c, "const %s", suffix(c, DT_IDX)), c->var[i], TEXT(c, "args.%s", c->var[i]));
   }
   if (made->fails || want->commit) {
     buf_put(out, "  u32 *failed;\n");
     vec_push(kept, &made->args, (CudaArg){.kind = CUDA_FAILED});
-    give(c, &g, "u32 *const", "failed", "args.failed");
+    give(c, g, "u32 *const", "failed", "args.failed");
   }
+  buf_printf(out, "} %s_args;\n", want->name);
+}
+
+void cuda_print_body(const Givens *g, const char *body, Buf *out) {
+  Buf rest = {0};
+  buf_put(&rest, body);
+  for (uint32_t i = g->n; i-- > 0;) {
+    if (!has_name(rest.at, g->at[i].name)) continue;
+    Buf more = {0};
+    buf_put(&more, g->at[i].text);
+    buf_put(&more, rest.at);
+    buf_free(&rest);
+    rest = more;
+  }
+  buf_put(out, rest.at);
+  buf_free(&rest);
+}
+
+static void put_kernel(Cuda *c, const CudaWanted *want, const bool *loads, const bool *stores, CudaStage *made,
+                       Buf *out) {
+  const char *name = want->name;
+  const Stage *st = c->stage;
+  Givens g = {0};
+  Buf body = c->out;
+  cuda_print_arguments(c, want, loads, stores, made, &g, out);
   if (reduces_block(st, st->body)) {
     give(c, &g, "u8 *const", "partial", "shared");
     give(c, &g, "int", "reduces", "0");
@@ -853,38 +853,50 @@ static void put_kernel(Cuda *c, const CudaWanted *want, const bool *loads, const
   c->out = (Buf){0};
   give_place(c, &g);
   buf_free(&c->out);
-  buf_put(&rest, body.n ? body.at : "");
-  buf_free(&body);
-  for (uint32_t i = g.n; i-- > 0;) {
-    if (*g.at[i].name && !names(rest.at, g.at[i].name)) continue;
-    Buf more = {0};
-    buf_put(&more, g.at[i].text);
-    buf_put(&more, rest.at);
-    buf_free(&rest);
-    rest = more;
-  }
-  buf_printf(out, "} %s_args;\n\n", name);
   if (c->part)
-    buf_printf(out, "DEVICE void %s(const %s_args args, const u32 block) {\n  (void)block;\n", name, name);
+    buf_printf(out, "\nDEVICE void %s(const %s_args args, const u32 block) {\n  (void)block;\n", name, name);
   else
-    buf_printf(out, "KERNEL(%s, %d, 1, (%s_args, args)) {\n", name, st->threads, name);
-  buf_printf(out, "%s%s%s}\n", want->commit ? "  if (args.failed[0]) return;\n" : "",
-             c->shared ? "  SHARED(shared);\n" : "", rest.at);
-  buf_free(&rest);
+    buf_printf(out, "\nKERNEL(%s, %d, 1, (%s_args, args)) {\n", name, st->threads, name);
+  buf_printf(out, "%s%s", want->commit ? "  if (args.failed[0]) return;\n" : "",
+             c->shared ? "  SHARED(shared);\n" : "");
+  cuda_print_body(&g, body.n ? body.at : "", out);
+  buf_put(out, "}\n");
+  buf_free(&body);
 }
+
+/* ---- for other files that print (cuda_print.h) ---- */
+
+void cuda_print_given(Cuda *c) {
+  for (uint32_t i = 0; i < c->k->dims.n; i++) c->var[i] = TEXT(c, "%s_d%u", c->k->dims.at[i].name, i);
+}
+
+void cuda_print_block(Cuda *c, const Stmt *s) { block(c, s); }
+const char *cuda_print_reg(const Cuda *c, uint32_t reg) { return reg_name(c, reg); }
+
+const char *cuda_print_value(Cuda *c, Ex e) {
+  c->now++;
+  return value(c, e, 0);
+}
+
+const char *cuda_print_place(Cuda *c, uint32_t buf, const Ex *index, int n) {
+  c->now++;
+  return TEXT(c, "%s + %s", buffer(c, buf), offset(c, buf, index, n, 0));
+}
+
+/* ---- a whole stage ---- */
 
 void cuda_text_begin(Buf *out) { buf_put(out, "#include \"operations.h\"\n"); }
 
 static bool put_stage(Kernel *k, const Stage *st, const CudaWanted *want, bool part, CudaStage *made, Buf *out,
                       const char **why) {
-  Cuda c = cuda_new(k, st);
+  Cuda c = cuda_print_new(k, st);
   c.part = part;
   uint32_t room = 2 * k->ex.n + 4096;
   if (!st->threads) refuse(&c, "there are no threads in", st->name);
   if (st->segmented) refuse(&c, "the segmented stage", st->name);
   bool *loads = ARENA_ARRAY(c.arena, bool, 2 * k->bufs.n + 1), *stores = loads + k->bufs.n;
   loop_uses(k, st, loads, stores);
-  for (uint32_t i = 0; i < k->dims.n; i++) c.var[i] = TEXT(&c, "%s_d%u", k->dims.at[i].name, i);
+  cuda_print_given(&c);
   mark_all(&c, st->body, ARENA_ARRAY(c.arena, bool, k->ex.n + 1));
   if (!c.error) {
     const uint32_t given[] = {st->tid, st->warp, st->lane_id};
@@ -912,7 +924,7 @@ static bool put_stage(Kernel *k, const Stage *st, const CudaWanted *want, bool p
 }
 
 bool cuda_text_stage(Kernel *k, const Stage *st, const CudaWanted *want, CudaStage *made, Buf *out, const char **why) {
-  return put_stage(k, st, want, false, made, out, why);
+  return cuda_skeleton_stage(k, st, want, made, out) || put_stage(k, st, want, false, made, out, why);
 }
 
 bool cuda_text_part(Kernel *k, const Stage *st, const CudaWanted *want, CudaStage *made, Buf *out, const char **why) {

@@ -70,9 +70,19 @@ typedef struct Batch {
   bool small;  /* all parts */
 } Batch;
 
+/* Products and attention have kernels of their own (kernels/cuda), large ones. */
+static bool of_skeleton(const Planner *p, const Step *s) {
+  for (uint32_t k = 0; k < p->out->kernels.n; k++) {
+    GroupKind kind = p->out->groups->at.at[k].kind;
+    if (p->out->kernels.at[k].kernel == s->kernel)
+      return kind == GROUP_GEMM || kind == GROUP_CONV || kind == GROUP_ATTENTION;
+  }
+  return true;
+}
+
 static bool join(const Planner *p, Batch *b, const Step *s) {
   const Stage *st = stage_of(p, s);
-  if (!st || !st->threads) return false;
+  if (!st || !st->threads || of_skeleton(p, s)) return false;
   bool wide = block_wide(st, st->body), little = small(p, s);
   if (b->threads && st->threads < b->threads && (wide || !little)) return false;
   if (b->threads && st->threads > b->threads && (b->wide || !b->small)) return false;

@@ -93,7 +93,9 @@ typedef struct __align__(64) {
 #define SHARED(name) extern __shared__ __align__(1024) u8 name[] /* the block's dynamic shared memory */
 /* for (int i = 0; i < n; i++), unrolled: what keeps arrays in registers */
 #define UNROLL(i, n) _Pragma("unroll") for (int i = 0; i < (n); i++)
-#define ALL_LANES    0xffffffffu
+/* before a loop: it stays one */
+#define ROLLED    _Pragma("unroll 1")
+#define ALL_LANES 0xffffffffu
 
 /* ---- numbers [Data Movement and Conversion: cvt] [Floating Point: ex2, lg2, rcp, rsqrt, tanh] ---- */
 
@@ -203,6 +205,9 @@ DEVICE Vec4 ld_shared_v4(u32 p) {
 }
 DEVICE void st_shared_u32(u32 p, u32 v) { asm volatile("st.shared.u32 [%0], %1;" ::"r"(p), "r"(v) : "memory"); }
 DEVICE void st_shared_f32(u32 p, float v) { st_shared_u32(p, __float_as_uint(v)); }
+DEVICE void st_shared_v2(u32 p, u32 x, u32 y) {
+  asm volatile("st.shared.v2.u32 [%0], {%1, %2};" ::"r"(p), "r"(x), "r"(y) : "memory");
+}
 DEVICE void st_shared_v4(u32 p, Vec4 v) {
   asm volatile("st.shared.v4.u32 [%0], {%1, %2, %3, %4};" ::"r"(p), "r"(v.x), "r"(v.y), "r"(v.z), "r"(v.w) : "memory");
 }

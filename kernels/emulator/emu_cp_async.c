@@ -5,9 +5,11 @@
 static void land(Thread *t, const Copy *c) {
   void *me = race_current();
   race_switch(t->copy_race[c->group % COPY_FIBERS]);
-  race_read(c->pc, c->from, c->bytes);
+  if (c->bytes) { /* else `from` may be any address */
+    race_read(c->pc, c->from, c->bytes);
+    memcpy(c->to, c->from, c->bytes);
+  }
   race_write(c->pc, c->to, 16);
-  memcpy(c->to, c->from, c->bytes);
   memset((u8 *)c->to + c->bytes, 0, 16 - c->bytes);
   race_release(&t->copy[0]);
   race_switch(me);
