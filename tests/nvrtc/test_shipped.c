@@ -3,6 +3,7 @@
  * every test is skipped, after the sentence that says why. Arguments: the files to try, instead of all. Runs from the
  * root of the repository. */
 #include "cuda_audit.h"
+#include "cuda_batch.h"
 #include "cuda_text.h"
 #include "expand_math.h"
 #include "pass.h"
@@ -42,6 +43,29 @@ static void expect(Ctx *c, const CudaStage *made, Minima *minima) {
       vec_push(c->arena, minima, ((CudaMinimum){made->name, written[i].instruction, written[i].least}));
 }
 
+/* Appends a kernel for each batch of an entry's launches (plan/plan_batch.c); returns their number. */
+static int print_batches(Ctx *c, const LoopModule *m, const Plan *plan, int sm, Buf *text) {
+  enum { PARTS = 256 };
+  CudaPart part[PARTS];
+  const char *why = "";
+  int n = 0, batches = 0;
+  for (const Step *s = plan->steps, *next; s; s = next) {
+    next = s->next;
+    while (next && next->kind == STEP_BARRIER) next = next->next;
+    if (s->kind == STEP_BARRIER || !s->batch) continue;
+    Kernel *k = m->kernels.at[s->kernel];
+    assert_true(n < PARTS);
+    part[n++] = (CudaPart){k, k->stages.at[s->stage], s->commit};
+    if (next && next->batch == s->batch) continue;
+    CudaBatch made;
+    CudaWanted want = {sm, false, arena_printf(c->arena, "%s_batch%d", plan->name, s->batch)};
+    if (!cuda_batch(part, n, &want, &made, text, &why)) fail_msg("%s: %s", plan->name, why);
+    n = 0;
+    batches++;
+  }
+  return batches;
+}
+
 /* The text for sm_80 or sm_90a of all stages of a model's kernels that have threads; *kernels is their number. */
 static char *printed(Ctx *c, const char *path, int sm, int *kernels, Minima *minima) {
   Program p;
@@ -64,6 +88,8 @@ static char *printed(Ctx *c, const char *path, int sm, int *kernels, Minima *min
       ++*kernels;
     }
   }
+  for (uint32_t i = 0; i < p.entries.n; i++)
+    *kernels += print_batches(c, planned.module, planned.entries[i].plan, sm, &text);
   char *kept = arena_strndup(c->arena, text.at, text.n);
   buf_free(&text);
   return kept;
