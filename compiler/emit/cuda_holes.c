@@ -133,6 +133,7 @@ static void open_lanes(Hole *h, HoleAxes *g, int lanes) {
   for (int i = 0; i < a->n; i++) {
     Ex behind = loop_sym(k, sym_product(t, a->extent + i + 1, a->n - i - 1)), e = ex_op2(k, OP_FLOOR_DIV, j, behind);
     h->map[a->var[i]] = i ? ex_op2(k, OP_FLOOR_MOD, e, loop_sym(k, a->extent[i])) : e;
+    g->touched[i] = false; /* each lane has its own */
   }
 }
 

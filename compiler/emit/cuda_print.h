@@ -29,9 +29,9 @@ typedef Vec(Given) Givens;
 
 /* The expressions of the kernel are all there; the arena is the caller's to free. */
 Cuda cuda_print_new(Kernel *, const Stage *);
-void cuda_print_given(Cuda *);             /* names of dimensions */
-void cuda_print_block(Cuda *, const Stmt *);                          /* appends to c->out */
-const char *cuda_print_value(Cuda *, Ex);                             /* of a scalar, where c->out ends */
+void cuda_print_given(Cuda *);                                              /* names of dimensions */
+void cuda_print_block(Cuda *, const Stmt *);                                /* appends to c->out */
+const char *cuda_print_value(Cuda *, Ex);                                   /* of a scalar, where c->out ends */
 const char *cuda_print_place(Cuda *, uint32_t buf, const Ex *index, int n); /* "x_b0 + offset", of lane 0 */
 const char *cuda_print_reg(const Cuda *, uint32_t reg);
 /* The struct NAME_args, and the names of its words for bodies. */

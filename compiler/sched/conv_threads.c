@@ -8,7 +8,7 @@
 #include "conv.h"
 #include <string.h>
 
-enum { UNROLLED_WINDOW = 25 /* places */, NEIGHBOURS = 8, COPIED_USES = 256 };
+enum { UNROLLED_WINDOW = 25 /* places */, NEIGHBOURS = 8, COPIED_USES = 256, TILE_CHANNELS = 8, TILE_TERMS = 32 };
 
 static void axes_add(const Lower *l, LoopAxes *a, Ex var, Sym extent) {
   a->var[a->n] = ex_at(l->k, var)->ref;
@@ -29,6 +29,20 @@ typedef struct Threads {
 /* ---- choosing ---- */
 
 static bool is_int(const Lower *l, Sym s, int64_t *n) { return sym_is_int(l->all->ctx->syms, s, n); }
+
+static int64_t most_of(const Lower *l, Sym s) {
+  int64_t lo, hi;
+  sym_range(l->all->facts, s, &lo, &hi);
+  return hi;
+}
+
+/* Whether there is enough to multiply for tiles: with fewer channels, one as a rule, elements wait for memory. */
+static bool worth_tiles(const Threads *q) {
+  const Conv *c = q->c;
+  SymTab *t = c->l->all->ctx->syms;
+  Sym terms = sym_mul(t, sym_product(t, c->w.size, c->w.n), q->inputs);
+  return most_of(c->l, c->per) >= TILE_CHANNELS && most_of(c->l, terms) >= TILE_TERMS;
+}
 
 /* In how many products an element of the operand is, about. */
 static double uses(const Conv *c) {
@@ -229,7 +243,8 @@ void conv_threads(Conv *c, Sym products) {
   memcpy(shape + 3, y + 2, (size_t)c->w.n * sizeof *y);
   lower_stage(l, "main", products, 1, false);
   lower_products(l, products, target_lanes(l->all->target, c->dtype), sym_int(t, 0));
-  LoopProduct *p = k->stage->product = ARENA_NEW(l->all->ctx->arena, LoopProduct);
+  LoopProduct *p = ARENA_NEW(l->all->ctx->arena, LoopProduct);
+  if (worth_tiles(&q)) k->stage->product = p;
   threads_index(l, threads_line(l, lower_total(l, y, rank)), shape, rank + 1, own);
   c->batch = own[0], c->group = own[1];
   memcpy(c->p, own + 3, (size_t)c->w.n * sizeof *own);
