@@ -22,14 +22,18 @@ static void whole_vectors(Lower *l, const LoopAxes *a) {
 /* The first statement behind a place in the block being built. */
 static Stmt **next_statement(const Kernel *k) { return k->tail[k->depth]; }
 
-/* Works an operand out at the sum's position; what was worked out for the other one is out of sight. */
-static Ex operand(Gemm *g, bool right, Ex row) {
+/* Works an operand out at the sum's position; what was worked out for the other one is out of sight. What is 16 bits in
+ * the graph is rounded to them, so that tensor cores multiply what the plain form does. */
+static Ex operand(Gemm *g, bool right, Ex row, DType *type) {
   Lower *l = g->l;
+  Kernel *k = l->k;
   Id v = right ? g->y : g->x;
   Ex at[MAX_RANK];
   uint32_t mark = l->memo.n;
   gemm_operand_index(g, right, row, at);
-  Ex value = loop_let(l->k, right ? "b" : "a", lower_pull(l, v, at, graph_rank(l->g, v)));
+  *type = lower_packed_type(l, v);
+  Ex value = lower_pull(l, v, at, graph_rank(l->g, v));
+  value = loop_let(k, right ? "b" : "a", ex_convert(k, g->dtype, ex_convert(k, *type, value)));
   l->memo.n = mark;
   return value;
 }
@@ -62,10 +66,10 @@ void gemm_threads(Gemm *g) {
   whole_vectors(l, &p->columns);
   whole_vectors(l, &p->sums);
   Stmt **at = next_statement(k);
-  Ex a = operand(g, false, row);
+  Ex a = operand(g, false, row, &p->a_type);
   p->a = *at;
   at = next_statement(k);
-  Ex b = operand(g, true, column);
+  Ex b = operand(g, true, column, &p->b_type);
   p->b = *at;
   at = next_statement(k);
   loop_assign(k, p->sum, NULL, 0,
@@ -73,8 +77,6 @@ void gemm_threads(Gemm *g) {
   p->add = *at;
   p->a_value = ex_at(k, a)->ref;
   p->b_value = ex_at(k, b)->ref;
-  p->a_type = lower_packed_type(l, g->x);
-  p->b_type = lower_packed_type(l, g->y);
   for (int i = 0; i < g->nc; i++) loop_end(k);
   at = next_statement(k);
   lower_remember(l, g->v, index, rank, sum);

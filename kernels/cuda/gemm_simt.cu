@@ -45,16 +45,16 @@ DEVICE void gemm_simt_store(gemm_simt_args args, i32 outer, i32 m, i32 n, const 
 #define GEMM_THREADS (GEMM_WARPS_M * GEMM_WARPS_N * 32)
 #include "gemm_result.h"
 
-#define TILE(name) GEMM_PASTE(GEMM_FN(_a), name)
+#define TILE(name) GEMM_JOIN(GEMM_FN(_a), name)
 #define TILE_ROWS  GEMM_BM
 #define TILE_K     GEMM_A_K
 #include "gemm_terms.h"
-#define TILE(name) GEMM_PASTE(GEMM_FN(_b), name)
+#define TILE(name) GEMM_JOIN(GEMM_FN(_b), name)
 #define TILE_ROWS  GEMM_BN
 #define TILE_K     GEMM_B_K
 #include "gemm_terms.h"
 
-GEMM_KERNEL(GEMM_NAME, GEMM_THREADS, GEMM_BLOCKS, GEMM_PARAMETERS) {
+GEMM_KERNEL_OF(GEMM_NAME, GEMM_THREADS, GEMM_BLOCKS, GEMM_PARAMETERS) {
   enum {
     BM = GEMM_BM,
     BN = GEMM_BN,
