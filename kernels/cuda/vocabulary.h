@@ -92,7 +92,9 @@ typedef struct __align__(64) {
 #define SHARED(name) extern __shared__ __align__(1024) u8 name[] /* the block's dynamic shared memory */
 /* for (int i = 0; i < n; i++), unrolled: what keeps arrays in registers */
 #define UNROLL(i, n) _Pragma("unroll") for (int i = 0; i < (n); i++)
-#define ALL_LANES    0xffffffffu
+/* before a loop: it stays one */
+#define ROLLED    _Pragma("unroll 1")
+#define ALL_LANES 0xffffffffu
 
 /* ---- numbers [Data Movement and Conversion: cvt] [Floating Point: ex2, lg2, rcp, rsqrt, tanh] ---- */
 

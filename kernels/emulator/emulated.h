@@ -80,7 +80,8 @@ typedef struct EmuSite { /* a place in kernel text */
 #define TENSOR_MAP   const TensorMap
 #define SHARED(name) u8 *const name = emu_place->shared
 #define UNROLL(i, n) for (int i = 0; i < (n); i++)
-#define ALL_LANES    0xffffffffu
+#define ROLLED
+#define ALL_LANES 0xffffffffu
 
 /* ---- numbers ---- */
 
@@ -150,13 +151,12 @@ void *emu_aligned(const void *, int bytes, const EmuSite *); /* checks for a mul
 #define ld_shared_v4(p)     (*(Vec4 *)emu_shared(p, 16, EMU_HERE))
 #define st_shared_u32(p, v) ((void)(*(u32 *)emu_shared(p, 4, EMU_HERE) = (v)))
 #define st_shared_f32(p, v) ((void)(*(float *)emu_shared(p, 4, EMU_HERE) = (v)))
+#define st_shared_v4(p, v)  ((void)(*(Vec4 *)emu_shared(p, 16, EMU_HERE) = (v)))
 #define st_shared_v2(p, x, y)                                                                                          \
   __extension__({                                                                                                      \
     u32 *emu_to_ = emu_shared(p, 8, EMU_HERE);                                                                         \
-    emu_to_[0] = (x);                                                                                                  \
-    emu_to_[1] = (y);                                                                                                  \
+    emu_to_[0] = (x), emu_to_[1] = (y);                                                                                \
   })
-#define st_shared_v4(p, v) ((void)(*(Vec4 *)emu_shared(p, 16, EMU_HERE) = (v)))
 #define atomicAdd(p, v)                                                                                                \
   __extension__({                                                                                                      \
     __typeof__(p) emu_p_ = (p);                                                                                        \

@@ -26,8 +26,20 @@ static char *text_of(Ctx *c, const char *path) {
   return text;
 }
 
+typedef Vec(CudaMinimum) Minima;
+
+/* What a kernel by a skeleton was written for. */
+static void expect(Ctx *c, const CudaStage *made, Minima *minima) {
+  const char *schedule = made->schedule ? made->schedule : "";
+  bool half = !strncmp(schedule, "gemm_sm80(", 10), copies = half && strstr(schedule, "by cp.async");
+  if (half) vec_push(c->arena, minima, ((CudaMinimum){made->name, "HMMA", 8}));
+  if (half) vec_push(c->arena, minima, ((CudaMinimum){made->name, "LDSM", 4}));
+  if (copies) vec_push(c->arena, minima, ((CudaMinimum){made->name, "LDGSTS.128", 2}));
+  if (!strncmp(schedule, "gemm_simt(", 10)) vec_push(c->arena, minima, ((CudaMinimum){made->name, "FFMA", 512}));
+}
+
 /* The text of all stages of a model's kernels that have threads; *kernels is their number. */
-static char *printed(Ctx *c, const char *path, int *kernels) {
+static char *printed(Ctx *c, const char *path, int *kernels, Minima *minima) {
   Program p;
   LevelUnit planned;
   const char *why = "";
@@ -45,6 +57,7 @@ static char *printed(Ctx *c, const char *path, int *kernels) {
       CudaWanted want = {80, false, arena_printf(c->arena, "%s_%s", k->name, k->stages.at[s]->name)};
       if (!k->stages.at[s]->threads) continue; /* attention and convolutions have no blocks of threads yet */
       if (!cuda_text_stage(k, k->stages.at[s], &want, &made, &text, &why)) fail_msg("%s: %s", path, why);
+      expect(c, &made, minima);
       ++*kernels;
     }
   }
@@ -72,7 +85,8 @@ static void compiles(void **state) {
   for (size_t i = 0; i < sizeof names / sizeof *names; i++)
     headers[i] = (CudaHeader){names[i], text_of(&c, arena_printf(c.arena, "kernels/cuda/%s", names[i]))};
   CudaProgram p = {.name = path, .headers = headers, .nheaders = sizeof names / sizeof *names, .is_file = !model};
-  p.text = model ? printed(&c, path, &kernels) : text_of(&c, path);
+  Minima minima = {0};
+  p.text = model ? printed(&c, path, &kernels, &minima) : text_of(&c, path);
   if (model && !kernels) { /* it is one attention or convolution */
     assert_null(strstr(path, "models/digits"));
     ctx_free(&c);
@@ -92,7 +106,7 @@ static void compiles(void **state) {
       if (image[i].functions.at[k].registers > most) most = image[i].functions.at[k].registers;
     printf("%s for %s: %u kernels, at most %u registers, %zu bytes, %.1f s\n", path, archs[i], image[i].functions.n,
            most, image[i].size, image[i].seconds);
-    if (!cuda_audit(&c, &image[i], NULL, 0)) fail_msg("%s: %s", path, diag_first(c.diag, NULL));
+    if (!cuda_audit(&c, &image[i], minima.at, (int)minima.n)) fail_msg("%s: %s", path, diag_first(c.diag, NULL));
   }
   ctx_free(&c);
 }
