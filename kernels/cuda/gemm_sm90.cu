@@ -1,34 +1,127 @@
-/* c[M][N] = relu(a[M][K] b[N][K]^T + bias[N]) on sm_90a: one warpgroup brings tiles by TMA into a ring of stages, two
- * multiply them by wgmma, 64 rows each, and write them by TMA; blocks go on to further tiles. Rows of all three
- * matrices lie at multiples of 16 bytes. Maps: boxes of 64 columns (128 bytes, so swizzled) by 128 rows of a, BN of b,
- * 64 of c. Grid: any number of blocks. Block: 384. Shared memory: SHARED_BYTES. */
+/* A product on sm_90a: one warpgroup brings tiles by TMA into a ring of stages, others multiply them by wgmma, 64 rows
+ * each, and do the epilogue; blocks go on to further tiles. Included behind the holes that compiler/emit prints, which
+ * it undefines, it is a kernel GEMM_NAME; alone c[M][N] = relu(a[M][K] b[N][K]^T + bias[N]) in bf16, rows at multiples
+ * of 16 bytes. Of the holes of products (gemm_sm80.cu) it takes GEMM_NAME, GEMM_BEGIN, GEMM_BM (64 or 128), GEMM_BN
+ * (64, 128 or 256), GEMM_STAGES, GEMM_A_K, GEMM_B_K, GEMM_OUTER, GEMM_PACK, GEMM_WGMMA, GEMM_VC (4 or 8), NAME_M,
+ * NAME_N, NAME_store; and its own:
+ * - NAME_steps(args): of 64 terms of the sum
+ * - NAME_load_a(args, map, to, barrier, outer, m, step), NAME_load_b(.., n, step): tma_load of a box, swizzled in lines
+ *   of 128 bytes: 64 terms of all rows of the tile where the operand is k-major, else 64 rows (columns) of 64 terms
+ * - GEMM_C 1: the epilogue does no more than to round, and a box of 64 columns of 16 rows, swizzled in lines of 128
+ *   bytes, is stored by NAME_store_c(args, map, from, outer, m, n); then NAME_store is not wanted
+ * Parameters: the words, maps of a, b, and c if GEMM_C. Grid: any number of blocks. Block: 128 + 2 BM threads. Shared
+ * memory: STAGES (BM + BN) 128 + BM 256 + STAGES 16 bytes. */
 #include "vocabulary.h"
-#ifndef BN
-#define BN 128
-#endif
-enum {
-  BM = 128,
-  BK = 64,
-  STAGES = BN > 128 ? 3 : 4,
-  ROW = BK * 2,
-  A_TILE = BM * ROW,
-  B_TILE = BN * ROW,
-  C_TILE = BM * BN * 2,
-  C_BOX = 64 * 128, /* bytes: 64 rows of 64 columns */
-  SHARED_BYTES = STAGES * (A_TILE + B_TILE) + C_TILE + 2 * STAGES * 8
-};
 
-KERNEL(gemm_sm90, 384, 1, (TENSOR_MAP, a_map), (TENSOR_MAP, b_map), (TENSOR_MAP, c_map), (const float *, bias),
-       (i32, M), (i32, N), (i32, K)) {
+#ifndef SINTER_GEMM_SM90
+#define SINTER_GEMM_SM90
+enum {
+  GEMM_BK = 64,        /* terms of the sum: lines of 128 bytes */
+  GEMM_BOX = 64 * 128, /* bytes: 64 lines */
+  GEMM_STAGING = 4096, /* bytes, of a warp: 16 rows of 64 columns in f32, or twice of 16 bits */
+  GEMM_GROUP = 16      /* tiles of rows that go over all columns together: what they share stays in the L2 cache */
+};
+#define GEMM_PASTE_(a, b)                       a##b
+#define GEMM_PASTE(a, b)                        GEMM_PASTE_(a, b)
+#define GEMM_HOLE(what)                         GEMM_PASTE(GEMM_NAME, what)
+#define GEMM_KERNEL(name, threads, blocks, ...) KERNEL(name, threads, blocks, __VA_ARGS__)
+
+typedef struct {
+  i32 outer, m, n; /* the product, its first row and column */
+} GemmTile;
+DEVICE GemmTile gemm_tile(i32 tile, i32 tiles_m, i32 tiles_n, i32 bm, i32 bn) {
+  i32 outer = tile / (tiles_m * tiles_n), rest = tile % (tiles_m * tiles_n);
+  i32 first = rest / (GEMM_GROUP * tiles_n) * GEMM_GROUP, in = rest - first * tiles_n;
+  i32 group = tiles_m - first < GEMM_GROUP ? tiles_m - first : GEMM_GROUP;
+  GemmTile t = {outer, (first + in % group) * bm, in / group * bn};
+  return t;
+}
+#endif
+
+#ifdef GEMM_NAME
+#if GEMM_C
+#define PARAMETERS (GEMM_HOLE(_args), args), (TENSOR_MAP, a_map), (TENSOR_MAP, b_map), (TENSOR_MAP, c_map)
+#else
+#define PARAMETERS (GEMM_HOLE(_args), args), (TENSOR_MAP, a_map), (TENSOR_MAP, b_map)
+#endif
+#define ROWS                             (i32) GEMM_HOLE(_M)(args)
+#define COLUMNS                          (i32) GEMM_HOLE(_N)(args)
+#define STEPS                            GEMM_HOLE(_steps)(args)
+#define LOAD_A(to, barrier, at, m, step) GEMM_HOLE(_load_a)(args, &a_map, to, barrier, (at).outer, m, step)
+#define LOAD_B(to, barrier, at, n, step) GEMM_HOLE(_load_b)(args, &b_map, to, barrier, (at).outer, n, step)
+#define PAIR(column, x, y)               GEMM_PACK(x, y)
+#define STORE_BOX(from, at, m, n)        GEMM_HOLE(_store_c)(args, &c_map, from, (at).outer, m, n)
+#define STORE(at, m, n, sums)            GEMM_HOLE(_store)(args, (at).outer, m, n, sums)
+#else
+#define GEMM_NAME gemm_sm90
+#define GEMM_BEGIN
+#define GEMM_BM          128
+#define GEMM_BN          128
+#define GEMM_STAGES      4
+#define GEMM_A_K         1
+#define GEMM_B_K         1
+#define GEMM_OUTER(args) 1
+#define GEMM_WGMMA       wgmma_bf16
+#define GEMM_C           1
+#define PARAMETERS                                                                                                     \
+  (TENSOR_MAP, a_map), (TENSOR_MAP, b_map), (TENSOR_MAP, c_map), (const float *, bias), (i32, M), (i32, N), (i32, K)
+#define ROWS                             M
+#define COLUMNS                          N
+#define STEPS                            ((K + 63) / 64)
+#define LOAD_A(to, barrier, at, m, step) tma_load_2d(to, &a_map, barrier, (step) * 64, m)
+#define LOAD_B(to, barrier, at, n, step) tma_load_2d(to, &b_map, barrier, (step) * 64, n)
+#define BIAS(column)                     ((column) < N ? bias[column] : 0)
+#define PAIR(column, x, y)               pack_bf16(fmaxf((x) + BIAS(column), 0), fmaxf((y) + BIAS((column) + 1), 0))
+#define STORE_BOX(from, at, m, n)        tma_store_2d(&c_map, from, n, m)
+#endif
+
+#define CONSUMERS (GEMM_BM / 64)
+#define A_TILE    (GEMM_BM * 128)
+#define B_TILE    (GEMM_BN * 128)
+#if !GEMM_A_K
+#define A_OPERAND(tile, half, k) wgmma_mn_major((tile) + (half) * GEMM_BOX + (k) * 2048, GEMM_BOX)
+#else
+#define A_OPERAND(tile, half, k) wgmma_k_major((tile) + (half) * GEMM_BOX + (k) * 32)
+#endif
+#if !GEMM_B_K
+#define B_OPERAND(tile, k) wgmma_mn_major((tile) + (k) * 2048, GEMM_BOX)
+#else
+#define B_OPERAND(tile, k) wgmma_k_major((tile) + (k) * 32)
+#endif
+
+/* The sums of neighbouring columns of a row out of the warp's shared memory. */
+#define PUT_ROW(line)                                                                                                  \
+  do {                                                                                                                 \
+    int line_ = line;                                                                                                  \
+    float sums[GEMM_VC];                                                                                               \
+    UNROLL (q, GEMM_VC / 4) {                                                                                          \
+      Vec4 v = ld_shared_v4(mine + (u32)(line_ * 256 + (((column / 4 + q) ^ (line_ & 3) * 2) << 4)));                  \
+      sums[q * 4] = __uint_as_float(v.x), sums[q * 4 + 1] = __uint_as_float(v.y);                                      \
+      sums[q * 4 + 2] = __uint_as_float(v.z), sums[q * 4 + 3] = __uint_as_float(v.w);                                  \
+    }                                                                                                                  \
+    STORE(at, m0 + line_, n0 + column, sums);                                                                          \
+  } while (0)
+
+/* Registers of a consumer's thread, when the producer has given up its own. Of blocks of 64 rows two are on a
+ * multiprocessor at once. */
+#if GEMM_BM == 64
+#define REGISTERS 216
+#else
+#define REGISTERS 232
+#endif
+GEMM_KERNEL(GEMM_NAME, 128 + 2 * GEMM_BM, GEMM_BM == 64 ? 2 : 1, PARAMETERS) {
+  GEMM_BEGIN
   SHARED(shared);
-  u32 a_ring = shared_address(shared), b_ring = a_ring + STAGES * A_TILE, c_tile = b_ring + STAGES * B_TILE;
-  u32 full = c_tile + C_TILE, empty = full + STAGES * 8; /* a barrier a stage */
+  u32 a_ring = shared_address(shared), b_ring = a_ring + GEMM_STAGES * A_TILE, staging = b_ring + GEMM_STAGES * B_TILE;
+  u32 full = staging + CONSUMERS * 4 * GEMM_STAGING, empty = full + GEMM_STAGES * 8; /* a barrier a stage */
   int t = (int)threadIdx.x, warpgroup = t >> 7;
-  i32 steps = (K + BK - 1) / BK, tiles_m = (M + BM - 1) / BM, tiles = tiles_m * ((N + BN - 1) / BN);
+  i32 rows = ROWS, columns = COLUMNS, steps = STEPS, tiles_m = (rows + GEMM_BM - 1) / GEMM_BM,
+      tiles_n = (columns + GEMM_BN - 1) / GEMM_BN;
+  i32 tiles = GEMM_OUTER(args) * tiles_m * tiles_n;
   if (t == 0) {
-    for (int s = 0; s < STAGES; s++) {
+    for (int s = 0; s < GEMM_STAGES; s++) {
       mbarrier_init(full + s * 8, 1);
-      mbarrier_init(empty + s * 8, 2);
+      mbarrier_init(empty + s * 8, CONSUMERS);
     }
     fence_mbarrier_init();
   }
@@ -38,55 +131,123 @@ KERNEL(gemm_sm90, 384, 1, (TENSOR_MAP, a_map), (TENSOR_MAP, b_map), (TENSOR_MAP,
     setmaxnreg_dec(40);
     if (t == 0) {
       u32 stage = 0, parity = 1; /* fresh barriers count as having ended their phase 1 */
-      for (i32 tile = (i32)blockIdx.x; tile < tiles; tile += (i32)gridDim.x)
+      for (i32 tile = (i32)blockIdx.x; tile < tiles; tile += (i32)gridDim.x) {
+        GemmTile at = gemm_tile(tile, tiles_m, tiles_n, GEMM_BM, GEMM_BN);
         for (i32 step = 0; step < steps; step++) {
+          u32 a_tile = a_ring + stage * A_TILE, b_tile = b_ring + stage * B_TILE;
           mbarrier_wait(empty + stage * 8, parity);
           mbarrier_arrive_expect_tx(full + stage * 8, A_TILE + B_TILE);
-          tma_load_2d(a_ring + stage * A_TILE, &a_map, full + stage * 8, step * BK, tile % tiles_m * BM);
-          tma_load_2d(b_ring + stage * B_TILE, &b_map, full + stage * 8, step * BK, tile / tiles_m * BN);
-          if (++stage == STAGES) stage = 0, parity ^= 1;
+          UNROLL (box, GEMM_A_K ? 1 : GEMM_BM / 64)
+            LOAD_A(a_tile + box * GEMM_BOX, full + stage * 8, at, at.m + box * 64, step);
+          UNROLL (box, GEMM_B_K ? 1 : GEMM_BN / 64)
+            LOAD_B(b_tile + box * GEMM_BOX, full + stage * 8, at, at.n + box * 64, step);
+          if (++stage == GEMM_STAGES) stage = 0, parity ^= 1;
         }
+      }
     }
     return;
   }
 
-  setmaxnreg_inc(232);
-  int half = warpgroup - 1, lane = t & 31, row = (t & 127) / 32 * 16 + (lane >> 2);
+  setmaxnreg_inc(REGISTERS);
+  int half = warpgroup - 1, lane = t & 31, warp = (t & 127) >> 5;
   bool leads = (t & 127) == 0;
-  u32 stage = 0, parity = 0, c_half = c_tile + half * (C_TILE / 2);
-  float d[BN / 2];
+  u32 stage = 0, parity = 0, last = 0, mine = staging + (u32)(half * 4 + warp) * GEMM_STAGING;
+  float d[GEMM_BN / 2];
   for (i32 tile = (i32)blockIdx.x; tile < tiles; tile += (i32)gridDim.x) {
-    i32 m0 = tile % tiles_m * BM + half * 64, n0 = tile / tiles_m * BN;
-    UNROLL (i, BN / 2) d[i] = 0;
+    GemmTile at = gemm_tile(tile, tiles_m, tiles_n, GEMM_BM, GEMM_BN);
+    i32 m0 = at.m + half * 64 + warp * 16;
+    UNROLL (i, GEMM_BN / 2) d[i] = 0;
     for (i32 step = 0; step < steps; step++) {
       mbarrier_wait(full + stage * 8, parity);
-      u32 a_tile = a_ring + stage * A_TILE + half * 64 * ROW, b_tile = b_ring + stage * B_TILE;
+      u32 a_tile = a_ring + stage * A_TILE, b_tile = b_ring + stage * B_TILE;
       wgmma_fence();
-      UNROLL (k, BK / 16) wgmma_bf16(BN, d, wgmma_k_major(a_tile + k * 32), wgmma_k_major(b_tile + k * 32), 1, 0, 0);
+      UNROLL (k, GEMM_BK / 16)
+        GEMM_WGMMA(GEMM_BN, d, A_OPERAND(a_tile, half, k), B_OPERAND(b_tile, k), 1, !GEMM_A_K, !GEMM_B_K);
       wgmma_commit();
-      wgmma_wait(0);
-      wgmma_hold(d, BN / 2);
-      if (leads) mbarrier_arrive(empty + stage * 8);
-      if (++stage == STAGES) stage = 0, parity ^= 1;
+      wgmma_wait(1); /* the step before has been read */
+      if (leads && step) mbarrier_arrive(empty + last * 8);
+      last = stage;
+      if (++stage == GEMM_STAGES) stage = 0, parity ^= 1;
     }
+    wgmma_wait(0);
+    wgmma_hold(d, GEMM_BN / 2);
+    if (leads && steps) mbarrier_arrive(empty + last * 8);
 
-    if (leads) bulk_wait_read(0); /* the tile before has left */
-    bar_sync(1 + half, 128);
-    UNROLL (i, BN / 8) {
-      int column = i * 8 + (lane & 3) * 2;
-      float low = n0 + column < N ? bias[n0 + column] : 0, high = n0 + column + 1 < N ? bias[n0 + column + 1] : 0;
-      UNROLL (h, 2) { /* boxes of 64 columns, swizzled as the map says */
-        u32 line = (u32)(row + h * 8), chunk = (u32)(i & 7) ^ (line & 7);
-        st_shared_u32(c_half + i / 8 * C_BOX + line * 128 + chunk * 16 + (lane & 3) * 4,
-                      pack_bf16(fmaxf(d[i * 4 + h * 2] + low, 0), fmaxf(d[i * 4 + h * 2 + 1] + high, 0)));
+#if !GEMM_C
+    ROLLED for (int piece = 0; piece < GEMM_BN / 64; piece++) { /* of 64 columns; a warp has 16 rows */
+      i32 n0 = at.n + piece * 64;
+      int column = lane % (64 / GEMM_VC) * GEMM_VC, row = lane / (64 / GEMM_VC);
+      __syncwarp(); /* the piece before has been read */
+      UNROLL (p, GEMM_BN / 64)
+        if (p == piece)
+          UNROLL (i, 8)
+            UNROLL (h, 2) {
+              int line = (lane >> 2) + h * 8, chunk = i * 2 + ((lane & 3) >> 1);
+              st_shared_v2(mine + (u32)(line * 256 + ((chunk ^ (line & 3) * 2) << 4) + (lane & 1) * 8),
+                           __float_as_uint(d[p * 32 + i * 4 + h * 2]), __float_as_uint(d[p * 32 + i * 4 + h * 2 + 1]));
+            }
+      __syncwarp();
+      if (n0 + column < columns) {
+        if (m0 + 16 <= rows) {
+          UNROLL (pass, 32 / GEMM_VC) PUT_ROW(pass * (GEMM_VC / 2) + row);
+        } else {
+          ROLLED for (; row < 16 && m0 + row < rows; row += GEMM_VC / 2) PUT_ROW(row);
+        }
       }
     }
-    fence_proxy_async();
-    bar_sync(1 + half, 128);
-    if (leads) {
-      UNROLL (box, BN / 64) tma_store_2d(&c_map, c_half + box * C_BOX, n0 + box * 64, m0);
-      bulk_commit();
+#else
+    UNROLL (piece, GEMM_BN / 64) {
+      i32 n0 = at.n + piece * 64;
+      u32 box = mine + (u32)(piece & 1) * (GEMM_STAGING / 2);
+      if (lane == 0) bulk_wait_read(1); /* the last piece but one has left */
+      __syncwarp();
+      UNROLL (i, 8)
+        UNROLL (h, 2) {
+          u32 row = (u32)((lane >> 2) + h * 8), chunk = (u32)i ^ (row & 7);
+          u32 pair =
+              PAIR(n0 + i * 8 + (lane & 3) * 2, d[piece * 32 + i * 4 + h * 2], d[piece * 32 + i * 4 + h * 2 + 1]);
+          st_shared_u32(box + row * 128 + chunk * 16 + (u32)(lane & 3) * 4, pair);
+        }
+      fence_proxy_async();
+      __syncwarp();
+      if (lane == 0) {
+        STORE_BOX(box, at, m0, n0);
+        bulk_commit();
+      }
     }
+#endif
   }
-  if (leads) bulk_wait_read(0); /* shared memory ends with the block */
+#if GEMM_C
+  if (lane == 0) bulk_wait_read(0); /* shared memory ends with the block */
+#endif
 }
+
+#undef CONSUMERS
+#undef A_TILE
+#undef B_TILE
+#undef A_OPERAND
+#undef B_OPERAND
+#undef PARAMETERS
+#undef ROWS
+#undef COLUMNS
+#undef STEPS
+#undef LOAD_A
+#undef LOAD_B
+#undef BIAS
+#undef PAIR
+#undef STORE_BOX
+#undef STORE
+#undef PUT_ROW
+#undef REGISTERS
+#undef GEMM_NAME
+#undef GEMM_BEGIN
+#undef GEMM_BM
+#undef GEMM_BN
+#undef GEMM_STAGES
+#undef GEMM_A_K
+#undef GEMM_B_K
+#undef GEMM_OUTER
+#undef GEMM_WGMMA
+#undef GEMM_PACK
+#undef GEMM_VC
+#undef GEMM_C

@@ -37,6 +37,19 @@ static uint16_t *random_bf16(size_t n, float scale) {
   return p;
 }
 
+static double from_half(bool f16, uint16_t h) {
+  _Float16 f;
+  memcpy(&f, &h, 2);
+  return f16 ? (double)f : (double)from_bf16(h);
+}
+static uint16_t *random_half(bool f16, size_t n) {
+  uint16_t *p = random_bf16(n, 1);
+  for (size_t i = 0; i < n && f16; i++) {
+    _Float16 f = (_Float16)from_bf16(p[i]);
+    memcpy(&p[i], &f, 2);
+  }
+  return p;
+}
 static void judge(GpuResult *r, const uint16_t *result, const double *right, size_t n) {
   double off = 0, all = 0;
   r->hash = 14695981039346656037u;
@@ -78,14 +91,16 @@ static bool softmax(const GpuCase *c, GpuResult *r) {
   return found;
 }
 
-static const char *map_2d(void *map, void *base, int columns, int rows, uint32_t box_rows) {
-  return emulator_tensor_map(map, &(EmulatorTensor){.base = base,
-                                                    .element_bytes = 2,
-                                                    .rank = 2,
-                                                    .dims = {(uint64_t)columns, (uint64_t)rows},
-                                                    .strides = {(uint64_t)columns * 2},
-                                                    .box = {64, box_rows},
-                                                    .swizzle = 128});
+/* [outer][rows][columns] of 16 bits, or one matrix */
+static void map_rows(void *map, void *base, int columns, int rows, int outer, int box_rows) {
+  const EmulatorTensor e = {.base = base,
+                            .element_bytes = 2,
+                            .rank = outer ? 3 : 2,
+                            .dims = {(uint64_t)columns, (uint64_t)rows, (uint64_t)outer},
+                            .strides = {(uint64_t)columns * 2, (uint64_t)columns * (uint64_t)rows * 2},
+                            .box = {64, (uint32_t)box_rows, 1},
+                            .swizzle = 128};
+  if (emulator_tensor_map(map, &e)) abort();
 }
 
 static bool gemm(const GpuCase *c, GpuResult *r, bool sm90) {
@@ -98,12 +113,11 @@ static bool gemm(const GpuCase *c, GpuResult *r, bool sm90) {
   bool found;
   if (sm90) {
     _Alignas(64) uint64_t map[3][16];
-    int BN = strstr(c->kernel, ".wide") ? 256 : 128, stages = BN > 128 ? 3 : 4;
-    const char *refused = map_2d(map[0], a, K, M, 128);
-    if (!refused) refused = map_2d(map[1], b, K, N, (uint32_t)BN);
-    if (!refused) refused = map_2d(map[2], out, N, M, 64);
-    if (refused) abort();
-    size_t shared = (size_t)(stages * (128 + BN) * 128 + 128 * BN * 2 + 2 * stages * 8);
+    int BN = strstr(c->kernel, ".wide") ? 256 : 128;
+    map_rows(map[0], a, K, M, 0, 128);
+    map_rows(map[1], b, K, N, 0, BN);
+    map_rows(map[2], out, N, M, 0, 16);
+    size_t shared = (size_t)(4 * (128 + BN) * 128 + 128 * 256 + 4 * 16);
     found = launch(c, r, 2, 1, 384, shared, (void *[]){map[0], map[1], map[2], &bias, &M, &N, &K});
   } else {
     found = launch(c, r, (unsigned)(N + 127) / 128, (unsigned)(M + 127) / 128, 256, 98304,
@@ -117,6 +131,84 @@ static bool gemm(const GpuCase *c, GpuResult *r, bool sm90) {
     }
   judge(r, out, right, n);
   free(a), free(b), free(out), free(bias), free(right);
+  return found;
+}
+
+/* tests/gpu_emulator/gemm_variants.cu: two products at once, operands as they lie in memory */
+typedef struct Variant {
+  const char *kernel;
+  int BM, BN, stages;
+  bool a_k, b_k, f16, plain, one_b;
+} Variant;
+static const Variant variants[] = {
+    {"product_plain", 128, 256, 4, true, true, .f16 = true, .plain = true},
+    {"product_nt", 128, 128, 5, true, true, .f16 = false},
+    {"product_nn", 128, 256, 4, true, false, .one_b = true},
+    {"product_tn", 128, 64, 6, false, false, .f16 = true},
+    {"product_tt", 64, 128, 4, false, true, .f16 = false},
+};
+
+static bool product(const GpuCase *c, GpuResult *r, const Variant *v) {
+  enum { OUTER = 2 };
+  int M = c->size[0], N = c->size[1], K = c->size[2];
+  size_t n = (size_t)OUTER * (size_t)M * (size_t)N, of_a = (size_t)M * (size_t)K, of_b = (size_t)N * (size_t)K;
+  uint16_t *a = random_half(v->f16, OUTER * of_a), *b = random_half(v->f16, OUTER * of_b),
+           *more = random_half(v->f16, n), *out = device(n * 2);
+  float *bias = device((size_t)N * sizeof *bias), *sums = device(n * sizeof *sums);
+  double off[2] = {0}, all[2] = {0};
+  struct {
+    uint16_t *c;
+    float *sums;
+    const float *bias;
+    const uint16_t *more;
+    int64_t outer, M, N, K;
+  } args = {out, sums, bias, more, OUTER, M, N, K};
+  _Alignas(64) uint64_t map[3][16];
+  for (int i = 0; i < N; i++) bias[i] = uniform();
+  map_rows(map[0], a, v->a_k ? K : M, v->a_k ? M : K, OUTER, v->a_k ? v->BM : 64);
+  map_rows(map[1], b, v->b_k ? K : N, v->b_k ? N : K, OUTER, v->b_k ? v->BN : 64);
+  if (v->plain) map_rows(map[2], out, N, M, OUTER, 16);
+  size_t shared = (size_t)(v->stages * (v->BM + v->BN) * 128 + v->BM * 256 + v->stages * 16);
+  bool found = launch(c, r, 3, 1, 128 + 2 * (unsigned)v->BM, shared, (void *[]){&args, map[0], map[1], map[2]});
+  r->hash = 14695981039346656037u;
+  for (size_t i = 0; i < n; i++) {
+    size_t o = i / (size_t)N / (size_t)M, row = i / (size_t)N % (size_t)M, column = i % (size_t)N;
+    const uint16_t *x = a + o * of_a + row * (v->a_k ? (size_t)K : 1),
+                   *y = b + (v->one_b ? 0 : o) * of_b + column * (v->b_k ? (size_t)K : 1);
+    double sum = 0;
+    for (int k = 0; k < K; k++, x += v->a_k ? 1 : M, y += v->b_k ? 1 : N)
+      sum += from_half(v->f16, *x) * from_half(v->f16, *y);
+    double right = v->plain ? sum : fmax(sum + (double)bias[column], 0) + from_half(v->f16, more[i]);
+    double miss[2] = {from_half(v->f16, out[i]) - right, v->plain ? 0 : (double)sums[i] - sum};
+    off[0] += miss[0] * miss[0], all[0] += right * right;
+    off[1] += miss[1] * miss[1], all[1] += sum * sum;
+    r->hash = (r->hash ^ out[i]) * 1099511628211u;
+  }
+  r->error = off[1] > 1e-12 * all[1] ? INFINITY : sqrt(off[0] / all[0]);
+  free(a), free(b), free(more), free(out), free(bias), free(sums);
+  return found;
+}
+
+/* f32, alone: the sum's bits are those of one chain of fma, in the order of the terms; error 0 or infinite. */
+static bool gemm_simt(const GpuCase *c, GpuResult *r) {
+  int M = c->size[0], N = c->size[1], K = c->size[2];
+  size_t n = (size_t)M * (size_t)N;
+  float *a = device((size_t)M * (size_t)K * 4), *b = device((size_t)K * (size_t)N * 4), *out = device(n * 4);
+  for (int i = 0; i < M * K; i++) a[i] = uniform();
+  for (int i = 0; i < K * N; i++) b[i] = uniform();
+  unsigned blocks = (unsigned)((M + 63) / 64 * ((N + 63) / 64));
+  bool found = launch(c, r, blocks, 1, 64, 64 * 72 * 4, (void *[]){&out, &a, &b, &M, &N, &K});
+  r->hash = 14695981039346656037u;
+  for (int i = 0; i < M; i++)
+    for (int j = 0; j < N; j++) {
+      float sum = 0;
+      uint32_t bits;
+      for (int k = 0; k < K; k++) sum = fmaf(a[i * K + k], b[k * N + j], sum);
+      if (memcmp(&sum, &out[i * N + j], 4) != 0) r->error = INFINITY;
+      memcpy(&bits, &out[i * N + j], 4);
+      r->hash = (r->hash ^ bits) * 1099511628211u;
+    }
+  free(a), free(b), free(out);
   return found;
 }
 
@@ -214,8 +306,11 @@ bool gpu_case_run(const GpuCase *c, GpuResult *r) {
   state = 1;
   *r = (GpuResult){0};
   if (!strncmp(c->kernel, "softmax", n)) return softmax(c, r);
+  if (!strncmp(c->kernel, "gemm_simt", n)) return gemm_simt(c, r);
   if (!strncmp(c->kernel, "gemm_sm80", n)) return gemm(c, r, false);
   if (!strncmp(c->kernel, "gemm_sm90", n)) return gemm(c, r, true);
+  for (size_t i = 0; i < sizeof variants / sizeof *variants; i++)
+    if (!strncmp(c->kernel, variants[i].kernel, n) && !variants[i].kernel[n]) return product(c, r, &variants[i]);
   if (!strncmp(c->kernel, "attention_sm80", n)) return attention(c, r, false);
   if (!strncmp(c->kernel, "attention_sm90", n)) return attention(c, r, true);
   if (!strncmp(c->kernel, "wgmma_bf16_8", n)) return wgmma(c, r);

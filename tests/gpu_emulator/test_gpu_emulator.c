@@ -46,16 +46,41 @@ static void gemm_sm80(void **unused) {
   always("gemm_sm80", 37, 131, 320); /* pairs that are no multiples of 4 bytes */
 }
 
+static void gemm_simt(void **unused) { /* bit by bit */
+  (void)unused;
+  always("gemm_simt", 64, 128, 40);
+  always("gemm_simt", 70, 67, 23); /* tails of all three, rows that are no multiples of 16 bytes */
+  always("gemm_simt", 1, 3, 1);
+}
+
 static void gemm_sm90(void **unused) {
   (void)unused;
   EmulatorCounters n = always("gemm_sm90", 128, 256, 320);
   assert_int_equal(n.wgmma, 2 * 2 * 5 * 4);
-  assert_int_equal(n.tma, 2 * 5 * 2 + 2 * 2 * 2);
+  assert_int_equal(n.tma, 2 * 5 * 2 + 2 * 8 * 2);
   always("gemm_sm90", 300, 264, 72); /* tails; blocks with several tiles */
   always("gemm_sm90", 1, 8, 8);
   always("gemm_sm90", 257, 136, 1032);
   always("gemm_sm90", 4480, 128, 8);       /* more stores of a thread than may be under way */
   always("gemm_sm90.wide", 130, 520, 264); /* tiles of 128 x 256 */
+}
+
+static void gemm_variants(void **unused) {
+  (void)unused;
+  EmulatorCounters n = always("product_plain", 128, 256, 128);
+  assert_int_equal(n.tma, 2 * 2 * 2 + 2 * 8 * 4);
+  always("product_plain", 131, 264, 200);
+  n = always("product_tn", 128, 64, 64);
+  assert_int_equal(n.tma, 2 * (2 + 1));
+  assert_int_equal(n.wgmma, 2 * 2 * 4);
+  static const char *const kernels[] = {"product_nt", "product_nn", "product_tn", "product_tt"};
+  for (int i = 0; i < 4; i++) {
+    always(kernels[i], 72, 136, 328); /* more steps than stages */
+    always(kernels[i], 264, 136, 72); /* more tiles than blocks */
+    always(kernels[i], 8, 8, 8);
+  }
+  always("product_nt", 37, 131, 40); /* rows of a k-major operand and columns are any number */
+  always("product_tt", 72, 45, 104);
 }
 
 static void attention_sm80(void **unused) {
@@ -78,8 +103,9 @@ static void attention_sm90(void **unused) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(softmax),        cmocka_unit_test(gemm_sm80),      cmocka_unit_test(gemm_sm90),
-      cmocka_unit_test(attention_sm80), cmocka_unit_test(attention_sm90),
+      cmocka_unit_test(softmax),        cmocka_unit_test(gemm_sm80), cmocka_unit_test(gemm_sm90),
+      cmocka_unit_test(gemm_variants),  cmocka_unit_test(gemm_simt), cmocka_unit_test(attention_sm80),
+      cmocka_unit_test(attention_sm90),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -53,7 +53,7 @@ void plan_make(Plan *p, const GpuDevice *d, int M, const CUdeviceptr *base) {
   if (sm90) {
     a[0] = map(&p->maps[0], SLOT_IN, M, PLAN_K, 128);
     a[1] = map(&p->maps[1], SLOT_WEIGHTS, PLAN_N, PLAN_K, 128);
-    a[2] = map(&p->maps[2], SLOT_ARENA, M, PLAN_N, 64);
+    a[2] = map(&p->maps[2], SLOT_ARENA, M, PLAN_N, 16);
   } else {
     a[0] = at(SLOT_ARENA, 0);
     a[1] = at(SLOT_IN, 0);
