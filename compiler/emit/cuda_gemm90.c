@@ -296,13 +296,14 @@ bool cuda_gemm90_stage(Kernel *k, const Stage *st, const CudaWanted *want, CudaS
   ProductParts parts = {.columns = 4};
   Arena *a = k->ctx->arena;
   const LoopProduct *p = st->product;
-  if (!make(k, st, &d)) return false;
+  if (p->part || !make(k, st, &d)) return false;
   for (const Stmt *s = p->epilogue; s; s = s->next)
     if (s->kind == STMT_STORE && dtype_is_half(k->bufs.at[s->ref].dtype)) parts.columns = 8;
   if (!hole_store(k, st, parts.columns, &parts.store)) return false;
-  const Gemm90Size sizes = {(int64_t)skeleton_likely(k, &p->outer), (int64_t)skeleton_likely(k, &p->rows),
-                            (int64_t)skeleton_likely(k, &p->columns), (int64_t)skeleton_likely(k, &p->sums),
-                            stored_bytes(&d)};
+  const Gemm90Size sizes = {(int64_t)loop_likely(k, total(k->ctx->syms, &p->outer)),
+                            (int64_t)loop_likely(k, total(k->ctx->syms, &p->rows)),
+                            (int64_t)loop_likely(k, total(k->ctx->syms, &p->columns)),
+                            (int64_t)loop_likely(k, total(k->ctx->syms, &p->sums)), stored_bytes(&d)};
   const char *why;
   const Gemm90Tile *tile = gemm90_tile(a, &sizes, &why);
   SkeletonText t;
