@@ -1,7 +1,7 @@
 /* Which skeleton stands for a product, with which tile, and its text. The tile is chosen without a chip: by how many
  * waves of blocks there are, how long a block's products take, and how long its operands take to come from the L2
  * cache. */
-#include "cuda_skeleton.h"
+#include "cuda_gemm90.h"
 #include <math.h>
 #include <string.h>
 
@@ -184,6 +184,7 @@ bool cuda_skeleton_stage(Kernel *k, const Stage *st, const CudaWanted *want, Cud
   const LoopProduct *p = st->product;
   ProductParts parts;
   if (!p || k->regs.at[p->sum].dtype != DT_F32 || !worth_it(k, p)) return false;
+  if (want->sm >= 90 && cuda_gemm90_stage(k, st, want, made, out)) return true;
   const Skeleton *s = p->a_type == p->b_type && dtype_is_half(p->a_type) ? &HALF : &SIMT;
   if (!skeleton_parts(k, st, s->lanes, &parts)) return false;
   const char *why;
