@@ -134,11 +134,12 @@ static bool gemm(const GpuCase *c, GpuResult *r, bool sm90) {
   return found;
 }
 
-/* tests/gpu_emulator/gemm_variants.cu: two products at once, operands as they lie in memory */
+/* tests/gpu_emulator/gemm_variants.cu and gemm_tiles.cu: two products at once, operands as they lie in memory */
 typedef struct Variant {
   const char *kernel;
   int BM, BN, stages;
   bool a_k, b_k, f16, plain, one_b;
+  unsigned threads; /* on sm_80 */
 } Variant;
 static const Variant variants[] = {
     {"product_plain", 128, 256, 4, true, true, .f16 = true, .plain = true},
@@ -146,6 +147,11 @@ static const Variant variants[] = {
     {"product_nn", 128, 256, 4, true, false, .one_b = true},
     {"product_tn", 128, 64, 6, false, false, .f16 = true},
     {"product_tt", 64, 128, 4, false, true, .f16 = false},
+    {"tiled_nt", 128, 64, 4, true, true, .threads = 128},
+    {"tiled_nn", 64, 128, 4, true, false, .one_b = true, .threads = 128},
+    {"tiled_tn", 128, 128, 4, false, false, .f16 = true, .threads = 256},
+    {"tiled_tt", 16, 64, 4, false, true, .threads = 128},
+    {"tiled_worked", 64, 16, 4, true, false, .f16 = true, .threads = 128},
 };
 
 static bool product(const GpuCase *c, GpuResult *r, const Variant *v) {
@@ -162,14 +168,23 @@ static bool product(const GpuCase *c, GpuResult *r, const Variant *v) {
     const float *bias;
     const uint16_t *more;
     int64_t outer, M, N, K;
-  } args = {out, sums, bias, more, OUTER, M, N, K};
+    const uint16_t *a, *b; /* on sm_80 */
+  } args = {out, sums, bias, more, OUTER, M, N, K, a, b};
   _Alignas(64) uint64_t map[3][16];
   for (int i = 0; i < N; i++) bias[i] = uniform();
-  map_rows(map[0], a, v->a_k ? K : M, v->a_k ? M : K, OUTER, v->a_k ? v->BM : 64);
-  map_rows(map[1], b, v->b_k ? K : N, v->b_k ? N : K, OUTER, v->b_k ? v->BN : 64);
-  if (v->plain) map_rows(map[2], out, N, M, OUTER, 16);
-  size_t shared = (size_t)(v->stages * (v->BM + v->BN) * 128 + v->BM * 256 + v->stages * 16);
-  bool found = launch(c, r, 3, 1, 128 + 2 * (unsigned)v->BM, shared, (void *[]){&args, map[0], map[1], map[2]});
+  bool found;
+  if (v->threads) {
+    int tiles = (M + v->BM - 1) / v->BM * ((N + v->BN - 1) / v->BN);
+    size_t shared = (size_t)(v->BM * (v->BN + 8) * 4); /* the result, or the ring */
+    if (shared < (size_t)(v->stages * (v->BM + v->BN) * 128)) shared = (size_t)(v->stages * (v->BM + v->BN) * 128);
+    found = launch(c, r, (unsigned)(OUTER * tiles), 1, v->threads, shared, (void *[]){&args});
+  } else {
+    map_rows(map[0], a, v->a_k ? K : M, v->a_k ? M : K, OUTER, v->a_k ? v->BM : 64);
+    map_rows(map[1], b, v->b_k ? K : N, v->b_k ? N : K, OUTER, v->b_k ? v->BN : 64);
+    if (v->plain) map_rows(map[2], out, N, M, OUTER, 16);
+    size_t shared = (size_t)(v->stages * (v->BM + v->BN) * 128 + v->BM * 256 + v->stages * 16);
+    found = launch(c, r, 3, 1, 128 + 2 * (unsigned)v->BM, shared, (void *[]){&args, map[0], map[1], map[2]});
+  }
   r->hash = 14695981039346656037u;
   for (size_t i = 0; i < n; i++) {
     size_t o = i / (size_t)N / (size_t)M, row = i / (size_t)N % (size_t)M, column = i % (size_t)N;

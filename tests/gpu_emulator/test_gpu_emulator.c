@@ -83,6 +83,20 @@ static void gemm_variants(void **unused) {
   always("product_tt", 72, 45, 104);
 }
 
+static void gemm_tiles(void **unused) {
+  (void)unused;
+  static const char *const kernels[] = {"tiled_nt", "tiled_nn", "tiled_tn", "tiled_tt", "tiled_worked"};
+  for (int i = 0; i < 5; i++) {
+    always(kernels[i], 72, 136, 232); /* more steps than stages, tiles that are not full */
+    always(kernels[i], 8, 8, 8);
+  }
+  always("tiled_nt", 37, 131, 40); /* rows of a k-major operand and columns are any number */
+  always("tiled_tt", 75, 43, 104); /* so are those of an operand that is worked out */
+  always("tiled_worked", 67, 35, 41);
+  EmulatorCounters n = always("tiled_tn", 128, 128, 64);
+  assert_int_equal(n.cp_async, 2 * 2 * (2 * 128 * 32 / 8));
+}
+
 static void attention_sm80(void **unused) {
   (void)unused;
   for (int causal = 0; causal < 2; causal++) {
@@ -103,9 +117,9 @@ static void attention_sm90(void **unused) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(softmax),        cmocka_unit_test(gemm_sm80), cmocka_unit_test(gemm_sm90),
-      cmocka_unit_test(gemm_variants),  cmocka_unit_test(gemm_simt), cmocka_unit_test(attention_sm80),
-      cmocka_unit_test(attention_sm90),
+      cmocka_unit_test(softmax),        cmocka_unit_test(gemm_sm80),      cmocka_unit_test(gemm_sm90),
+      cmocka_unit_test(gemm_variants),  cmocka_unit_test(gemm_tiles),     cmocka_unit_test(gemm_simt),
+      cmocka_unit_test(attention_sm80), cmocka_unit_test(attention_sm90),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
