@@ -5,9 +5,10 @@
 #include <string.h>
 
 enum {
-  KERNELS_A_PROGRAM = 16, /* one alone takes 47 ms, each further one 10 */
-  OLDEST = 80,            /* before it there are no bf16 and no asynchronous copies */
-  SHARED_80 = 99 << 10,   /* what a block may have: the text of sm_80 runs on 8.6 and 12.0 too, which have the least */
+  KERNELS_A_PROGRAM = 16,     /* one alone takes 47 ms, each further one 10 */
+  TEXT_A_PROGRAM = 128 << 10, /* bytes, more or less: NVRTC takes some 3 s for as much */
+  OLDEST = 80,                /* before it there are no bf16 and no asynchronous copies */
+  SHARED_80 = 99 << 10, /* what a block may have: the text of sm_80 runs on 8.6 and 12.0 too, which have the least */
   SHARED_90 = 227 << 10,
 };
 
@@ -134,7 +135,7 @@ static bool put_function(Texts *t, const EntryPlan *e, const Step *s) {
   if (f.made.shared > (t->text->sm == 90 ? SHARED_90 : SHARED_80))
     BUG("%s wants %d bytes of shared memory", f.made.name, f.made.shared);
   vec_push(c->arena, &t->text->functions, f);
-  if (++t->kernels == KERNELS_A_PROGRAM) end_program(t);
+  if (++t->kernels == KERNELS_A_PROGRAM || t->now.n > TEXT_A_PROGRAM) end_program(t);
   return true;
 }
 
