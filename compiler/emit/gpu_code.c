@@ -28,6 +28,8 @@ static bool read_arch(const char *word, GpuArch *out) {
   return out->sm >= OLDEST && (exact || !digits[n]);
 }
 
+bool gpu_is_ptx(const GpuArch *a) { return a->kind == SINTER_GPU_PTX; }
+
 /* What is written for sm_90a runs there alone; everything else has the text of sm_80. */
 static int text_for(Ctx *c, GpuCode *g, const GpuArch *a) {
   int sm = a->kind == SINTER_GPU_CUBIN_EXACT && a->sm == 90 ? 90 : 80;
@@ -175,7 +177,7 @@ bool gpu_compile(Ctx *c, const CudaRtc *rtc, const LinkFolder *folder, int jobs,
       archs[k]->code = ARENA_ARRAY(c->arena, CudaImage, t->programs.n + 1);
       for (uint32_t p = 0; p < t->programs.n; p++) {
         archs[k]->code[p] = images[p * (uint32_t)o.narchs + (uint32_t)k];
-        ok &= archs[k]->kind == SINTER_GPU_PTX || cuda_audit(c, &archs[k]->code[p], NULL, 0);
+        ok &= gpu_is_ptx(archs[k]) || cuda_audit(c, &archs[k]->code[p], NULL, 0);
       }
     }
   }
