@@ -1,6 +1,7 @@
 /* Kernel text printed for a GPU (emit/cuda_text.c): compiled as C and run by the emulator it gives what the interpreter
  * of the Loop IR gives, bit for bit: the blocks of tests/loop, and every kernel that has threads of the programs in
- * tests/plan and of random graphs. Arguments: the files to try, instead of all. Run from the root. */
+ * tests/plan and beside this file, and of random graphs; a kernel that sums in another order, within a bound.
+ * Arguments: the files to try, instead of all. Run from the root. */
 #include "cuda_text.h"
 #include "emulator.h"
 #include "expand_math.h"
@@ -465,7 +466,7 @@ int main(int argc, char **argv) {
                                     cmocka_unit_test(refused),
                                     cmocka_unit_test(random_graphs),
                                     {"random_graphs, 16 bits", random_graphs, NULL, NULL, halves}};
-  static const char *const patterns[] = {"tests/loop/blocks.loop", "tests/plan/*.sir", NULL};
+  static const char *const patterns[] = {"tests/loop/blocks.loop", "tests/plan/*.sir", "tests/gpu_text/*.sir", NULL};
   if (!mkdtemp(folder)) return 1;
   int bad = argc < 2 ? cmocka_run_group_tests(text, NULL, NULL) : 0;
   if (!getenv("SEEDS")) bad += each_file("gpu_text", argc, argv, patterns, one_file);
