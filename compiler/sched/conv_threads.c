@@ -18,7 +18,8 @@ enum {
   BLOCKS = 216,
   TILE = 64,
   PART_TERMS = 512,
-  PARTS = 32
+  PARTS = 32,
+  SEGMENT = 32
 };
 
 static void axes_add(const Lower *l, LoopAxes *a, Ex var, Sym extent) {
@@ -31,6 +32,7 @@ static Stmt **next_statement(const Kernel *k) { return k->tail[k->depth]; }
 
 typedef struct Threads {
   Conv *c;
+  bool tiles;           /* there is enough to multiply */
   bool line;            /* places of the result are counted as one axis */
   bool pointwise;       /* and those of the operand are the same */
   bool copied[2];       /* operand, kernel */
@@ -103,7 +105,7 @@ static void choose(Threads *q) {
   Lower *l = c->l;
   SymTab *t = l->all->ctx->syms;
   const Sym *y = graph_shape(l->g, c->v);
-  Sym inputs = q->inputs = graph_shape(l->g, c->kernel)[1];
+  Sym inputs = q->inputs;
   DType x = lower_packed_type(l, c->x);
   int last = c->w.n + 1;
   bool one = pointwise(c);
@@ -111,7 +113,7 @@ static void choose(Threads *q) {
   q->channels_inside = lower_along(l, c->x, 1);
   Sym row = q->pointwise ? sym_product(t, y + 2, c->w.n) : y[last];
   if (one && whole(l, inputs) && lower_along(l, c->x, last) && whole(l, row)) return; /* a product as it is */
-  if (dtype_size(c->packs) != 2 || x != c->packs || uses(c) < COPIED_USES) return;
+  if (!q->tiles || dtype_size(c->packs) != 2 || x != c->packs || uses(c) < COPIED_USES) return;
   q->pointwise = false;
   q->own = c->groups == 1 && !whole(l, inputs) && whole(l, y[0]) && whole(l, c->per);
   if (!q->own) q->inputs = sym_round_up(t, inputs, sym_int(t, NEIGHBOURS));
@@ -210,7 +212,7 @@ static void plan_parts(Threads *q) {
   Sym size[MAX_RANK], inner;
   Ex *var[MAX_RANK];
   int n = sum_axes(q, size, var);
-  if (c->dtype != DT_F32 || !worth_tiles(q)) return;
+  if (c->dtype != DT_F32 || !q->tiles) return;
   inner = sym_product(t, size + 1, n - 1);
   double columns = loop_likely(l->k, sym_mul(t, graph_shape(l->g, c->v)[0], sym_product(t, q->shape + 2, q->rank - 2))),
          tiles = (double)(c->groups * c->batches) * ceil(loop_likely(l->k, c->per) / TILE) * ceil(columns / TILE),
@@ -371,7 +373,7 @@ static void sum_stage(Threads *q, Sym products) {
   lower_stage(l, q->parts ? "partial" : "main", products, 1, false);
   lower_products(l, products, target_lanes(l->all->target, c->dtype), sym_int(l->all->ctx->syms, 0));
   LoopProduct *p = ARENA_NEW(l->all->ctx->arena, LoopProduct);
-  if (worth_tiles(q)) k->stage->product = p;
+  if (q->tiles) k->stage->product = p;
   open_element(q, p, &index[0], at);
   p->sum = loop_reg(k, "sum", c->dtype, 1, 0, NULL, lower_zero(l, c->dtype));
   if (q->pointwise) l->merged = c->w.n, l->line = at[2];
@@ -407,6 +409,92 @@ static void combine_stage(Threads *q) {
   nest_close(l);
 }
 
+/* ---- a few channels ---- */
+
+/* Results of a row that a thread has where nothing is done in tiles: they share what they read. 1: one. */
+static int neighbours_of_row(Conv *c) {
+  Lower *l = c->l;
+  int last = c->w.n - 1, lanes = threads_lanes(l, graph_shape(l->g, c->v)[2 + last]);
+  int64_t size;
+  bool short_window = is_int(l, c->w.size[last], &size) && c->w.base[last] == 1 &&
+                      (lanes - 1) * c->w.stride[last] + (size - 1) * c->w.step[last] < SEGMENT;
+  return short_window ? lanes : 1;
+}
+
+static void unroll(Kernel *k, const char *name, int64_t n, Ex *var) {
+  loop_for(k, name, ex_idx(k, 0), ex_idx(k, n), FOR_UNROLL, 0, TAIL_NONE, var);
+}
+
+/* One row of the window: what `lanes` results read of the operand's row is loaded once. */
+static void add_row(Conv *c, uint32_t sums, int lanes, Ex o) {
+  Lower *l = c->l;
+  Kernel *k = l->k;
+  int last = c->w.n - 1;
+  int64_t size, stride = c->w.stride[last], step = c->w.step[last], all = lanes;
+  is_int(l, c->w.size[last], &size);
+  int64_t length = (lanes - 1) * stride + (size - 1) * step + 1;
+  Ex at[MAX_RANK], inside[MAX_RANK], there = 0, j, v;
+  uint32_t x = loop_reg(k, "x", c->dtype, 1, 1, &length, 0), mark = l->memo.n;
+  unroll(k, "j", length, &j);
+  c->e[last] = j, c->w.step[last] = 1;
+  conv_operand_index(c, 0, 0, at, inside);
+  c->w.step[last] = step;
+  for (int a = 0; a < c->w.n; a++)
+    if (inside[a]) there = there ? ex_op2(k, OP_AND, there, inside[a]) : inside[a];
+  if (there) there = loop_let(k, "there", there);
+  loop_assign(k, x, &j, 1, window_pull(l, c->x, at, c->w.n + 2, there, lower_zero(l, c->dtype)), 0);
+  loop_end(k);
+  l->memo.n = mark;
+  unroll(k, "k", size, &c->e[last]);
+  Ex w = loop_let(k, "w", conv_weight(c, o));
+  unroll(k, "v", all, &v);
+  Ex from = ex_add(k, ex_mul(k, v, ex_idx(k, stride)), ex_mul(k, c->e[last], ex_idx(k, step)));
+  loop_assign(k, sums, &v, 1, conv_product(c, ex_reg(k, x, &from, 1), w, ex_reg(k, sums, &v, 1)), 0);
+  loop_end(k);
+  loop_end(k);
+  l->memo.n = mark;
+}
+
+/* A thread has neighbours of a row, which it sums one by one and stores together. */
+static void row_stage(Conv *c, Sym products, int lanes) {
+  static const char *const name[] = {"k0", "k1"};
+  Lower *l = c->l;
+  Kernel *k = l->k;
+  SymTab *t = l->all->ctx->syms;
+  const Sym *y = graph_shape(l->g, c->v);
+  int n = c->w.n, rank = n + 2;
+  int64_t dim = lanes, all = c->groups * c->batches;
+  Sym shape[MAX_RANK + 1] = {y[0], sym_int(t, all), c->per};
+  Ex own[MAX_RANK + 1], at[MAX_RANK], hi;
+  memcpy(shape + 3, y + 2, (size_t)n * sizeof *y);
+  lower_stage(l, "main", products, 1, false);
+  lower_products(l, products, lanes, sym_int(t, 0));
+  threads_space(l, shape, rank + 1, lanes, own, &hi);
+  c->batch = own[0];
+  c->group = all > 1 ? own[1] : ex_idx(k, 0);
+  conv_group(c);
+  memcpy(c->p, own + 3, (size_t)n * sizeof *own);
+  at[0] = c->batch, at[1] = ex_add(k, ex_mul(k, c->group, lower_dim(l, c->per)), own[2]);
+  memcpy(at + 2, c->p, (size_t)n * sizeof *at);
+  uint32_t sums = loop_reg(k, "sum", c->dtype, 1, 1, &dim, lower_zero(l, c->dtype)), mark = l->memo.n;
+  int depth = k->depth;
+  loop_for(k, "i", ex_idx(k, 0), lower_dim(l, graph_shape(l->g, c->kernel)[1]), FOR_SERIAL, 0, TAIL_NONE, &c->i);
+  for (int a = 0; a < n - 1; a++)
+    loop_for(k, name[a], ex_idx(k, 0), lower_dim(l, c->w.size[a]), FOR_SERIAL, 0, TAIL_NONE, &c->e[a]);
+  add_row(c, sums, lanes, at[1]);
+  while (k->depth > depth) loop_end(k);
+  l->memo.n = mark;
+  Ex lane = ex_lane(k, lanes), row = 0;
+  for (int v = 0; v < lanes; v++) {
+    Ex index = ex_idx(k, v), sum = ex_splat(k, ex_reg(k, sums, &index, 1), lanes);
+    row = v ? ex_op3(k, OP_SELECT, ex_op2(k, OP_EQUAL, lane, index), sum, row) : sum;
+  }
+  loop_for(k, "j", at[rank - 1], hi, FOR_VECTOR, lanes, lower_tail(l), &at[rank - 1]);
+  lower_remember(l, c->v, at, rank, loop_let(k, "row", row));
+  lower_store_outputs(l, at);
+  nest_close(l);
+}
+
 void conv_threads(Conv *c, Sym products) {
   Lower *l = c->l;
   SymTab *t = l->all->ctx->syms;
@@ -414,7 +502,15 @@ void conv_threads(Conv *c, Sym products) {
   Threads q = {.c = c, .line = one_line(c), .rank = c->w.n + 2};
   memcpy(q.shape, y, (size_t)q.rank * sizeof *y);
   if (q.line) q.shape[2] = sym_product(t, y + 2, c->w.n), q.rank = 3;
+  q.inputs = graph_shape(l->g, c->kernel)[1];
+  q.tiles = worth_tiles(&q);
   choose(&q);
+  int lanes = q.tiles ? 1 : neighbours_of_row(c);
+  if (lanes > 1) {
+    row_stage(c, products, lanes);
+    l->out->schedule = arena_printf(l->all->ctx->arena, "conv(threads, row = %d)", lanes);
+    return;
+  }
   plan_parts(&q);
   if (q.parts) {
     Sym shape[MAX_RANK + 1] = {sym_int(t, q.parts)};
