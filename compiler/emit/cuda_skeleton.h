@@ -48,12 +48,6 @@ typedef struct Operand { /* how an operand can be brought into a tile */
 bool hole_operand(Kernel *, const Stage *, bool right, DType, int lanes, Operand *);
 bool hole_store(Kernel *, const Stage *, int lanes, Hole *);
 
-/* Where the elements of an operand in memory lie, if that is a sum over its axes and nothing masks it: in elements. */
-typedef struct HoleStrides {
-  Sym base, group[HOLE_AXES][LOOP_RANK]; /* by group (outer; rows or columns; sums) and axis */
-} HoleStrides;
-bool hole_strides(const Hole *at, HoleStrides *);
-
 typedef struct HoleText { /* what all functions of a kernel share when they are printed */
   Cuda *c;
   const Givens *given;
