@@ -22,6 +22,7 @@ typedef struct CompileOptions {
   const char *prefix;   /* of the C functions; NULL: the program's name */
   const char *target;   /* "x86_64", "aarch64"; NULL: the machine that the compiler runs on */
   const char *cpu;      /* levels of the target, "v2,v3,v4", or "native"; NULL: all for binaries, one for texts */
+  const char *gpu;      /* of binaries: code for GPUs too, "sm_80,sm_90a,compute_80"; NULL: none */
   int jobs;             /* processes that generate code at once; 0: one a processor */
   const char *dump_dir; /* numbered files of every form in between; NULL: none */
   bool time;            /* the time of every pass goes to result->notes */
@@ -69,7 +70,7 @@ typedef struct CudaCommand {
   int seconds; /* that a compilation may take; 0: as the compiler has it */
 } CudaCommand;
 bool cuda_command(Ctx *, const CudaCommand *, Buf *); /* the report; false after diag_error, with what there is of it */
-bool cuda_where(Ctx *, Buf *);                        /* which NVRTC and ptxas are used; false after diag_error */
+bool cuda_where(Ctx *, Buf *);                        /* which NVRTC is used; false after diag_error */
 const char *emit_kind_name(EmitKind);
 bool emit_kind_is_binary(EmitKind); /* a file of machine code; else a text */
 #endif

@@ -90,8 +90,8 @@ static void print_warnings(Report *r, const CudaImage *m) {
 static bool print_image(Report *r, const CudaImage *m) {
   Cubin cubin;
   const char *why;
-  buf_printf(r->out, "%s for %s: %zu bytes of %s, %.2f s%s\n", m->program->name, m->arch, m->size,
-             is_ptx(m) ? "PTX" : "code", m->seconds, m->second_way ? ", by ptxas, as NVRTC crashes" : "");
+  buf_printf(r->out, "%s for %s: %zu bytes of %s, %.2f s\n", m->program->name, m->arch, m->size,
+             is_ptx(m) ? "PTX" : "code", m->seconds);
   print_warnings(r, m);
   if (is_ptx(m)) return true;
   for (uint32_t i = 0; i < m->advice.n; i++) buf_printf(r->out, "  ptxas: %s\n", m->advice.at[i]);
@@ -156,10 +156,9 @@ bool cuda_command(Ctx *c, const CudaCommand *q, Buf *out) {
 
 bool cuda_where(Ctx *c, Buf *out) {
   const CudaRtc *rtc = cuda_rtc_open(c);
-  const char *ptxas = cuda_ptxas(c->arena);
   if (!rtc) return false;
   buf_printf(out, "NVRTC %d.%d: %s\narchitectures:", rtc->major, rtc->minor, rtc->path);
   for (int i = 0; i < rtc->narchs; i++) buf_printf(out, " sm_%d", rtc->arch[i]);
-  buf_printf(out, "\nptxas: %s\n", ptxas ? ptxas : "none");
+  buf_put(out, "\n");
   return true;
 }

@@ -7,11 +7,13 @@
 typedef struct Section { /* one entry on levels whose kernels compute the same */
   const Compilation *c;
   uint32_t entry;
-  int nlevels, level[LEVEL_COUNT]; /* indices in c->level */
+  int nlevels;
+  const LevelUnit *level[LEVEL_COUNT];
 } Section;
 
-static const EntryPlan *plan_at(const Section *s, int i) { return &s->c->level[s->level[i]].entries[s->entry]; }
-static const char *name_at(const Section *s, int i) { return s->c->level[s->level[i]].target->name; }
+static const EntryPlan *plan_at(const Section *s, int i) { return &s->level[i]->entries[s->entry]; }
+static const char *name_at(const Section *s, int i) { return s->level[i]->target->name; }
+static bool on_gpu(const Section *s) { return s->level[0] == &s->c->gpu.level; }
 
 /* "v2, v3" of those in `set`, bits by place in the section. */
 static void put_levels(const Section *s, unsigned set, Buf *b) {
@@ -28,7 +30,7 @@ static void put_on(const Section *s, unsigned set, Buf *b) {
   put_levels(s, set, b);
 }
 
-static void put_dims(const Plan *p, Buf *b) {
+void explain_dims(const Plan *p, Buf *b) {
   for (uint32_t i = 0; i < p->dims.n; i++) {
     int64_t v = 0;
     plan_typical((Plan *)p, p->dims.at[i].name, &v);
@@ -49,16 +51,17 @@ static PlanCost kernel_work(const Section *s, int i, uint32_t k) {
   return plan_group_cost(s->c->program->ctx->syms, plan_at(s, i), k);
 }
 
-static void put_bound(const Section *s, unsigned set, double intensity, Buf *b) {
+/* `before`: what separates it from the text before it. */
+static void put_bound(const Section *s, unsigned set, double intensity, const char *before, Buf *b) {
   unsigned compute = 0;
+  if (on_gpu(s)) return; /* said of each launch */
   for (int i = 0; i < s->nlevels; i++)
-    if (intensity >= target_ridge(s->c->level[s->level[i]].target)) compute |= 1u << i;
+    if (intensity >= target_ridge(s->level[i]->target)) compute |= 1u << i;
   const unsigned part[] = {compute & set, ~compute & set};
   static const char *const by[] = {"by compute", "by memory"};
-  const char *before = "bound ";
   for (int k = 0; k < 2; k++) {
     if (!part[k]) continue;
-    buf_printf(b, "%s%s", before, by[k]);
+    buf_printf(b, "%s%s%s", before, part[0] && k ? "" : "bound ", by[k]);
     if (part[1 - k]) buf_put(b, " on "), put_levels(s, part[k], b);
     before = ", ";
   }
@@ -76,17 +79,22 @@ static void put_work_of(const Section *s, unsigned set, Plan *p, PlanCost w, Buf
   buf_printf(b, "%s bytes", sym_text(x->syms, w.bytes, x->arena));
   if (sym_eval(x->syms, w.flops, plan_typical, p, &flops) && sym_eval(x->syms, w.bytes, plan_typical, p, &bytes) &&
       bytes > 0) {
-    buf_put(b, "; ");
+    const char *before = "; ";
     if (!sym_is_int(x->syms, w.flops, NULL) || !sym_is_int(x->syms, w.bytes, NULL)) {
-      put_dims(p, b);
+      buf_put(b, before);
+      explain_dims(p, b);
       buf_put(b, ": ");
       if (!moves) put_count(flops, b), buf_put(b, "FLOP, ");
       put_count(bytes, b);
-      buf_put(b, "B, ");
+      buf_put(b, "B");
+      before = ", ";
     }
     double intensity = (double)flops / (double)bytes;
-    if (!moves) buf_printf(b, "%.3g FLOP a byte, ", intensity);
-    put_bound(s, set, intensity, b);
+    if (!moves) {
+      buf_printf(b, "%s%.3g FLOP a byte", before, intensity);
+      before = ", ";
+    }
+    put_bound(s, set, intensity, before, b);
   }
   buf_put(b, "\n");
 }
@@ -122,7 +130,7 @@ static void put_memory(const Section *s, Buf *b) {
     if (e->lower_bound && sym_eval(x->syms, e->arena, plan_typical, e->plan, &got) &&
         sym_eval(x->syms, e->lower_bound, plan_typical, e->plan, &least)) {
       buf_printf(b, "; %lld ", (long long)got);
-      put_dims(e->plan, b);
+      explain_dims(e->plan, b);
       buf_printf(b, "%sat least %lld are alive at once", e->plan->dims.n ? ", " : "", (long long)least);
     }
     buf_put(b, "\n");
@@ -142,9 +150,13 @@ static void put_section(const Section *s, Buf *b) {
       const Lowered *made = &plan_at(s, i)->kernels.at[k];
       buf_printf(b, "    schedule k%u %s = %s\n", k, name_at(s, i), made->schedule);
       if (made->tiles) buf_printf(b, "      of the tiles %s\n", made->tiles);
+      for (uint32_t n = 0; on_gpu(s) && n < made->stages.n; n++)
+        if (made->stages.at[n].launch) explain_launch(s->c, e->plan, made->stages.at[n].launch, b);
     }
   }
   buf_put(b, "\n");
+  for (const Step *step = on_gpu(s) ? e->plan->steps : NULL; step; step = step->next)
+    if (step->kind == STEP_COPY) explain_launch(s->c, e->plan, step, b);
   put_memory(s, b);
 }
 
@@ -158,24 +170,33 @@ static bool same_groups(const Groups *x, const Groups *y) {
   return same;
 }
 
+static void put_entry(const Compilation *c, uint32_t e, Buf *b) {
+  for (unsigned left = (1u << c->nlevels) - 1; left;) {
+    int first = __builtin_ctz(left);
+    Section s = {.c = c, .entry = e};
+    for (int i = first; i < c->nlevels; i++)
+      if (left >> i & 1 && same_groups(c->level[first].entries[e].groups, c->level[i].entries[e].groups)) {
+        s.level[s.nlevels++] = &c->level[i];
+        left &= ~(1u << i);
+      }
+    put_section(&s, b);
+  }
+  if (c->gpu.archs.n) put_section(&(Section){.c = c, .entry = e, .nlevels = 1, .level = {&c->gpu.level}}, b);
+}
+
 void explain_levels(const Compilation *c, Buf *b) {
-  for (uint32_t e = 0; e < c->program->entries.n; e++)
-    for (unsigned left = (1u << c->nlevels) - 1; left;) {
-      int first = __builtin_ctz(left);
-      Section s = {.c = c, .entry = e};
-      for (int i = first; i < c->nlevels; i++)
-        if (left >> i & 1 && same_groups(c->level[first].entries[e].groups, c->level[i].entries[e].groups)) {
-          s.level[s.nlevels++] = i;
-          left &= ~(1u << i);
-        }
-      put_section(&s, b);
-    }
+  for (uint32_t e = 0; e < c->program->entries.n; e++) put_entry(c, e, b);
 }
 
 bool explain_program(Program *p, const CompileOptions *o, Buf *b) {
   CompileResult none = {0};
   Compilation c = {.program = p, .options = o, .result = &none};
-  if (!compile_levels(&c) || !compile_graphs(&c) || !compile_loops(&c)) return false;
-  explain_levels(&c, b);
-  return true;
+  LinkFolder folder;
+  if (!compile_levels(&c) || !gpu_choose(&c)) return false;
+  if (o->gpu && !o->cpu) c.nlevels = 0;
+  if (!compile_graphs(&c) || !compile_loops(&c) || (o->gpu && !link_folder_make(p->ctx, &folder))) return false;
+  bool ok = !o->gpu || gpu_build(&c, &folder);
+  if (o->gpu) link_folder_remove(&folder);
+  if (ok) explain_levels(&c, b);
+  return ok;
 }

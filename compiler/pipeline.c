@@ -83,8 +83,7 @@ static const struct {
     {"expand_math", step_expand_math, true},
 };
 
-static bool run_level_pass(Compilation *c, int level, size_t pass) {
-  LevelUnit *l = &c->level[level];
+static bool run_level_pass(Compilation *c, LevelUnit *l, size_t pass) {
   const char *name = arena_printf(c->program->ctx->arena, "%s_%s", LEVEL_PASSES[pass].name, l->target->name);
   bool ok = LEVEL_PASSES[pass].step(c, l);
   compile_timed(c, name);
@@ -104,14 +103,19 @@ static bool run_level_pass(Compilation *c, int level, size_t pass) {
   return ok;
 }
 
+static bool run_level(Compilation *c, LevelUnit *l, bool code) {
+  for (size_t k = 0; k < sizeof LEVEL_PASSES / sizeof *LEVEL_PASSES; k++)
+    if ((code || !LEVEL_PASSES[k].code) && !run_level_pass(c, l, k)) return false;
+  return true;
+}
+
 bool compile_loops(Compilation *c) {
-  bool code = c->options->emit != EMIT_LOOP;
   c->unit.program = c->program;
   c->unit.init = plan_init_entry(c->program);
   for (int i = 0; i < c->nlevels; i++)
-    for (size_t k = 0; k < sizeof LEVEL_PASSES / sizeof *LEVEL_PASSES; k++)
-      if ((code || !LEVEL_PASSES[k].code) && !run_level_pass(c, i, k)) return false;
-  return true;
+    if (!run_level(c, &c->level[i], c->options->emit != EMIT_LOOP)) return false;
+  c->gpu.level.target = &TARGET_GPU;
+  return !c->gpu.archs.n || (run_level(c, &c->gpu.level, true) && gpu_write(c));
 }
 
 /* ---- options ---- */
@@ -214,7 +218,8 @@ static bool link_all(Compilation *c, const SinterEmitter *e, const HostLayout *l
   const char *why,
       *source = base_name(c->options->source),
       *query = kind <= EMIT_EXE ? "sinter_query_v1" : arena_printf(x->arena, "%s_query_v1", layout->prefix);
-  if (!host_blob(&c->unit, c->level, c->nlevels, layout, source, &blob)) return false;
+  if (c->gpu.archs.n && !gpu_build(c, folder)) return false;
+  if (!host_blob(&c->unit, c->level, c->nlevels, &c->gpu, layout, source, &blob)) return false;
   if (c->options->weights) {
     const char *weights;
     if (!compile_weights(c, &blob, folder, &weights)) return false;
@@ -251,6 +256,7 @@ static bool link_all(Compilation *c, const SinterEmitter *e, const HostLayout *l
                       .nobjects = (int)objects.n,
                       .exports = exports.at,
                       .nexports = (int)exports.n,
+                      .gpu = blob.gpu_bytes > 0,
                       .linker = c->options->linker,
                       .output = c->options->output,
                       .member = arena_printf(x->arena, "%s.o", layout->prefix),
@@ -326,5 +332,5 @@ static bool make_text(Compilation *c) {
 bool compile_program(Program *p, const CompileOptions *o, CompileResult *out) {
   Compilation c = {.program = p, .options = o, .result = out};
   *out = (CompileResult){0};
-  return compile_levels(&c) && (emit_kind_is_binary(o->emit) ? make_binary(&c) : make_text(&c));
+  return compile_levels(&c) && gpu_choose(&c) && (emit_kind_is_binary(o->emit) ? make_binary(&c) : make_text(&c));
 }

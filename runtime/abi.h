@@ -314,6 +314,7 @@ typedef struct SinterApi {
   /* Until called with NULL, each call of the context adds the ticks that thread t spent in step s of its plan (at a
    * barrier: waiting) to ticks[t * steps + s]; threads and steps beyond are left out. sinter_ticks() is the clock. */
   int (*profile)(SinterContext *, uint64_t *ticks_or_null, uint32_t threads, uint32_t steps);
+  int (*to)(SinterWeights *, const char *device); /* "cpu", "cuda", "cuda:N": contexts made from now on run there */
 } SinterApi;
 typedef const SinterApi *SinterQuery(void); /* sinter_query_v1 of a shared library, PREFIX_query_v1 of static code */
 

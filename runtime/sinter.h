@@ -62,10 +62,13 @@ bool sinter_sym(const SinterModel *, SinterSym, const int64_t *dims, int64_t *ou
 /* The formula as text, `4 * (B // 2) + N`; cut off at `room` bytes. Returns `out`. */
 char *sinter_sym_text(const SinterModel *, SinterSym, char *out, size_t room);
 
-const char *sinter_status_text(int status);                /* "a wrong shape" */
-const char *sinter_dtype_text(uint32_t dtype);             /* "f32"; "?" if there is no such type */
-uint32_t sinter_dtype_size(uint32_t dtype);                /* bytes; 0 if there is no such type */
-const char *sinter_level_text(uint32_t level);             /* "v3" */
+const char *sinter_status_text(int status);    /* "a wrong shape" */
+const char *sinter_dtype_text(uint32_t dtype); /* "f32"; "?" if there is no such type */
+uint32_t sinter_dtype_size(uint32_t dtype);    /* bytes; 0 if there is no such type */
+const char *sinter_level_text(uint32_t level); /* "v3" */
+/* "sm_90a", "compute_80" into `out` of SINTER_GPU_TEXT bytes, which it returns */
+enum { SINTER_GPU_TEXT = 24 };
+char *sinter_gpu_text(const SinterGpuImage *, char *out);
 const char *sinter_machine_text(uint32_t machine);         /* "aarch64"; "?" if it is not known */
 uint32_t sinter_machine(void);                             /* that this runs on; 0: one that has no artefacts */
 uint64_t sinter_crc64(const void *, size_t, uint64_t crc); /* CRC-64/XZ; begin with 0 */

@@ -1,5 +1,4 @@
 #include "cuda_compile.h"
-#include "sass.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -67,18 +66,15 @@ typedef struct CudaJob {
   CudaImage *image;
   JobState state;
   int signal;
-  const char *said;   /* JOB_REFUSED: by NVRTC */
-  const char *second; /* why the second way came to nothing; NULL: it was not gone */
+  const char *said; /* JOB_REFUSED: by NVRTC */
 } CudaJob;
 
 typedef struct CudaWork {
   Ctx *ctx;
   const CudaRtc *rtc;
   const CudaOptions *o;
-  const char *ptxas;
   CudaJob *job;
   int njobs;
-  int *again, nagain; /* jobs for the second way */
 } CudaWork;
 
 static const char *job_file(const CudaWork *w, int job, const char *what) {
@@ -96,7 +92,7 @@ static void print_into(const char *path) {
 
 enum { RTC_SAYS = 100 }; /* + RtcStatus: exit status of a child; NVRTC may end it with one of its own */
 
-static int first_way(void *self, int job, Buf *said) {
+static int compile_one(void *self, int job, Buf *said) {
   const CudaWork *w = self;
   const CudaImage *m = w->job[job].image;
   Arena *a = w->ctx->arena;
@@ -129,7 +125,7 @@ static bool take_code(CudaWork *w, int job, const char *log) {
   return true;
 }
 
-static bool first_ended(void *self, int job, const ChildEnd *end) {
+static bool job_ended(void *self, int job, const ChildEnd *end) {
   CudaWork *w = self;
   CudaJob *j = &w->job[job];
   j->signal = end->signal;
@@ -149,83 +145,6 @@ static bool first_ended(void *self, int job, const ChildEnd *end) {
   return true;
 }
 
-/* ---- the second way ---- */
-
-/* In the child, which becomes ptxas after NVRTC has made PTX: the time limit holds for both together. */
-static int second_way(void *self, int k, Buf *said) {
-  const CudaWork *w = self;
-  int job = w->again[k];
-  const CudaImage *m = w->job[job].image;
-  Arena *a = w->ctx->arena;
-  RtcResult r;
-  const char *why, *ptx = job_file(w, job, "ptx");
-  print_into(job_file(w, job, "log"));
-  const char *compute = arena_printf(a, "compute_%s", m->arch + strlen("sm_"));
-  if (cuda_rtc_compile(w->rtc, a, m->program, compute, w->o->options, w->o->noptions, &r) != RTC_DONE) return 1;
-  if (!link_write(a, ptx, r.code, r.size, &why)) return 1;
-  execl(w->ptxas, "ptxas", "-v", arena_printf(a, "-arch=%s", m->arch), ptx, "-o", job_file(w, job, "code"),
-        (char *)NULL);
-  buf_put(said, strerror(errno));
-  return 127;
-}
-
-static uint32_t times_in(const char *text, const char *word) {
-  uint32_t n = 0;
-  for (const char *p = text; (p = strstr(p, word)); p += strlen(word)) n++;
-  return n;
-}
-
-/* What NVRTC 13.0 dies of, a constant where some instructions take an address, ptxas 13.0 accepts, and leaves the
- * instruction out without a word. Returns one of which there are fewer than in the PTX; NULL: none. */
-static const char *left_out(const CudaWork *w, int job, const CudaImage *m) {
-  static const struct {
-    const char *ptx;
-    SassOp op[4]; /* what ptxas makes of it: any of them */
-    int nops;
-  } kinds[] = {{"wgmma.mma_async", {SASS_HGMMA, SASS_QGMMA, SASS_IGMMA}, 3},
-               {"mma.sync", {SASS_HMMA, SASS_QMMA, SASS_IMMA, SASS_DMMA}, 4},
-               {"stmatrix", {SASS_STSM}, 1},
-               {"ldmatrix", {SASS_LDSM}, 1}};
-  size_t n;
-  Cubin c;
-  const char *why, *ptx = file_text(w, job_file(w, job, "ptx"), &n);
-  for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) {
-    uint32_t wanted = times_in(ptx, kinds[i].ptx), there = 0;
-    if (!wanted) continue;
-    if (!cubin_read(w->ctx->arena, m->code, m->size, &c, &why)) return kinds[i].ptx;
-    for (uint32_t k = 0; k < c.nkernels; k++) {
-      const SassCounts counts = sass_count(&c.kernel[k], c.sm);
-      for (int o = 0; o < kinds[i].nops; o++) there += sass_of(&counts, kinds[i].op[o]);
-    }
-    if (there < wanted) return kinds[i].ptx;
-  }
-  return NULL;
-}
-
-static bool second_ended(void *self, int k, const ChildEnd *end) {
-  CudaWork *w = self;
-  int job = w->again[k];
-  CudaJob *j = &w->job[job];
-  Arena *a = w->ctx->arena;
-  size_t n;
-  const char *log = file_text(w, job_file(w, job, "log"), &n), *lost;
-  if (end->signal)
-    j->second = arena_printf(a, "it was ended by signal %d too", end->signal);
-  else if (end->status)
-    j->second = *end->said ? end->said : cuda_error_line(a, log);
-  else if (!take_code(w, job, log))
-    j->second = NO_CODE;
-  else if ((lost = left_out(w, job, j->image))) {
-    j->second = arena_printf(a, "it left %s out", lost);
-    j->image->code = NULL;
-  } else {
-    j->state = JOB_DONE;
-    j->image->seconds += end->seconds;
-    j->image->second_way = true;
-  }
-  return true;
-}
-
 static Children children_of(CudaWork *w, int jobs) {
   return (Children){.folder = w->o->folder,
                     .verb = "compiles CUDA",
@@ -234,32 +153,6 @@ static Children children_of(CudaWork *w, int jobs) {
                     .seconds = w->o->seconds ? w->o->seconds : CUDA_SECONDS,
                     .memory = w->o->memory,
                     .self = w};
-}
-
-static bool try_again(CudaWork *w) {
-  for (int i = 0; i < w->njobs; i++)
-    if (w->job[i].state == JOB_CRASHED && strncmp(w->job[i].image->arch, "sm_", 3) == 0) w->again[w->nagain++] = i;
-  if (!w->nagain || !w->ptxas) return true;
-  Children q = children_of(w, w->nagain);
-  q.work = second_way;
-  q.ended = second_ended;
-  return children_run(w->ctx, &q);
-}
-
-const char *cuda_ptxas(Arena *a) {
-  const char *given = getenv("SINTER_PTXAS"), *home = getenv("CUDA_HOME"), *path = getenv("PATH");
-  if (given && *given) return access(given, X_OK) == 0 ? given : NULL;
-  const char *toolkits[] = {home && *home ? home : NULL, "/usr/local/cuda"};
-  for (int i = 0; i < 2; i++) {
-    const char *file = toolkits[i] ? arena_printf(a, "%s/bin/ptxas", toolkits[i]) : NULL;
-    if (file && access(file, X_OK) == 0) return file;
-  }
-  for (size_t n; path && *path; path += n + (path[n] == ':')) {
-    n = strcspn(path, ":");
-    const char *file = arena_printf(a, "%.*s/ptxas", (int)n, path);
-    if (n && access(file, X_OK) == 0) return file;
-  }
-  return NULL;
 }
 
 /* ---- what is said of failures ---- */
@@ -292,9 +185,7 @@ static const char *crash_of(const CudaWork *w, int job) {
   const char *printed = file_text(w, job_file(w, job, "printed"), &n);
   const char *what =
       j->signal ? arena_printf(a, "died of signal %d (%s)", j->signal, strsignal(j->signal)) : "ended its process";
-  if (*printed) what = arena_printf(a, "%s: %.*s", what, (int)strcspn(printed, "\n"), printed);
-  if (j->second) return arena_printf(a, "%s, and by %s: %s", what, w->ptxas, j->second);
-  return w->ptxas ? what : arena_printf(a, "%s, and there is no ptxas to go another way", what);
+  return *printed ? arena_printf(a, "%s: %.*s", what, (int)strcspn(printed, "\n"), printed) : what;
 }
 
 static bool say(const CudaWork *w, int job, const char *kept) {
@@ -336,13 +227,7 @@ static bool say_all(const CudaWork *w) {
 bool cuda_compile(Ctx *c, const CudaRtc *rtc, const CudaProgram *programs, int nprograms, const CudaOptions *o,
                   CudaImage *images) {
   int n = nprograms * o->narchs;
-  CudaWork w = {.ctx = c,
-                .rtc = rtc,
-                .o = o,
-                .ptxas = cuda_ptxas(c->arena),
-                .job = ARENA_ARRAY(c->arena, CudaJob, n + 1),
-                .njobs = n,
-                .again = ARENA_ARRAY(c->arena, int, n + 1)};
+  CudaWork w = {.ctx = c, .rtc = rtc, .o = o, .job = ARENA_ARRAY(c->arena, CudaJob, n + 1), .njobs = n};
   for (int i = 0; i < o->narchs; i++)
     if (!cuda_rtc_arch(c, rtc, o->archs[i])) return false;
   for (int i = 0; i < n; i++) {
@@ -350,7 +235,7 @@ bool cuda_compile(Ctx *c, const CudaRtc *rtc, const CudaProgram *programs, int n
     w.job[i].image = &images[i];
   }
   Children q = children_of(&w, n);
-  q.work = first_way;
-  q.ended = first_ended;
-  return children_run(c, &q) && try_again(&w) && say_all(&w);
+  q.work = compile_one;
+  q.ended = job_ended;
+  return children_run(c, &q) && say_all(&w);
 }

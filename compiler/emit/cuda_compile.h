@@ -1,9 +1,7 @@
 /* CUDA C to machine code, without a GPU: every program for every architecture by a child process of its own, because
  * NVRTC can crash, and because it does not use several processors within one process. A crash, a hang, running out of
- * memory and a mistake in the text are sentences; then the text is kept in a file that the sentence names. When NVRTC
- * crashes and a CUDA toolkit has `ptxas`, the program goes another way: NVRTC to PTX only, ptxas from there, and the
- * code is looked through for instructions that ptxas left out. The code depends on program, architecture, options and
- * NVRTC alone. */
+ * memory and a mistake in the text are sentences; then the text is kept in a file that the sentence names. The code
+ * depends on program, architecture, options and NVRTC alone. */
 #ifndef SINTER_EMIT_CUDA_COMPILE_H
 #define SINTER_EMIT_CUDA_COMPILE_H
 #include "children.h"
@@ -29,7 +27,6 @@ typedef struct CudaImage {
   CudaAdvice advice;       /* lines of ptxas with a number C75xx: wgmma or setmaxnreg are not as they were meant; C7519,
                               a fence that ptxas puts in, is none */
   double seconds;          /* processor time */
-  bool second_way;         /* by ptxas */
 } CudaImage;
 
 typedef struct CudaOptions {
@@ -49,8 +46,9 @@ enum { CUDA_SECONDS = 120 };
 /* Fills images[program * narchs + arch]. All are tried; false after a diag_error for each that failed. */
 bool cuda_compile(Ctx *, const CudaRtc *, const CudaProgram *, int nprograms, const CudaOptions *, CudaImage *images);
 
-/* The ptxas that is used: SINTER_PTXAS, else of CUDA_HOME, /usr/local/cuda, or PATH; NULL: there is none. */
-const char *cuda_ptxas(Arena *);
+/* The files of kernels/cuda, which kernel text includes; put into the compiler when it is built. */
+extern const CudaHeader CUDA_HEADERS[];
+extern const int CUDA_HEADER_COUNT;
 
 void cuda_read_log(Arena *, CudaImage *); /* `functions` and `advice` from `log` */
 #endif

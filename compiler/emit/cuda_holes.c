@@ -133,6 +133,7 @@ static void open_lanes(Hole *h, HoleAxes *g, int lanes) {
   for (int i = 0; i < a->n; i++) {
     Ex behind = loop_sym(k, sym_product(t, a->extent + i + 1, a->n - i - 1)), e = ex_op2(k, OP_FLOOR_DIV, j, behind);
     h->map[a->var[i]] = i ? ex_op2(k, OP_FLOOR_MOD, e, loop_sym(k, a->extent[i])) : e;
+    g->touched[i] = false; /* it is worked out lane by lane */
   }
 }
 
@@ -359,6 +360,28 @@ void hole_print_size(const HoleText *t, const char *suffix, const LoopAxes *a) {
   cuda_print_body(t->given, c->out.at, t->out);
   buf_put(t->out, "}\n");
   buf_free(&c->out);
+}
+
+void hole_print_terms(const HoleText *t, const LoopProduct *p) {
+  Cuda *c = t->c;
+  SymTab *syms = c->k->ctx->syms;
+  const char *type = index_type(c);
+  for (int end = 0; end < 2; end++) {
+    c->out = (Buf){0};
+    const char *e = end ? size(c, &p->sums, 0) : "0";
+    if (p->part) { /* the first of the outer axes */
+      Sym terms = sym_mul(syms, p->chunk, sym_product(syms, p->sums.extent + 1, p->sums.n - 1));
+      const char *behind = size(c, &p->outer, 1), *span = cuda_print_value(c, loop_sym(c->k, terms));
+      const char *first = TEXT(c, "outer / (%s) * (%s)", behind, span);
+      e = end ? TEXT(c, "min_%s(%s, %s + (%s))", type, e, first, span) : first;
+    }
+    buf_printf(&c->out, "  return %s;\n", e);
+    buf_printf(t->out, "DEVICE %s %s%s(%s_args args, %s outer) {\n  (void)args;\n  (void)outer;\n", type, t->name,
+               end ? "_to" : "_from", t->name, type);
+    cuda_print_body(t->given, c->out.at, t->out);
+    buf_put(t->out, "}\n");
+    buf_free(&c->out);
+  }
 }
 
 /* The head, and the axes that the body names, by division of flat numbers. */

@@ -25,29 +25,8 @@ static const Skeleton HALF = {"gemm_sm80.cu", "gemm_sm80", HALF_TILES, 6, 2, 8, 
 
 enum { MULTIPROCESSORS = 108, L2_BYTES = 32, LATENCY = 1200 }; /* L2: of a multiprocessor in a cycle; cycles */
 
-/* ---- sizes ---- */
-
-typedef struct Likely {
-  const Kernel *k;
-} Likely;
-
-/* A dimension as it will often be: its only value, else a thousand as far as its bounds allow. */
-static bool likely_dim(void *ctx, const char *name, int64_t *v) {
-  const Kernel *k = ((const Likely *)ctx)->k;
-  for (uint32_t i = 0; i < k->dims.n; i++) {
-    const Dim *d = &k->dims.at[i];
-    if (strcmp(d->name, name) != 0) continue;
-    *v = d->hi < 1024 ? d->hi : d->lo > 1024 ? d->lo : 1024;
-    return true;
-  }
-  return false;
-}
-
-double skeleton_likely(const Kernel *k, const LoopAxes *a) {
-  Likely l = {k};
-  int64_t v = 1;
-  sym_eval(k->ctx->syms, sym_product(k->ctx->syms, a->extent, a->n), likely_dim, &l, &v);
-  return (double)v;
+static double likely(const Kernel *k, const LoopAxes *a) {
+  return loop_likely(k, sym_product(k->ctx->syms, a->extent, a->n));
 }
 
 /* ---- the tile ---- */
@@ -68,17 +47,16 @@ static Cost cost(const Skeleton *s, const Tile *t, double outer, double m, doubl
 
 /* Little work is done where it lies: a tile would be mostly empty, or as soon done as begun. */
 static bool worth_it(const Kernel *k, const LoopProduct *p) {
-  double sum = skeleton_likely(k, &p->sums),
-         elements = skeleton_likely(k, &p->outer) * skeleton_likely(k, &p->rows) * skeleton_likely(k, &p->columns);
+  double sum = likely(k, &p->sums), elements = likely(k, &p->outer) * likely(k, &p->rows) * likely(k, &p->columns);
   return sum >= 16 && sum * elements >= 32768;
 }
 
 static const Tile *choose(Kernel *k, const Skeleton *s, const LoopProduct *p, const char **why) {
   Arena *a = k->ctx->arena;
-  double outer = skeleton_likely(k, &p->outer), m = skeleton_likely(k, &p->rows), n = skeleton_likely(k, &p->columns),
-         sum = skeleton_likely(k, &p->sums);
+  double outer = likely(k, &p->outer), m = likely(k, &p->rows), n = likely(k, &p->columns), sum = likely(k, &p->sums);
   const Tile *best = NULL;
   double least = 0;
+  if (p->part) sum /= loop_likely(k, p->outer.extent[0]);
   *why = "of the tiles ";
   for (int i = 0; i < s->ntiles; i++) {
     const Tile *t = &s->tiles[i];
@@ -129,7 +107,7 @@ void skeleton_open(SkeletonText *t, Kernel *k, const Stage *st, const CudaWanted
   hole_print_size(&t->holes, "_outer", &p->outer);
   hole_print_size(&t->holes, "_M", &p->rows);
   hole_print_size(&t->holes, "_N", &p->columns);
-  hole_print_size(&t->holes, "_K", &p->sums);
+  hole_print_terms(&t->holes, p);
   use_lets(&t->c, parts->store.text);
   hole_print(&t->holes, "_store", &parts->store);
   buf_printf(&t->text, "#define GEMM_NAME %s\n#define GEMM_BEGIN %s\n", want->name,

@@ -61,6 +61,7 @@ typedef struct HoleText { /* what all functions of a kernel share when they are 
   Buf *out;
 } HoleText;
 void hole_print_size(const HoleText *, const char *suffix, const LoopAxes *);
+void hole_print_terms(const HoleText *, const LoopProduct *);  /* NAME_from, NAME_to: which terms a product sums */
 void hole_print(const HoleText *, const char *suffix, Hole *); /* v[lanes] in or out */
 void hole_print_at(const HoleText *, const char *suffix, Hole *);
 
@@ -83,10 +84,9 @@ typedef struct SkeletonText { /* of one kernel, while it is made */
   HoleText holes;
 } SkeletonText;
 
-/* NAME_args, NAME_index, NAME_outer, NAME_M, NAME_N, NAME_K, NAME_store, GEMM_NAME, GEMM_BEGIN, GEMM_VC. */
+/* NAME_args, NAME_index, NAME_outer, NAME_M, NAME_N, NAME_from, NAME_to, NAME_store, GEMM_NAME, GEMM_BEGIN, GEMM_VC. */
 void skeleton_open(SkeletonText *, Kernel *, const Stage *, const CudaWanted *, ProductParts *);
 /* NAME_a_at or NAME_a_load, GEMM_A_AT, GEMM_A_K; likewise of b. */
 void skeleton_operand(SkeletonText *, bool right, Operand *);
 bool skeleton_close(SkeletonText *, CudaStage *made, Buf *out); /* false: it cannot be printed, nothing is appended */
-double skeleton_likely(const Kernel *, const LoopAxes *);       /* how many elements there will often be */
 #endif

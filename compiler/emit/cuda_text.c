@@ -2,6 +2,7 @@
  * buffer's elements lie side by side. Unrolled loops stay loops (UNROLL), registers arrays that they index. */
 #include "cuda_skeleton.h"
 #include "scalar.h"
+#include <ctype.h>
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -785,6 +786,18 @@ static void give_place(Cuda *c, Givens *g) {
   give(c, g, type, c->var[st->axis[0]], rest);
 }
 
+/* Whether a text has this name; "" is everywhere. */
+static bool has_name(const char *text, const char *name) {
+  size_t n = strlen(name);
+  for (const char *s = text; (s = strstr(s, name)); s++) {
+    if (!n) return true;
+    const char ends[] = {s > text ? s[-1] : ' ', s[n]};
+    if (!isalnum((unsigned char)ends[0]) && ends[0] != '_' && !isalnum((unsigned char)ends[1]) && ends[1] != '_')
+      return true;
+  }
+  return false;
+}
+
 void cuda_print_arguments(Cuda *c, const CudaWanted *want, const bool *loads, const bool *stores, CudaStage *made,
                           Givens *g, Buf *out) {
   Arena *kept = c->k->ctx->arena;
@@ -815,7 +828,7 @@ void cuda_print_body(const Givens *g, const char *body, Buf *out) {
   Buf rest = {0};
   buf_put(&rest, body);
   for (uint32_t i = g->n; i-- > 0;) {
-    if (!strstr(rest.at, g->at[i].name)) continue;
+    if (!has_name(rest.at, g->at[i].name)) continue;
     Buf more = {0};
     buf_put(&more, g->at[i].text);
     buf_put(&more, rest.at);

@@ -1,111 +1,9 @@
 #include "host_blob.h"
-#include "abi.h"
 #include "emitter.h"
+#include "host_gpu.h"
 #include <string.h>
 
 enum { CONST_ALIGN = 64 };
-
-typedef struct TextAt {
-  const char *text;
-  uint32_t at;
-} TextAt;
-
-typedef struct ListAt {
-  uint32_t at;
-  uint64_t bytes;
-} ListAt;
-
-typedef struct SymAt {
-  Sym sym;
-  SinterSym at;
-} SymAt;
-
-typedef struct Used { /* a stage that some plan launches */
-  int level, kernel, stage;
-} Used;
-
-typedef struct Blob {
-  Ctx *c;
-  const HostLayout *layout;
-  const Unit *unit;
-  const LevelUnit *levels;
-  int nlevels;
-  uint8_t *at;
-  uint64_t n, cap;
-  Vec(TextAt) texts;
-  Vec(Used) used;
-  Vec(SinterPlan) plans;
-  Vec(SinterCode) code; /* of the Sym being written */
-  Vec(SymAt) syms;      /* written: plans of several levels share most of them */
-  Vec(ListAt) lists;    /* of records, written */
-  uint32_t level;       /* of the plan being written, as an index */
-  bool too_big;
-} Blob;
-
-static uint32_t add_bytes(Blob *b, const void *p, uint64_t n, uint64_t align) {
-  uint64_t at = (b->n + align - 1) & ~(align - 1);
-  if (at + n > UINT32_MAX) {
-    b->too_big = true;
-    return 0;
-  }
-  while (at + n > b->cap) {
-    uint8_t *old = b->at;
-    b->cap = b->cap ? b->cap * 2 : 8192;
-    b->at = arena_alloc(b->c->arena, b->cap);
-    if (b->n) memcpy(b->at, old, b->n);
-  }
-  if (n) memcpy(b->at + at, p, n);
-  b->n = at + n;
-  return (uint32_t)at;
-}
-
-/* Equal lists stand once: levels differ in their kernels, seldom in what these read. */
-static SinterRef add_records(Blob *b, const void *p, uint32_t n, size_t size) {
-  ListAt list = {.bytes = n * size};
-  if (!n) return (SinterRef){0};
-  for (uint32_t i = 0; i < b->lists.n; i++)
-    if (b->lists.at[i].bytes == list.bytes && !memcmp(b->at + b->lists.at[i].at, p, list.bytes))
-      return (SinterRef){b->lists.at[i].at, n};
-  list.at = add_bytes(b, p, list.bytes, 8);
-  if (!b->too_big) vec_push(b->c->arena, &b->lists, list);
-  return (SinterRef){list.at, n};
-}
-#define ADD(b, vec) add_records(b, (vec).at, (vec).n, sizeof *(vec).at)
-
-static SinterText add_text(Blob *b, const char *s) {
-  if (!s || !*s) return 0;
-  for (uint32_t i = 0; i < b->texts.n; i++)
-    if (!strcmp(b->texts.at[i].text, s)) return b->texts.at[i].at;
-  uint32_t at = add_bytes(b, s, strlen(s) + 1, 1);
-  vec_push(b->c->arena, &b->texts, (TextAt){s, at});
-  return at;
-}
-
-static int64_t dim_index(void *ctx, const char *name) {
-  int k = host_dim_index(((Blob *)ctx)->layout, name);
-  if (k < 0) BUG("the dimension %s belongs to no entry", name);
-  return k;
-}
-
-static void add_code(void *ctx, SymCode op, int64_t operand) {
-  Blob *b = ctx;
-  vec_push(b->c->arena, &b->code, (SinterCode){op, operand});
-}
-
-static SinterSym add_sym(Blob *b, Sym s) {
-  int64_t k;
-  if (!s) return (SinterSym){0, 0};
-  if (sym_is_int(b->c->syms, s, &k) && k >= 0 && k <= UINT32_MAX) return (SinterSym){(uint32_t)k, 0};
-  for (uint32_t i = 0; i < b->syms.n; i++)
-    if (b->syms.at[i].sym == s) return b->syms.at[i].at;
-  b->code.n = 0;
-  sym_postfix(b->c->syms, s, dim_index, add_code, b);
-  SinterSym at = {add_bytes(b, b->code.at, b->code.n * sizeof(SinterCode), 8), b->code.n};
-  vec_push(b->c->arena, &b->syms, (SymAt){s, at});
-  return at;
-}
-
-static SinterSym add_number(Blob *b, uint64_t n) { return add_sym(b, sym_int(b->c->syms, (int64_t)n)); }
 
 /* ---- plans ---- */
 
@@ -123,22 +21,11 @@ static uint32_t kernel_index(Blob *b, int kernel, int stage) {
   return b->used.n - 1;
 }
 
-static SinterView add_view(Blob *b, const Plan *p, const View *v) {
-  if (v->buf < 0) return (SinterView){.buf = UINT32_MAX};
-  if (v->nlist) BUG("a list of views in plan %s", p->name);
-  const LoopBuf *f = &p->bufs.at[v->buf];
-  if (v->nindex && f->layout != LAYOUT_ROWS) BUG("a part of a buffer that is not in rows");
-  Sym at = sym_int(b->c->syms, 0);
-  for (int i = 0; i < v->nindex; i++)
-    at = sym_add(b->c->syms, at, sym_mul(b->c->syms, v->index[i], plan_axis_bytes(b->c->syms, f, i)));
-  return (SinterView){.buf = (uint32_t)v->buf, .at = add_sym(b, at)};
-}
-
 static SinterStep add_step(Blob *b, const Plan *p, const Step *s) {
   SinterStep r = {.flags = (uint8_t)((s->serial ? SINTER_STEP_SERIAL : 0) | (s->commit ? SINTER_STEP_COMMIT : 0))};
   Vec(SinterSym) dims = {0};
   Vec(SinterView) views = {0};
-  for (int i = 0; i < s->nviews; i++) vec_push(b->c->arena, &views, add_view(b, p, &s->views[i]));
+  for (int i = 0; i < s->nviews; i++) vec_push(b->c->arena, &views, blob_view(b, p, &s->views[i]));
   switch (s->kind) {
   case STEP_LAUNCH: {
     const Kernel *k = b->levels[b->level].module->kernels.at[s->kernel];
@@ -149,49 +36,33 @@ static SinterStep add_step(Blob *b, const Plan *p, const Step *s) {
     r.kernel = kernel_index(b, s->kernel, s->stage);
     Sym tasks = sym_product(b->c->syms, stage->extent,
                             stage->naxes); /* over the kernel's dimensions: put in what the plan gives */
-    r.tasks = add_sym(b, sym_replace(b->c->syms, tasks, names, s->dims, s->ndims));
-    r.work = add_sym(b, s->work);
-    r.bytes = add_sym(b, s->bytes);
-    r.flops = add_sym(b, s->flops);
-    for (int i = 0; i < s->ndims; i++) vec_push(b->c->arena, &dims, add_sym(b, s->dims[i]));
+    r.tasks = blob_sym(b, sym_replace(b->c->syms, tasks, names, s->dims, s->ndims));
+    r.work = blob_sym(b, s->work);
+    r.bytes = blob_sym(b, s->bytes);
+    r.flops = blob_sym(b, s->flops);
+    for (int i = 0; i < s->ndims; i++) vec_push(b->c->arena, &dims, blob_sym(b, s->dims[i]));
     break;
   }
   case STEP_BARRIER: r.kind = SINTER_STEP_BARRIER; break;
   case STEP_COPY:
     r.kind = SINTER_STEP_COPY;
-    r.bytes = add_sym(b, s->bytes);
+    r.bytes = blob_sym(b, s->bytes);
     break;
   default: BUG("a step of plan %s that artefacts do not have yet", p->name);
   }
-  r.dims = ADD(b, dims);
-  r.views = ADD(b, views);
+  r.dims = BLOB_LIST(b, dims);
+  r.views = BLOB_LIST(b, views);
   return r;
 }
 
 static uint32_t add_plan(Blob *b, const EntryPlan *e) {
-  static const uint8_t kind[] = {
-      [BIND_INPUT] = SINTER_BUF_INPUT,     [BIND_OUTPUT] = SINTER_BUF_OUTPUT, [BIND_CELL] = SINTER_BUF_CELL,
-      [BIND_DERIVED] = SINTER_BUF_DERIVED, [BIND_CONST] = SINTER_BUF_CONST,   [BIND_ARENA] = SINTER_BUF_ARENA,
-      [BIND_RANDOM] = SINTER_BUF_RANDOM};
-  Vec(SinterBuf) bufs = {0};
   Vec(SinterStep) steps = {0};
-  int first_derived =
+  uint32_t first_derived =
       0; /* of this level among all: the numbers of its derived buffers follow those of the levels before */
-  for (uint32_t i = 0; i < b->level; i++) first_derived += (int)b->levels[i].derived.n;
-  for (uint32_t i = 0; i < e->plan->bufs.n; i++) {
-    const PlanBind *d = &e->binds.at[i];
-    const LoopBuf *f = &e->plan->bufs.at[i];
-    SinterBuf r = {.kind = kind[d->kind]};
-    if (d->kind == BIND_ARENA)
-      r.at = add_sym(b, f->at);
-    else if (d->kind != BIND_RANDOM)
-      r.index = (uint32_t)(d->index + (d->kind == BIND_DERIVED ? first_derived : 0));
-    r.bytes = d->kind == BIND_DERIVED ? add_number(b, b->levels[b->level].derived.at[d->index].bytes)
-                                      : add_sym(b, plan_axis_bytes(b->c->syms, f, -1));
-    vec_push(b->c->arena, &bufs, r);
-  }
+  for (uint32_t i = 0; i < b->level; i++) first_derived += b->levels[i].derived.n;
+  SinterRef bufs = blob_bufs(b, &b->levels[b->level], e, first_derived);
   for (const Step *s = e->plan->steps; s; s = s->next) vec_push(b->c->arena, &steps, add_step(b, e->plan, s));
-  SinterPlan p = {.bufs = ADD(b, bufs), .steps = ADD(b, steps), .arena = add_sym(b, e->arena)};
+  SinterPlan p = {.bufs = bufs, .steps = BLOB_LIST(b, steps), .arena = blob_sym(b, e->arena)};
   vec_push(b->c->arena, &b->plans, p);
   return b->plans.n - 1;
 }
@@ -199,13 +70,13 @@ static uint32_t add_plan(Blob *b, const EntryPlan *e) {
 /* ---- entries ---- */
 
 static SinterPort make_port(Blob *b, const Port *p, const HostField *f) {
-  SinterPort r = {.name = add_text(b, p->name),
-                  .doc = add_text(b, p->doc),
+  SinterPort r = {.name = blob_text(b, p->name),
+                  .doc = blob_text(b, p->doc),
                   .dtype = (uint8_t)p->dtype,
                   .rank = (uint8_t)p->rank,
                   .inout = p->inout,
                   .field = f->at};
-  for (int i = 0; i < p->rank; i++) r.dim[i] = add_sym(b, p->shape[i]);
+  for (int i = 0; i < p->rank; i++) r.dim[i] = blob_sym(b, p->shape[i]);
   return r;
 }
 
@@ -217,7 +88,10 @@ static SinterRef add_variants(Blob *b, int entry) {
     vec_push(b->c->arena, &v,
              (SinterVariant){.when = {1, 0}, .level = b->levels[i].target->level, .plan = add_plan(b, p)});
   }
-  return ADD(b, v);
+  for (uint32_t i = 0; entry >= 0 && i < b->gpu->archs.n; i++)
+    vec_push(b->c->arena, &v,
+             (SinterVariant){.when = {1, 0}, .level = SINTER_LEVELS + i, .plan = host_gpu_plan(b, i, entry)});
+  return BLOB_LIST(b, v);
 }
 
 static SinterEntry make_entry(Blob *b, int number) {
@@ -228,7 +102,7 @@ static SinterEntry make_entry(Blob *b, int number) {
   Vec(SinterDim) dims = {0};
   Vec(SinterCheck) checks = {0};
   SinterEntry r = {
-      .name = add_text(b, e->name), .doc = add_text(b, e->doc), .in_bytes = t->in_bytes, .out_bytes = t->out_bytes};
+      .name = blob_text(b, e->name), .doc = blob_text(b, e->doc), .in_bytes = t->in_bytes, .out_bytes = t->out_bytes};
   for (uint32_t i = 0; i < e->inputs.n; i++) vec_push(a, &in, make_port(b, &e->inputs.at[i], &t->in.at[i]));
   for (uint32_t i = 0; i < e->outputs.n; i++) vec_push(a, &out, make_port(b, &e->outputs.at[i], &t->out.at[i]));
   for (uint32_t i = 0; i < e->dims.n; i++) {
@@ -238,13 +112,13 @@ static SinterEntry make_entry(Blob *b, int number) {
   }
   for (uint32_t i = 0; i < e->checks.n; i++)
     vec_push(a, &checks,
-             (SinterCheck){.cond = add_sym(b, e->checks.at[i].cond), .text = add_text(b, e->checks.at[i].text)});
+             (SinterCheck){.cond = blob_sym(b, e->checks.at[i].cond), .text = blob_text(b, e->checks.at[i].text)});
   r.flags = (e->training ? SINTER_ENTRY_TRAIN : 0) | (e->updates.n ? SINTER_ENTRY_UPDATES : 0);
   for (int i = 0; i < b->nlevels; i++) r.flags |= b->levels[i].entries[number].random ? SINTER_ENTRY_RANDOM : 0;
-  r.inputs = ADD(b, in);
-  r.outputs = ADD(b, out);
-  r.dims = ADD(b, dims);
-  r.checks = ADD(b, checks);
+  r.inputs = BLOB_LIST(b, in);
+  r.outputs = BLOB_LIST(b, out);
+  r.dims = BLOB_LIST(b, dims);
+  r.checks = BLOB_LIST(b, checks);
   r.variants = add_variants(b, number);
   return r;
 }
@@ -257,8 +131,8 @@ static bool add_cells(Blob *b, SinterModel *m) {
   Vec(SinterCell) cells = {0};
   for (uint32_t i = 0; i < b->unit->program->cells.n; i++) {
     const Cell *c = &b->unit->program->cells.at[i];
-    SinterCell r = {.name = add_text(b, c->name),
-                    .doc = add_text(b, c->doc),
+    SinterCell r = {.name = blob_text(b, c->name),
+                    .doc = blob_text(b, c->doc),
                     .kind = (uint8_t)c->kind,
                     .dtype = (uint8_t)c->dtype,
                     .rank = (uint8_t)c->rank,
@@ -277,7 +151,7 @@ static bool add_cells(Blob *b, SinterModel *m) {
                         "up to %s the parameters and states have more bytes than any machine", c->name);
     vec_push(b->c->arena, &cells, r);
   }
-  m->cells = ADD(b, cells);
+  m->cells = BLOB_LIST(b, cells);
   return true;
 }
 
@@ -288,8 +162,8 @@ static void add_derived(Blob *b, SinterModel *m) {
     b->level = (uint32_t)i;
     for (uint32_t k = 0; k < b->levels[i].derived.n; k++) {
       const Derived *d = &b->levels[i].derived.at[k];
-      SinterDerived r = {.name = add_text(b, d->name),
-                         .kind = add_text(b, d->kind),
+      SinterDerived r = {.name = blob_text(b, d->name),
+                         .kind = blob_text(b, d->kind),
                          .level = level,
                          .cell = (uint32_t)d->cell,
                          .plan = add_plan(b, &d->plan),
@@ -299,7 +173,7 @@ static void add_derived(Blob *b, SinterModel *m) {
       vec_push(b->c->arena, &all, r);
     }
   }
-  m->derived = ADD(b, all);
+  m->derived = BLOB_LIST(b, all);
 }
 
 static void add_consts(Blob *b, SinterModel *m, HostBlob *out) {
@@ -312,7 +186,7 @@ static void add_consts(Blob *b, SinterModel *m, HostBlob *out) {
   uint8_t *block = arena_alloc(b->c->arena, n);
   for (uint32_t i = 0; i < consts.n; i++)
     memcpy(block + consts.at[i].at, b->unit->consts.at[i].data, consts.at[i].bytes);
-  m->consts = ADD(b, consts);
+  m->consts = BLOB_LIST(b, consts);
   out->consts = block;
   out->consts_bytes = n;
 }
@@ -321,16 +195,16 @@ static void add_places(Blob *b, SinterModel *m) {
   Vec(SinterPlace) places = {0};
   for (uint32_t i = 0; i < b->unit->places.n; i++) {
     Place p;
-    SinterPlace r = {.op = add_text(b, OP_INFO[b->unit->places.at[i].op].text)};
+    SinterPlace r = {.op = blob_text(b, OP_INFO[b->unit->places.at[i].op].text)};
     if (diag_place(b->c->diag, b->unit->places.at[i].loc, &p)) {
       const char *base = strrchr(p.path, '/'); /* the folder it was compiled in does not belong into the artefact */
-      r.file = add_text(b, base ? base + 1 : p.path);
+      r.file = blob_text(b, base ? base + 1 : p.path);
       r.line = (uint32_t)p.line;
       r.col = (uint32_t)p.col;
     }
     vec_push(b->c->arena, &places, r);
   }
-  m->places = ADD(b, places);
+  m->places = BLOB_LIST(b, places);
 }
 
 static void add_kernels(Blob *b, SinterModel *m, HostBlob *out) {
@@ -340,50 +214,53 @@ static void add_kernels(Blob *b, SinterModel *m, HostBlob *out) {
     const LevelUnit *l = &b->levels[u->level];
     const Kernel *k = l->module->kernels.at[u->kernel];
     const char *stage = k->stages.at[u->stage]->name;
-    vec_push(b->c->arena, &infos,
-             (SinterKernelInfo){.name = add_text(b, k->name), .stage = add_text(b, stage), .level = l->target->level});
+    vec_push(
+        b->c->arena, &infos,
+        (SinterKernelInfo){.name = blob_text(b, k->name), .stage = blob_text(b, stage), .level = l->target->level});
     vec_push(b->c->arena, &out->kernels, emit_symbol(b->c->arena, u->kernel, k->name, stage, l->target));
   }
-  m->kernels = ADD(b, infos);
+  m->kernels = BLOB_LIST(b, infos);
 }
 
-bool host_blob(const Unit *unit, const LevelUnit *levels, int nlevels, const HostLayout *layout, const char *source,
-               HostBlob *out) {
+bool host_blob(const Unit *unit, const LevelUnit *levels, int nlevels, const GpuCode *gpu, const HostLayout *layout,
+               const char *source, HostBlob *out) {
   const Program *p = unit->program;
   Ctx *c = p->ctx;
-  Blob b = {.c = c, .layout = layout, .unit = unit, .levels = levels, .nlevels = nlevels};
+  Blob b = {.c = c, .layout = layout, .unit = unit, .levels = levels, .nlevels = nlevels, .gpu = gpu};
+  b.gpu_plan_of = ARENA_ARRAY(c->arena, uint32_t, gpu->texts.n * p->entries.n + 1);
   SinterModel m = {.size = sizeof m, .abi = SINTER_ABI_VERSION, .init = UINT32_MAX};
   *out = (HostBlob){0};
-  add_bytes(&b, &m, sizeof m, 8); /* its place; filled in at the end */
-  m.name = add_text(&b, p->name);
-  m.prefix = add_text(&b, layout->prefix);
-  m.compiler = add_text(&b, "sinter " SINTER_VERSION);
-  m.source = add_text(&b, source);
+  blob_bytes(&b, &m, sizeof m, 8); /* its place; filled in at the end */
+  m.name = blob_text(&b, p->name);
+  m.prefix = blob_text(&b, layout->prefix);
+  m.compiler = blob_text(&b, "sinter " SINTER_VERSION);
+  m.source = blob_text(&b, source);
   Vec(SinterText) dims = {0};
-  for (uint32_t i = 0; i < layout->dims.n; i++) vec_push(c->arena, &dims, add_text(&b, layout->dims.at[i].name));
-  m.dims = ADD(&b, dims);
+  for (uint32_t i = 0; i < layout->dims.n; i++) vec_push(c->arena, &dims, blob_text(&b, layout->dims.at[i].name));
+  m.dims = BLOB_LIST(&b, dims);
   for (int i = 0; i < nlevels; i++) m.levels |= 1u << levels[i].target->level;
   if (!add_cells(&b, &m)) return false;
   Vec(SinterEntry) entries = {0};
   for (uint32_t i = 0; i < p->entries.n; i++) vec_push(c->arena, &entries, make_entry(&b, (int)i));
   if (unit->init) {
     m.init = entries.n;
-    SinterEntry e = {.name = add_text(&b, unit->init->name),
+    SinterEntry e = {.name = blob_text(&b, unit->init->name),
                      .flags = SINTER_ENTRY_HIDDEN | SINTER_ENTRY_UPDATES,
                      .variants = add_variants(&b, -1)};
     for (int i = 0; i < nlevels; i++) e.flags |= levels[i].init.random ? SINTER_ENTRY_RANDOM : 0;
     vec_push(c->arena, &entries, e);
   }
-  m.entries = ADD(&b, entries);
+  m.entries = BLOB_LIST(&b, entries);
   add_derived(&b, &m);
-  m.plans = ADD(&b, b.plans);
+  m.plans = BLOB_LIST(&b, b.plans);
   add_consts(&b, &m, out);
   add_places(&b, &m);
   add_kernels(&b, &m, out);
+  host_gpu_end(&b, &m, out);
   if (b.too_big)
     return diag_error(c->diag, "model-size", 0, "the description of %s would be larger than 4 GB", p->name);
   m.bytes = (b.n + 7) & ~(uint64_t)7;
-  add_bytes(&b, NULL, 0, 8);
+  blob_bytes(&b, NULL, 0, 8);
   memcpy(b.at, &m, sizeof m);
   out->model = b.at;
   out->model_bytes = m.bytes;

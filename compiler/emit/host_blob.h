@@ -2,8 +2,8 @@
  * it numbers. The same unit and levels give the same bytes. */
 #ifndef SINTER_EMIT_HOST_BLOB_H
 #define SINTER_EMIT_HOST_BLOB_H
+#include "gpu_code.h"
 #include "host_layout.h"
-#include "plan.h"
 
 typedef struct HostBlob {
   const uint8_t *model, *consts;
@@ -15,6 +15,6 @@ typedef struct HostBlob {
 
 /* `source`: name of the file the model came from. False after diag_error: a description beyond 4 GB, sizes that
  * overflow. */
-bool host_blob(const Unit *, const LevelUnit *levels, int nlevels, const HostLayout *, const char *source,
-               HostBlob *out);
+bool host_blob(const Unit *, const LevelUnit *levels, int nlevels, const GpuCode *, const HostLayout *,
+               const char *source, HostBlob *out);
 #endif

@@ -104,7 +104,7 @@ void host_header(const HostLayout *h, const char *source, const char *artefact, 
   buf_printf(
       b,
       " * Link or load %s beside it; nothing else is needed. Every function returns SINTER_OK or another status; the\n"
-      " * message of the context (or of the weights, for open, save, get and set) then says what was wrong, in one "
+      " * message of the context (or of the weights, for open, save, get, set and to) then says what was wrong, in one "
       "sentence,\n"
       " * and nothing was changed. */\n",
       artefact);
@@ -134,6 +134,10 @@ void host_header(const HostLayout *h, const char *source, const char *artefact, 
   buf_printf(b, "int %s_save(%s_weights *, const char *safetensors);\n", p, p);
   buf_printf(b, "int %s_get(%s_weights *, const char *name, void *data, size_t bytes);\n", p, p);
   buf_printf(b, "int %s_set(%s_weights *, const char *name, const void *data, size_t bytes);\n", p, p);
+  buf_put(b,
+          "/* Where calls run, in contexts made from now on: \"cpu\", or \"cuda\" or \"cuda:N\" if it was compiled for "
+          "GPUs. */\n");
+  buf_printf(b, "int %s_to(%s_weights *, const char *device);\n", p, p);
   buf_printf(b, "const char *%s_open_message(const %s_weights *);\n\n", p, p);
   buf_put(b, "/* Bytes that a context needs for sizes up to these; 0 if they are out of bounds. */\n");
   buf_printf(b, "size_t %s_workspace(const %s_dims *max, int threads);\n", p, p);

@@ -19,8 +19,9 @@ static const char *const RESERVED[] = {
     "xor",         "xor_eq",   "NULL",     "offsetof",  "linux",      "unix",
 };
 
-static const char *const OWN[] = {"open",    "close",        "save",      "get",  "set",     "new",     "free",
-                                  "message", "open_message", "workspace", "dims", "weights", "context", "query_v1"};
+static const char *const OWN[] = {"open", "close",   "save",    "get",          "set",
+                                  "new",  "free",    "message", "open_message", "workspace",
+                                  "dims", "weights", "context", "query_v1",     "to"};
 
 static const char *const RUNTIME[] = {"sinter", "rt", "sys"}; /* its functions begin so */
 

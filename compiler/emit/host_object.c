@@ -8,6 +8,7 @@ void host_forwards(const HostLayout *h, HostForwards *out) {
              {"save", "sinter_rt_save", "ipp"},
              {"get", "sinter_rt_get", "ipppl"},
              {"set", "sinter_rt_set", "ipppl"},
+             {"to", "sinter_rt_to", "ipp"},
              {"open_message", "sinter_rt_open_message", "pp"},
              {"workspace", "sinter_rt_workspace", "lpi"},
              {"new", "sinter_rt_create", "ippppl"},

@@ -234,6 +234,7 @@ bool link_artefact(Ctx *c, const LinkRequest *q) {
   bool ok = put(c, q->folder, "exports", script.at, script.n) &&
             put(c, q->folder, "runtime.o", q->kind == LINK_PROGRAM ? arch->exe : arch->runtime,
                 q->kind == LINK_PROGRAM ? arch->exe_bytes : arch->runtime_bytes) &&
+            put(c, q->folder, "gpu.o", arch->gpu, arch->gpu_bytes) &&
             put(c, q->folder, "libc.so.6", arch->libc, arch->libc_bytes);
   buf_free(&script);
   if (!ok) return false;
@@ -262,6 +263,7 @@ bool link_artefact(Ctx *c, const LinkRequest *q) {
   vec_push(a, &argv, out);
   for (int i = 0; i < q->nobjects; i++) vec_push(a, &argv, q->objects[i]);
   vec_push(a, &argv, arena_printf(a, "%s/runtime.o", q->folder->path));
+  if (q->gpu && q->kind != LINK_PROGRAM) vec_push(a, &argv, arena_printf(a, "%s/gpu.o", q->folder->path));
   if (q->kind == LINK_SHARED) vec_push(a, &argv, arena_printf(a, "%s/libc.so.6", q->folder->path));
   vec_push(a, &argv, NULL);
   return run_linker(c, q->folder, argv.at, q->output) && finish(c, q, out);

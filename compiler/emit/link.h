@@ -12,6 +12,8 @@ typedef struct LinkArch {
   const char *name, *emulation; /* "x86_64", "elf_x86_64" */
   const unsigned char *runtime;
   size_t runtime_bytes;
+  const unsigned char *gpu; /* what the runtime does on a GPU: for artefacts with code for one */
+  size_t gpu_bytes;
   const unsigned char *exe; /* the same without a C library, with the program around a model */
   size_t exe_bytes;
   const unsigned char *libc;
@@ -43,6 +45,7 @@ typedef struct LinkRequest {
   int nobjects;
   const char *const *exports; /* names that stay visible */
   int nexports;
+  bool gpu;           /* there is code for a GPU; a program cannot use it */
   const char *linker; /* NULL: ld.lld-19 */
   const char *output;
   const char *member; /* LINK_LIBRARY: the object's name in it */

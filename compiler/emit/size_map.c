@@ -6,10 +6,13 @@
 
 enum { IN = 8, SYMBOL = 16, LARGEST = 3 }; /* blanks before an input section and before a symbol; parts in a sentence */
 
-static const char *const PART[] = {
-    [SIZE_CONSTANTS] = "constants of the kernels", [SIZE_TABLES] = "tables",
-    [SIZE_DATA] = "constants of the model",        [SIZE_RUNTIME] = "runtime",
-    [SIZE_WEIGHTS] = "weights, also packed",       [SIZE_EXPLAIN] = "text of sinter explain, not loaded"};
+static const char *const PART[] = {[SIZE_CONSTANTS] = "constants of the kernels",
+                                   [SIZE_TABLES] = "tables",
+                                   [SIZE_DATA] = "constants of the model",
+                                   [SIZE_GPU] = "code for GPUs",
+                                   [SIZE_RUNTIME] = "runtime",
+                                   [SIZE_WEIGHTS] = "weights, also packed",
+                                   [SIZE_EXPLAIN] = "text of sinter explain, not loaded"};
 
 /* ---- reading ---- */
 
@@ -64,19 +67,23 @@ static SizePart part_of(const char *input) {
   bool constants = begins(section, ".rodata");
   if (!counts) return SIZE_PARTS;
   if (begins(file, "host.o:")) return SIZE_TABLES;
-  if (begins(file, "runtime")) return SIZE_RUNTIME;
+  if (begins(file, "runtime") || begins(file, "gpu.o:")) return SIZE_RUNTIME;
   if (begins(file, "<internal>")) /* merged: texts are the runtime's, numbers the kernels' */
     return begins(section, ".rodata.str") ? SIZE_RUNTIME : constants ? SIZE_CONSTANTS : SIZE_PARTS;
   constants |= begins(section, ".data.rel.ro"); /* llvm_const.c */
   return level_of(file) >= 0 && constants ? SIZE_CONSTANTS : SIZE_PARTS;
 }
 
+/* Bytes of host.o that are no tables. */
+static void take_from_tables(SizeMap *m, SizePart part, uint64_t bytes) {
+  m->part[part] += bytes;
+  m->part[SIZE_TABLES] -= bytes < m->part[SIZE_TABLES] ? bytes : m->part[SIZE_TABLES];
+}
+
 /* `k3_step_3_gemm_main_v4` (emit_symbol) is the kernel step_3_gemm_main at v4. */
 static void add_symbol(Arena *a, SizeMap *m, const char *name, uint64_t bytes) {
-  if (!strcmp(name, "sinter_consts") && bytes > 1) { /* one byte stands for none */
-    m->part[SIZE_DATA] += bytes;
-    m->part[SIZE_TABLES] -= bytes < m->part[SIZE_TABLES] ? bytes : m->part[SIZE_TABLES];
-  }
+  if (!strcmp(name, "sinter_consts") && bytes > 1) take_from_tables(m, SIZE_DATA, bytes); /* one byte stands for none */
+  if (!strcmp(name, "sinter_gpu")) take_from_tables(m, SIZE_GPU, bytes);
   const char *first = name + 1 + strspn(name + 1, "0123456789"), *last = strrchr(name, '_');
   if (*name != 'k' || first == name + 1 || *first != '_' || last <= first) return;
   int level = 0;

@@ -9,6 +9,7 @@ typedef enum SizePart {
   SIZE_CONSTANTS, /* of kernels: numbers and masks, equal ones shared between levels */
   SIZE_TABLES,    /* entries, plans, formulas of sizes, names; the exported functions */
   SIZE_DATA,      /* constants of the model, such as tables in its source */
+  SIZE_GPU,       /* code for GPUs */
   SIZE_RUNTIME,
   SIZE_WEIGHTS, /* of --weights */
   SIZE_EXPLAIN, /* the text that `sinter explain` reads; not loaded */

@@ -1,12 +1,23 @@
 /* Finds softmax(scores) @ v among the primitives. The forms are those that the library's softmax has after
- * simplification, with or without its guards for rows that are -inf throughout. */
+ * simplification, with or without its guards for rows that are -inf throughout, of f32, f64, or 16 bits that are
+ * computed as f32. */
 #include "group.h"
 #include <math.h>
 #include <string.h>
 
+/* The f32 that v is but for a rounding to 16 bits, which a kernel that has both leaves out. */
+static Id unrounded(const Graph *g, Id v) {
+  Id x = group_widens(g, v) ? *graph_in(g, v) : 0;
+  return x && graph_op(g, x) == OP_CONVERT && graph_dtype(g, *graph_in(g, x)) == DT_F32 ? *graph_in(g, x) : v;
+}
+
 static Id behind_moves(const Graph *g, Id v) {
-  while (group_free(g, v) && OP_INFO[graph_op(g, v)].cls == CLASS_MOVE) v = *graph_in(g, v);
-  return v;
+  for (;;) {
+    Id x = unrounded(g, v);
+    if (x == v && group_free(g, v) && OP_INFO[graph_op(g, v)].cls == CLASS_MOVE) x = *graph_in(g, v);
+    if (x == v) return v;
+    v = x;
+  }
 }
 
 static bool is_number(const Graph *g, Id v, double x) {
@@ -46,19 +57,19 @@ static bool weighs_rows(const Graph *g, Id product) {
 bool group_attention(const Graph *g, Id product, const Ids *members, Attention *out) {
   *out = (Attention){0};
   if (graph_op(g, product) != OP_DOT_GENERAL || !weighs_rows(g, product)) return false;
-  Id w = graph_in(g, product)[0];
+  Id w = unrounded(g, graph_in(g, product)[0]);
   const Id *in = graph_in(g, w);
   out->divides = graph_op(g, w) == OP_DIV;
   if (graph_op(g, w) != OP_MUL && !out->divides) return false;
-  bool second = graph_op(g, in[0]) != OP_EXP && !out->divides;
-  out->e = in[second];
+  bool second = graph_op(g, unrounded(g, in[0])) != OP_EXP && !out->divides;
+  out->e = unrounded(g, in[second]);
   out->scale = in[!second];
   if (graph_op(g, out->e) != OP_EXP) return false;
-  Id difference = *graph_in(g, out->e);
+  Id difference = unrounded(g, *graph_in(g, out->e));
   if (graph_op(g, difference) != OP_SUB) return false;
-  out->score = graph_in(g, difference)[0];
+  out->score = unrounded(g, graph_in(g, difference)[0]);
   for (uint32_t i = 0; i < members->n; i++) {
-    Id v = members->at[i], x = graph_at(g, v)->nin ? *graph_in(g, v) : 0;
+    Id v = members->at[i], x = graph_at(g, v)->nin ? unrounded(g, *graph_in(g, v)) : 0;
     if (graph_op(g, v) == OP_REDUCE_MAX && x == out->score) out->most = v;
     if (graph_op(g, v) == OP_REDUCE_SUM && x == out->e) out->sum = v;
   }

@@ -308,6 +308,9 @@ typedef struct CheckRead {
   bool ok;
 } CheckRead;
 
+/* Groups whose result is a tile, with its epilogue. */
+static bool is_tile(const Group *x) { return group_product(x) || x->kind == GROUP_ATTENTION; }
+
 /* Members of a product's group that are made after it; the others are its prologue, worked out at any place. */
 static bool is_epilogue(const Fuse *f, const Group *gemm, Id v) { return v > gemm->anchor && full(f->g, v, gemm); }
 
@@ -317,7 +320,7 @@ static void check_read(void *ctx, Id p, const Map *m) {
   CheckRead *c = ctx;
   Fuse *f = c->f;
   if (!c->ok || (f->of[p] != c->a && f->of[p] != c->b) || f->of[p] < 0) return;
-  if (group_product(c->to) && !is_epilogue(f, c->to, c->reader)) return;
+  if (is_tile(c->to) && !is_epilogue(f, c->to, c->reader)) return;
   int last = c->to->rank - 1;
   Map own = map_identity(MAX_RANK), pos = own, rp = own;
   if (c->to->kind != GROUP_REDUCE) { /* there prologue and epilogue each read at their own places */
@@ -388,7 +391,7 @@ static bool places_fit(const Fuse *f, const Group *x, const Group *to) {
   Map pos;
   for (uint32_t i = 0; i < x->members.n; i++) {
     Id v = x->members.at[i];
-    if (group_product(x) && !is_epilogue(f, x, v)) continue;
+    if (is_tile(x) && !is_epilogue(f, x, v)) continue;
     if (!place(g, v, to->space, to->rank, &pos) || (to->kind != GROUP_ROW && !full(g, v, to)) ||
         (row_op(g, v) && !same))
       return false;
@@ -399,7 +402,7 @@ static bool places_fit(const Fuse *f, const Group *x, const Group *to) {
 /* Whose loop nest both would share: the product's, else the reduction's, else the rows', else the larger space's. */
 static Group host(const Group *p, const Group *c) {
   if (group_product(c)) return *c;
-  if (group_product(p) || p->kind == GROUP_REDUCE) return *p;
+  if (is_tile(p) || p->kind == GROUP_REDUCE) return *p;
   if (c->kind == GROUP_REDUCE) return *c;
   if ((p->kind == GROUP_ROW) != (c->kind == GROUP_ROW)) return p->kind == GROUP_ROW ? *p : *c;
   return p->rank >= c->rank ? *p : *c;
@@ -410,7 +413,6 @@ static const char *why_not(Fuse *f, int a, int b, const Group *to) {
   const Group *p = &f->group.at[a], *c = &f->group.at[b];
   if (p->kind == GROUP_NEST || c->kind == GROUP_NEST) return "a plain loop nest stands alone";
   if (c->kind == GROUP_ATTENTION) return "an operand of attention is read many times: it is stored once";
-  if (p->kind == GROUP_ATTENTION) return "the rows of attention are summed up in memory";
   if (p->members.n + c->members.n > GROUP_NODES) return "the kernel would be too long";
   if (to->kind == GROUP_ROW && row_reductions(f, p) + row_reductions(f, c) > ROW_REDUCTIONS)
     return "the row would need too many passes";
@@ -421,8 +423,8 @@ static const char *why_not(Fuse *f, int a, int b, const Group *to) {
       return "an operand of a product is read many times: it is stored once";
     return feeds_only(f, a, b) ? NULL : "the value is needed elsewhere too: it is stored once";
   }
-  if (group_product(p) && c->kind != GROUP_ELEM) return "a reduction does not ride on a product's tile";
-  if (group_product(p) && p->cost + c->cost > EPILOGUE_COST)
+  if (is_tile(p) && c->kind != GROUP_ELEM) return "a reduction does not ride on a product's tile";
+  if (is_tile(p) && (group_product(p) ? p->cost : 0) + c->cost > EPILOGUE_COST)
     return "the epilogue would be too long for a register tile";
   if (p->kind == GROUP_REDUCE && c->kind != GROUP_ELEM) return "a reduction over these axes ends its loop nest";
   if (c->kind == GROUP_REDUCE && p->kind != GROUP_ELEM) return "the loop nests differ";
@@ -464,7 +466,7 @@ static bool reads_fit(Fuse *f, const Group *to, int a, int b) {
   for (uint32_t i = 0; i < n; i++) {
     Id v = to->members.at[i];
     saved[i] = f->pos[v];
-    if (!group_product(to) || is_epilogue(f, to, v)) place(f->g, v, to->space, to->rank, &f->pos[v]);
+    if (!is_tile(to) || is_epilogue(f, to, v)) place(f->g, v, to->space, to->rank, &f->pos[v]);
   }
   for (uint32_t i = 0; fits && i < n; i++) {
     CheckRead c = {f, to, to->members.at[i], a, b, true};
@@ -483,7 +485,8 @@ static void try_merge(Fuse *f, int a, int b, Id producer, Id consumer, bool sibl
   if (!f->why && (reaches(f, a, b) || reaches(f, b, a)))
     f->why = "a kernel between them needs the one and feeds the other";
   if (!f->why) {
-    to.cost = f->group.at[a].cost + f->group.at[b].cost;
+    if (to.kind != GROUP_ATTENTION) /* whose cost is a score's */
+      to.cost = f->group.at[a].cost + f->group.at[b].cost;
     to.members = merged(f, &f->group.at[a], &f->group.at[b]);
     reads_fit(f, &to, a, b);
   }
@@ -534,8 +537,11 @@ static bool try_attention(Fuse *f, int a, int b) {
   if (!group_attention(g, last->anchor, &rows->members, &x) || row_reductions(f, rows) != 2) return false;
   int s = f->of[x.score], at_full = 0;
   DType d = graph_dtype(g, last->anchor);
-  for (uint32_t i = 0; i < rows->members.n; i++)
-    at_full += !row_op(g, rows->members.at[i]) && full(g, rows->members.at[i], rows);
+  for (uint32_t i = 0; i < rows->members.n; i++) {
+    Id v = rows->members.at[i];
+    bool rounds = graph_op(g, v) == OP_CONVERT && dtype_is_half(graph_dtype(g, v));
+    at_full += !row_op(g, v) && full(g, v, rows) && !rounds;
+  }
   if (s < 0 || s == a || !scores_fit(f, &f->group.at[s], x.score) || at_full != 3 || d != graph_dtype(g, x.score) ||
       (d != DT_F32 && d != DT_F64))
     return false;

@@ -1,10 +1,10 @@
 /* Attention, softmax(scores) @ values, without a matrix of scores in memory. A task takes a block of rows and walks
  * over the keys in blocks: a tile of scores, packed keys by rows; what is made of the scores (scale, masks) and their
  * exponentials, row by row; what they weigh of the values. The largest score of a row so far is carried along: where it
- * grows, the row's sum and its result so far shrink (online softmax). The result so far stands in the output. Blocks of
- * keys that a causal mask hides from all rows of the task are left out. The order of keys is fixed, so that the bits do
- * not depend on threads. */
-#include "gemm.h"
+ * grows, the row's sum and its result so far shrink (online softmax). The result so far stands in the output, or in
+ * scratch of its size where only an epilogue is stored. Blocks of keys that a causal mask hides from all rows of the
+ * task are left out. The order of keys is fixed, so that the bits do not depend on threads. */
+#include "attention.h"
 #include "nest.h"
 #include <string.h>
 
@@ -252,7 +252,14 @@ static void start(Rows *r) {
   loop_end(k);
 }
 
-/* The results by the sums. A row of -inf alone has no sum: what the program makes of that comes out. */
+static bool is_output(const Lower *l, Id v) {
+  for (uint32_t i = 0; i < l->grp->outputs.n; i++)
+    if (l->grp->outputs.at[i] == v) return true;
+  return false;
+}
+
+/* The results by the sums, then the epilogue. A row of -inf alone has no sum: what the program makes of that comes out.
+ */
 static void finish(Rows *r) {
   Lower *l = r->l;
   Kernel *k = l->k;
@@ -269,8 +276,13 @@ static void finish(Rows *r) {
   lower_remember(l, r->parts.sum, place, r->rank - 1, sum);
   Ex scale = loop_let(k, "scale", lower_pull(l, r->parts.scale, place, r->rank));
   columns(r, at);
-  Ex y = ex_load(k, r->y, at, r->rank, 0, 0);
-  loop_store(k, r->y, at, r->rank, ex_op2(k, r->parts.divides ? OP_DIV : OP_MUL, y, scale), 0);
+  Ex y = ex_op2(k, r->parts.divides ? OP_DIV : OP_MUL, ex_load(k, r->y, at, r->rank, 0, 0), scale);
+  if (is_output(l, r->result.v) && l->grp->outputs.n == 1)
+    loop_store(k, r->y, at, r->rank, y, 0);
+  else {
+    lower_remember(l, r->result.v, at, r->rank, loop_let(k, "y", y));
+    lower_store_outputs(l, at);
+  }
   loop_end(k);
   loop_end(k);
   l->memo.n = mark;
@@ -286,9 +298,8 @@ static Id spread_from(const Graph *g, Id v, int axis) {
 
 /* Where the scores are -inf but for keys up to row + n, n the same for all rows: row + n by rows, as a causal mask has
  * it. Else 0. */
-static Id last_keys(const Rows *r) {
-  const Graph *g = r->l->g;
-  Id score = r->parts.score, mask = graph_in(g, score)[0];
+static Id last_keys(const Graph *g, Id score) {
+  Id mask = graph_in(g, score)[0];
   const Id *in = graph_in(g, score);
   double other = 0;
   int n;
@@ -297,7 +308,7 @@ static Id last_keys(const Rows *r) {
   if (other != -__builtin_inf()) return 0;
   if (graph_op(g, mask) == OP_BROADCAST) {
     const int64_t *axes = graph_attr(g, mask, "axes", &n);
-    if (n != 2 || axes[0] != r->rank - 2 || axes[1] != r->rank - 1) return 0;
+    if (n != 2 || axes[0] != graph_rank(g, score) - 2 || axes[1] != graph_rank(g, score) - 1) return 0;
     mask = *graph_in(g, mask);
   }
   if (graph_op(g, mask) != OP_LESS_EQUAL || graph_rank(g, mask) != 2) return 0;
@@ -311,21 +322,18 @@ static Id last_keys(const Rows *r) {
   return 0;
 }
 
-/* How many keys the task's rows see at most. */
-static Ex keys_seen(Rows *r, Ex size) {
-  Lower *l = r->l;
+Ex attention_seen(Lower *l, const Attention *parts, Ex last, Ex keys) {
   Kernel *k = l->k;
-  Id rows = last_keys(r);
-  if (!rows) return size;
+  Id rows = last_keys(l->g, parts->score);
+  if (!rows) return keys;
   uint32_t mark = l->memo.n;
-  Ex last = ex_op2(k, OP_SUB, r->hi, ex_idx(k, 1)), key = ex_convert(k, DT_IDX, lower_pull(l, rows, &last, 1));
+  Ex key = ex_convert(k, DT_IDX, lower_pull(l, rows, &last, 1));
   l->memo.n = mark;
-  key = ex_op2(k, OP_MINIMUM, key, ex_op2(k, OP_SUB, size, ex_idx(k, 1)));
+  key = ex_op2(k, OP_MINIMUM, key, ex_op2(k, OP_SUB, keys, ex_idx(k, 1)));
   return loop_let(k, "seen", ex_op2(k, OP_MAXIMUM, ex_add(k, key, ex_idx(k, 1)), ex_idx(k, 0)));
 }
 
-/* The product of the scores: the other one of the group. */
-static Id score_product(const Lower *l) {
+Id attention_scores(const Lower *l) {
   for (uint32_t i = 0; i < l->grp->members.n; i++) {
     Id v = l->grp->members.at[i];
     if (v != l->grp->anchor && OP_INFO[graph_op(l->g, v)].cls == CLASS_DOT) return v;
@@ -333,15 +341,14 @@ static Id score_product(const Lower *l) {
   BUG("attention without a product of scores");
 }
 
-/* Work and operations of the stage; a score's exponential and masks are taken as so many products. */
-static void say_work(Rows *r, Sym rows_of_task) {
-  Lower *l = r->l;
+void attention_work(const Gemm *scores, Sym columns, int rows) {
+  Lower *l = scores->l;
   SymTab *t = l->all->ctx->syms;
-  Sym count = sym_product(t, graph_shape(l->g, r->scores.v), r->rank);
-  Sym depth = sym_add(t, graph_shape(l->g, r->scores.x)[r->scores.cx[0]], r->result.n);
-  Sym extra = sym_int(t, (int64_t)l->grp->cost), size = sym_int(t, (int64_t)dtype_size(r->dtype));
-  Sym bytes = sym_op(t, SYM_FLOORDIV, sym_mul(t, sym_mul(t, count, depth), size), rows_of_task);
-  lower_products(l, sym_mul(t, count, sym_add(t, depth, extra)), r->scores.lanes, bytes);
+  Sym count = sym_product(t, graph_shape(l->g, scores->v), graph_rank(l->g, scores->v));
+  Sym depth = sym_add(t, graph_shape(l->g, scores->x)[scores->cx[0]], columns);
+  Sym extra = sym_int(t, (int64_t)l->grp->cost), size = sym_int(t, (int64_t)dtype_size(scores->dtype));
+  Sym bytes = sym_op(t, SYM_FLOORDIV, sym_mul(t, sym_mul(t, count, depth), size), sym_int(t, rows));
+  lower_products(l, sym_mul(t, count, sym_add(t, depth, extra)), scores->lanes, bytes);
   vec_last(&l->out->stages).flops = sym_mul(t, count, sym_add(t, sym_mul(t, sym_int(t, 2), depth), extra));
 }
 
@@ -349,7 +356,11 @@ void strat_attention(Lower *l) {
   static const char *const name[] = {"b0", "b1", "b2", "b3", "b4"};
   Kernel *k = l->k;
   SymTab *t = l->all->ctx->syms;
-  Rows r = {.l = l, .scores = gemm_of(l, score_product(l)), .result = gemm_of(l, l->grp->anchor)};
+  if (lower_gpu(l)) {
+    attention_threads(l);
+    return;
+  }
+  Rows r = {.l = l, .scores = gemm_of(l, attention_scores(l)), .result = gemm_of(l, l->grp->anchor)};
   if (!group_attention(l->g, l->grp->anchor, &l->grp->members, &r.parts)) BUG("a group that is not attention");
   const Sym *shape = graph_shape(l->g, r.scores.v);
   Gemm *g = &r.scores;
@@ -376,18 +387,21 @@ void strat_attention(Lower *l) {
   dims[n + 1] = sym_int(t, STATS);
   dims[n + 2] = sym_int(t, own);
   r.stats = lower_scratch(l, "rows", r.dtype, dims, n + 3, ARG_SCRATCH, 0);
+  r.y = is_output(l, r.result.v)
+            ? nest_result(l, r.result.v)
+            : lower_scratch(l, "sums", r.dtype, graph_shape(l->g, r.result.v), r.rank, ARG_SCRATCH, 0);
   lower_stage(l, "main", sym_int(t, 0), 1, false);
-  say_work(&r, sym_int(t, own));
+  attention_work(g, r.result.n, own);
   for (int i = 0; i < n; i++) r.at[i] = loop_axis(k, name[i], shape[i]);
   r.task = loop_axis(k, "task", dims[n]);
   for (int i = 0; i < g->nb; i++) g->batch[i] = r.at[i];
   for (int i = 0; i < g->nfx - 1; i++) g->xs[i] = r.at[g->nb + i];
   for (int i = 0; i < r.result.nb; i++) r.result.batch[i] = r.at[i];
-  r.y = nest_result(l, r.result.v);
   r.lo = loop_let(k, "lo", ex_mul(k, r.task, ex_idx(k, own)));
   r.hi = loop_let(k, "hi", ex_op2(k, OP_MINIMUM, lower_dim(l, shape[r.rank - 2]), ex_add(k, r.lo, ex_idx(k, own))));
   start(&r);
-  Ex size = lower_dim(l, shape[r.rank - 1]), zero = ex_idx(k, 0), seen = keys_seen(&r, size);
+  Ex size = lower_dim(l, shape[r.rank - 1]), zero = ex_idx(k, 0), last = ex_op2(k, OP_SUB, r.hi, ex_idx(k, 1)),
+     seen = attention_seen(l, &r.parts, last, size);
   loop_for(k, "block", zero, ex_cdiv(k, seen, ex_idx(k, r.block)), FOR_SERIAL, 0, TAIL_NONE, &key);
   r.first = ex_mul(k, key, ex_idx(k, r.block));
   r.keys = loop_let(k, "keys", ex_op2(k, OP_MINIMUM, ex_idx(k, r.block), ex_op2(k, OP_SUB, seen, r.first)));

@@ -7,7 +7,7 @@
  * operand has something around it, the loops over the window end at its edge (lanes along channels, the length of a row
  * known), or an own stage copies it with its zeros; but for one channel a group, whose elements are loaded about as
  * often as they would be copied. */
-#include "nest.h"
+#include "conv.h"
 #include <string.h>
 
 enum {
@@ -17,28 +17,6 @@ enum {
   CLIPPED_TILES = 3,
   PACKED_USES = 64
 };
-typedef enum { ALONG_CHANNELS, ALONG_ROW, ALONG_WINDOW } Along;
-
-typedef struct Conv {
-  Lower *l;
-  Id v, x, kernel;
-  Windows w;
-  DType dtype, packs; /* in which the products are summed, and the kernel packed */
-  bool reverse;
-  int64_t groups, batches; /* of the channels, of the first axis of the operand: one of them is 1 */
-  Sym per;                 /* results of a group */
-  Along along;
-  int lanes, mr, nv; /* tile: pixels by vectors of channels; channels by vectors of the row, or by results of the row */
-  int rows;          /* of pixels in a tile: more than one where they are short and whole */
-  bool masked;       /* places beside the operand are masked where it is loaded */
-  bool clipped;      /* windows are cut to what lies in the operand */
-  bool padded, rest; /* the operand is copied; the channels of a group do not divide into tiles */
-  uint32_t copy, panels;         /* buffers */
-  Ex group, batch, row, channel; /* batch, group: of the result; row, channel: where those begin in the operand */
-  Ex first, end;                 /* channels of the tile begin here, those of the group end here */
-  Ex p[MAX_RANK], e[MAX_RANK];   /* place in the result, in the window; one for each axis of space */
-  Ex i;                          /* input channel within the group */
-} Conv;
 
 /* ---- choosing ---- */
 
@@ -267,9 +245,7 @@ static void copy_stage(Conv *c) {
   nest_close(l);
 }
 
-/* Where in the operand the place of p and e is; `more` is added to the last axis of p, `later` to the channel. Of axis
- * a inside[a] has to hold for it to be there, if it is not 0. */
-static void operand_index(Conv *c, Ex more, int later, Ex *at, Ex *inside) {
+void conv_operand_index(Conv *c, Ex more, int later, Ex *at, Ex *inside) {
   Kernel *k = c->l->k;
   memset(inside, 0, MAX_RANK * sizeof *inside);
   at[0] = c->row, at[1] = ex_add(k, ex_add(k, c->channel, c->i), ex_idx(k, later));
@@ -282,9 +258,16 @@ static void operand_index(Conv *c, Ex more, int later, Ex *at, Ex *inside) {
   }
 }
 
+void conv_group(Conv *c) {
+  Lower *l = c->l;
+  Ex begin = ex_mul(l->k, c->group, lower_dim(l, graph_shape(l->g, c->v)[0]));
+  c->row = c->batches > 1 ? ex_add(l->k, begin, c->batch) : c->batch;
+  c->channel = c->groups > 1 ? ex_mul(l->k, c->group, lower_dim(l, graph_shape(l->g, c->kernel)[1])) : ex_idx(l->k, 0);
+}
+
 static Ex operand(Conv *c, Ex more, int lanes) { /* lanes: of what it is multiplied by, if it has none itself */
   Ex at[MAX_RANK], inside[MAX_RANK];
-  operand_index(c, more, 0, at, inside);
+  conv_operand_index(c, more, 0, at, inside);
   for (int a = 0; a < c->w.n; a++)
     if (inside[a]) BUG("a convolution reads beside its operand");
   return c->padded ? ex_load(c->l->k, c->copy, at, c->w.n + 2, 0, 0)
@@ -293,8 +276,7 @@ static Ex operand(Conv *c, Ex more, int lanes) { /* lanes: of what it is multipl
 
 /* ---- the kernel ---- */
 
-/* Of channel `o` of all, which may be beyond the group's last. */
-static Ex weight(Conv *c, Ex o) {
+Ex conv_weight(Conv *c, Ex o) {
   Kernel *k = c->l->k;
   if (c->rest) o = ex_op2(k, OP_MINIMUM, o, ex_op2(k, OP_SUB, c->end, ex_idx(k, 1)));
   Ex at[MAX_RANK] = {o, c->i};
@@ -369,7 +351,7 @@ static void pack_square(Conv *c, Ex begin, Ex n, Ex place, int wide) {
   for (int i = 0; i < wide; i++) {
     for (int p = 0; p < parts; p++) {
       Ex o = ex_add(k, n, ex_idx(k, p * wide + i));
-      part[p] = padding_is_zero(c, o, weight(c, ex_add(k, begin, o)));
+      part[p] = padding_is_zero(c, o, conv_weight(c, ex_add(k, begin, o)));
     }
     for (int w = 1; w < parts; w *= 2)
       for (int p = 0; p < parts; p += 2 * w)
@@ -409,7 +391,7 @@ static void pack_stage(Conv *c) {
     n = ex_add(k, ex_mul(k, loop_axis(k, "n", vectors), lanes), ex_lane(k, c->lanes));
     open_channels(c, false);
     open_window(c, c->w.n);
-    Ex e = padding_is_zero(c, n, weight(c, ex_add(k, begin, n)));
+    Ex e = padding_is_zero(c, n, conv_weight(c, ex_add(k, begin, n)));
     panel_index(c, n, at);
     loop_store(k, c->panels, at, r, ex_convert(k, c->packs, e), 0);
   } else { /* the panels are written one after the other */
@@ -424,7 +406,7 @@ static void pack_stage(Conv *c) {
 
 /* ---- tiles ---- */
 
-static Ex product(Conv *c, Ex a, Ex b, Ex sum) {
+Ex conv_product(const Conv *c, Ex a, Ex b, Ex sum) {
   Kernel *k = c->l->k;
   return dtype_is_float(c->dtype) ? ex_op3(k, OP_FMA, a, b, sum) : ex_add(k, sum, ex_mul(k, a, b));
 }
@@ -509,7 +491,7 @@ static void add_products(Conv *c, uint32_t t, int m, int end) {
   Ex a = loop_let(k, "a", operand(c, mv[0], c->lanes));
   if (r) mv[0] = ex_add(k, ex_mul(k, r, ex_idx(k, c->mr)), mv[0]);
   unroll(c, "v", c->nv, &mv[1]);
-  loop_assign(k, t, mv, 2, product(c, a, ex_reg(k, b, &mv[1], 1), ex_reg(k, t, mv, 2)), 0);
+  loop_assign(k, t, mv, 2, conv_product(c, a, ex_reg(k, b, &mv[1], 1), ex_reg(k, t, mv, 2)), 0);
   close_to(l, depth, mark);
   if (r) c->p[c->w.n - 2] = first;
 }
@@ -598,7 +580,7 @@ static void row_tile(Conv *c, int nv, Ex from, bool masked) {
   open_window(c, c->w.n);
   Ex at[MAX_RANK], inside[MAX_RANK], rows = 0;
   c->i = ex_idx(k, 0), c->p[last] = from ? from : place; /* neither decides about the rows */
-  operand_index(c, 0, 0, at, inside);
+  conv_operand_index(c, 0, 0, at, inside);
   for (int a = 0; a < last; a++)
     if (inside[a]) rows = rows ? ex_op2(k, OP_AND, rows, inside[a]) : inside[a];
   if (rows) loop_if(k, rows);
@@ -607,7 +589,7 @@ static void row_tile(Conv *c, int nv, Ex from, bool masked) {
   unroll(c, "v", nv, &jv[1]);
   if (from) place = ex_add(k, ex_add(k, from, ex_mul(k, jv[1], ex_idx(k, c->lanes))), lane);
   c->p[last] = place;
-  operand_index(c, 0, 0, at, inside);
+  conv_operand_index(c, 0, 0, at, inside);
   Ex there = inside[last], value;
   if (masked) there = there ? ex_op2(k, OP_AND, there, ex_op2(k, OP_LESS, place, end)) : ex_op2(k, OP_LESS, place, end);
   if (c->padded)
@@ -617,16 +599,16 @@ static void row_tile(Conv *c, int nv, Ex from, bool masked) {
   loop_assign(k, x, &jv[1], 1, value, 0);
   if (one_place(c) && known(l, graph_shape(l->g, c->kernel)[1]) > PREFETCH &&
       (c->padded || lower_in_memory(l, c->x))) { /* the next channels, which are far apart */
-    operand_index(c, 0, PREFETCH, at, inside);
+    conv_operand_index(c, 0, PREFETCH, at, inside);
     loop_prefetch(k, c->padded ? c->copy : lower_param(l, c->x, graph_shape(l->g, c->x), c->w.n + 2, false), at,
                   c->w.n + 2);
   }
   loop_end(k);
   l->memo.n = inner;
   unroll(c, "j", c->mr, &jv[0]);
-  Ex w = loop_let(k, "w", weight(c, ex_add(k, c->first, jv[0])));
+  Ex w = loop_let(k, "w", conv_weight(c, ex_add(k, c->first, jv[0])));
   unroll(c, "v", nv, &jv[1]);
-  loop_assign(k, t, jv, 2, product(c, w, ex_reg(k, x, &jv[1], 1), ex_reg(k, t, jv, 2)), 0);
+  loop_assign(k, t, jv, 2, conv_product(c, w, ex_reg(k, x, &jv[1], 1), ex_reg(k, t, jv, 2)), 0);
   close_to(l, depth, mark);
   unroll(c, "j", c->mr, &jv[0]);
   unroll(c, "v", nv, &jv[1]);
@@ -679,9 +661,9 @@ static void along_window(Conv *c) {
   loop_end(k);
   l->memo.n = inner;
   unroll(c, "j", c->mr, &jc[0]);
-  Ex w = loop_let(k, "w", weight(c, ex_add(k, c->first, jc[0])));
+  Ex w = loop_let(k, "w", conv_weight(c, ex_add(k, c->first, jc[0])));
   unroll(c, "p", c->nv, &jc[1]);
-  loop_assign(k, t, jc, 2, product(c, w, ex_reg(k, xs, &jc[1], 1), ex_reg(k, t, jc, 2)), 0);
+  loop_assign(k, t, jc, 2, conv_product(c, w, ex_reg(k, xs, &jc[1], 1), ex_reg(k, t, jc, 2)), 0);
   close_to(l, depth, mark);
   unroll(c, "j", c->mr, &jc[0]);
   unroll(c, "p", c->nv, &jc[1]);
@@ -710,6 +692,11 @@ void strat_conv(Lower *l) {
   window_read(l->g, v, &c.w);
   c.per = sym_divided(l->all->facts, y[1], sym_int(t, all));
   if (!c.per) BUG("the groups of a convolution do not divide");
+  Sym products = sym_mul(t, lower_total(l, y, c.w.n + 2), sym_product(t, ks + 1, c.w.n + 1));
+  if (lower_gpu(l)) {
+    conv_threads(&c, products);
+    return;
+  }
   choose(&c);
   c.padded = needs_copy(&c);
   c.masked = c.padded && masks_will_do(&c);
@@ -718,7 +705,6 @@ void strat_conv(Lower *l) {
   if (c.along == ALONG_CHANNELS) pack_stage(&c);
   if (c.padded) copy_stage(&c);
   Sym tiles = sym_div_up(t, c.per, sym_int(t, tile_channels(&c)));
-  Sym products = sym_mul(t, lower_total(l, y, c.w.n + 2), sym_product(t, ks + 1, c.w.n + 1));
   lower_stage(l, "main", products, 1, false);
   lower_products(l, products, c.lanes, sym_int(t, 0));
   bool row_first = c.along == ALONG_ROW && all == 1; /* all channels read the same row of the operand */
@@ -738,8 +724,7 @@ void strat_conv(Lower *l) {
   Ex begin = ex_mul(k, c.group, lower_dim(l, c.per));
   c.first = ex_add(k, begin, ex_mul(k, o, ex_idx(k, tile_channels(&c))));
   c.end = ex_add(k, begin, lower_dim(l, c.per));
-  c.row = c.batches > 1 ? ex_add(k, ex_mul(k, c.group, lower_dim(l, y[0])), c.batch) : c.batch;
-  c.channel = c.groups > 1 ? ex_mul(k, c.group, lower_dim(l, ks[1])) : ex_idx(k, 0);
+  conv_group(&c);
   if (c.along == ALONG_CHANNELS)
     along_channels(&c);
   else if (c.along == ALONG_ROW)

@@ -52,14 +52,32 @@ uint32_t nest_result(Lower *l, Id v) {
   return b;
 }
 
-/* A thread has its index on the first axes, and one column of the last axis (-1: there are none). */
-static void thread_columns(Lower *l, const Sym *shape, int axes, int last, Ex *index) {
-  Sym own[MAX_RANK];
-  Ex end;
-  memcpy(own, shape, (size_t)axes * sizeof *own);
-  if (last >= 0) own[axes] = shape[last];
-  threads_space(l, own, axes + (last >= 0), 1, index, &end);
-  if (last >= 0) index[last] = index[axes];
+static int64_t most_of(const Lower *l, Sym s) {
+  int64_t lo, hi;
+  sym_range(l->all->facts, s, &lo, &hi);
+  return hi;
+}
+
+/* In how many classes a GPU divides the rows that are added to, of so many, where there are few columns: each goes
+ * through all updates, which is quick, and adds its own. */
+static int row_classes(int64_t rows, int64_t updates, int64_t columns) {
+  enum { MOST = 64, THREADS_WANTED = 1 << 16, UPDATES = 8 };
+  int n = 1;
+  while (n < MOST && 2 * n <= rows && 2 * n <= updates / UPDATES && 2 * n <= THREADS_WANTED / columns) n *= 2;
+  return n;
+}
+
+/* A thread has its index on the first axes, and one column of the last axis (-1: there are none), of the class of rows
+ * that is returned. */
+static Ex thread_columns(Lower *l, int classes, const Sym *shape, int axes, int last, Ex *index) {
+  Sym own[MAX_RANK + 1] = {sym_int(l->all->ctx->syms, classes)};
+  Ex end, at[MAX_RANK + 1];
+  memcpy(own + 1, shape, (size_t)axes * sizeof *own);
+  if (last >= 0) own[axes + 1] = shape[last];
+  threads_space(l, own, axes + 1 + (last >= 0), 1, at, &end);
+  memcpy(index, at + 1, (size_t)axes * sizeof *index);
+  if (last >= 0) index[last] = at[axes + 1];
+  return at[0];
 }
 
 /* Two updates may meet in one element: each task takes all updates in their order, but only its own columns, a few
@@ -79,10 +97,14 @@ static void nest_scatter(Lower *l, Id v) {
   if (lower_in_memory(l, update) && !gpu)                                       /* the indices are no vectors */
     lanes = l->all->target->vector_bytes / (int)dtype_size(graph_dtype(l->g, v));
   uint32_t y = nest_result(l, v);
-  Ex u[MAX_RANK] = {0}, at[MAX_RANK], ok = 0, lo = ex_idx(k, 0), hi = 0;
+  Ex u[MAX_RANK] = {0}, at[MAX_RANK], ok = 0, lo = ex_idx(k, 0), hi = 0, class = 0;
   copy_stage(l, v, in[0]);
   lower_stage(l, "add", lower_total(l, shape, nu), columns ? 2 : 6, !columns && !axis);
-  if (gpu) thread_columns(l, shape, axes = axis, columns ? nu - 1 : -1, u);
+  int64_t threads = most_of(l, sym_mul(t, lower_total(l, shape, axis), columns ? shape[nu - 1] : sym_int(t, 1)));
+  int classes =
+      gpu ? row_classes(most_of(l, graph_shape(l->g, v)[axis]), most_of(l, lower_total(l, shape + axis, ri)), threads)
+          : 1;
+  if (gpu) class = thread_columns(l, classes, shape, axes = axis, columns ? nu - 1 : -1, u);
   for (; axes < axis && axes < LOOP_AXES - 1; axes++) u[axes] = loop_axis(k, AXIS[axes], shape[axes]);
   if (several) {
     Ex c = loop_axis(k, "c", sym_div_up(t, shape[nu - 1], sym_int(t, BLOCK * lanes)));
@@ -101,6 +123,8 @@ static void nest_scatter(Lower *l, Id v) {
   }
   ok = loop_let(k, "inside", ok);
   lower_fail(l, v, ex_op1(k, OP_NOT, ok));
+  if (classes > 1)
+    ok = ex_op2(k, OP_AND, ok, ex_op2(k, OP_EQUAL, ex_op2(k, OP_FLOOR_MOD, at[axis], ex_idx(k, classes)), class));
   loop_if(k, ok);
   for (int i = axis + ri; i < nu - 1; i++)
     loop_for(k, AXIS[i], ex_idx(k, 0), lower_dim(l, shape[i]), FOR_SERIAL, 0, TAIL_NONE, &u[i]);

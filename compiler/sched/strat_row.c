@@ -480,8 +480,11 @@ void strat_row(Lower *l) {
   }
   while (l->k->depth) loop_end(l->k);
   if (lower_gpu(l)) {
-    l->out->schedule = arena_printf(a, "rows(threads = %lld, lanes = %d, vectors = %d, passes = %d)",
-                                    (long long)l->team.threads, r.lanes, r.nv, levels + 1);
+    l->out->schedule =
+        r.nv ? arena_printf(a, "rows(threads = %lld, lanes = %d, vectors = %d, passes = %d, hold = registers)",
+                            (long long)l->team.threads, r.lanes, r.nv, levels + 1)
+             : arena_printf(a, "rows(threads = %lld, lanes = %d, passes = %d, hold = n: each pass reads the row)",
+                            (long long)l->team.threads, r.lanes, levels + 1);
     return;
   }
   bool waiting = false;

@@ -1,5 +1,6 @@
 /* Pooling and its gradient. A pool takes a vector of the last axis at a time and walks the window; so does the gradient
- * of max pooling where windows do not meet, else it goes window by window within the axes that no window spans. */
+ * of max pooling where windows do not meet, else it goes window by window within the axes that no window spans (on a
+ * GPU: element by element). */
 #include "fold.h"
 #include "nest.h"
 #include <string.h>
@@ -53,8 +54,8 @@ Ex window_pull(Lower *l, Id v, const Ex *index, int n, Ex inside, Ex other) {
   if (memory) {
     uint32_t b = lower_param(l, memory, graph_shape(g, x), n, false);
     if (graph_dtype(g, memory) == graph_dtype(g, v)) return loop_let(k, "x", ex_load(k, b, at, n, inside, other));
-    Ex e = ex_convert(k, graph_dtype(g, v), ex_load(k, b, at, n, inside, 0));
-    return loop_let(k, "x", ex_op3(k, OP_SELECT, inside, e, other));
+    Ex e = ex_convert(k, graph_dtype(g, v), ex_load(k, b, at, n, inside, 0)); /* 0 is 0 in every type */
+    return loop_let(k, "x", other == lower_zero(l, graph_dtype(g, v)) ? e : ex_op3(k, OP_SELECT, inside, e, other));
   }
   for (int i = 0; i < n; i++) {
     Ex last = ex_op2(k, OP_SUB, lower_dim(l, graph_shape(g, v)[i]), ex_idx(k, 1));
@@ -233,13 +234,54 @@ static void scatter_apart(Lower *l, Id v, const Windows *w, uint32_t y) {
   nest_close(l);
 }
 
+/* On a GPU a thread has one element: it finds the maximum of each window that it is in, and takes the updates of those
+ * that are its own, in the order of the windows. */
+static void take_updates(Lower *l, Id v, const Windows *w) {
+  Kernel *k = l->k;
+  Id x = graph_in(l->g, v)[0], update = graph_in(l->g, v)[1];
+  DType d = graph_dtype(l->g, v);
+  Ex q[MAX_RANK], p[MAX_RANK], at[MAX_RANK], e, inside = 0, zero = ex_idx(k, 0);
+  int rank = w->n;
+  lower_stage(l, "main", lower_total(l, graph_shape(l->g, v), rank), window_cost(l, w) * window_cost(l, w), false);
+  nest_open(l, graph_shape(l->g, v), rank, 0, q);
+  uint32_t acc = loop_reg(k, "acc", d, 1, 0, NULL, lower_zero(l, d)), mark = l->memo.n;
+  int depth = k->depth;
+  for (int i = 0; i < rank; i++) {
+    p[i] = q[i];
+    if (spans_nothing(l, w, i)) continue;
+    Ex size = lower_dim(l, w->size[i]), stride = ex_idx(k, w->stride[i]);
+    loop_for(k, WINDOW[i], zero, size, FOR_SERIAL, 0, TAIL_NONE, &e);
+    e = ex_op2(k, OP_SUB, ex_op2(k, OP_SUB, size, ex_idx(k, 1)), e); /* the first window has it last */
+    Ex begin = ex_add(k, ex_mul(k, q[i], ex_idx(k, w->base[i])), lower_dim(l, w->lo[i]));
+    begin = loop_let(k, "begin", ex_op2(k, OP_SUB, begin, ex_mul(k, e, ex_idx(k, w->step[i]))));
+    p[i] = loop_let(k, "p", ex_op2(k, OP_FLOOR_DIV, begin, stride));
+    Ex ok = ex_op2(k, OP_AND, ex_op2(k, OP_GREATER_EQUAL, begin, zero),
+                   ex_op2(k, OP_LESS, p[i], lower_dim(l, graph_shape(l->g, update)[i])));
+    if (w->stride[i] > 1) ok = ex_op2(k, OP_AND, ok, ex_op2(k, OP_EQUAL, begin, ex_mul(k, p[i], stride)));
+    inside = inside ? ex_op2(k, OP_AND, inside, ok) : ok;
+  }
+  if (inside) loop_if(k, inside);
+  Ex mine = first_maximum(l, x, w, p, at);
+  for (int i = 0; i < rank; i++) mine = ex_op2(k, OP_AND, mine, ex_op2(k, OP_EQUAL, at[i], q[i]));
+  loop_if(k, mine);
+  loop_assign(k, acc, NULL, 0, ex_add(k, ex_reg(k, acc, NULL, 0), lower_pull(l, update, p, rank)), 0);
+  while (k->depth > depth) loop_end(k);
+  l->memo.n = mark;
+  lower_store(l, v, q, rank, ex_reg(k, acc, NULL, 0));
+  nest_close(l);
+}
+
 static void select_scatter(Lower *l, Id v, const Windows *w) {
   Kernel *k = l->k;
   Id x = graph_in(l->g, v)[0], update = graph_in(l->g, v)[1];
   Ex p[MAX_RANK], at[MAX_RANK], zero = lower_zero(l, graph_dtype(l->g, v)), i;
   int rank = w->n, outer = 0;
-  uint32_t y = nest_result(l, v);
   bool alone = apart(l, w);
+  if (lower_gpu(l) && !alone) {
+    take_updates(l, v, w);
+    return;
+  }
+  uint32_t y = nest_result(l, v);
   if (alone && covered(l, v, w)) {
     if (window_rows(l, v, w, 3 * window_cost(l, w))) return;
     scatter_apart(l, v, w, y);

@@ -66,6 +66,8 @@ static int set_text(CompileOptions *o, const char *option, const char *value) {
     o->target = value;
   else if (!strcmp(option, "--cpu"))
     o->cpu = value;
+  else if (!strcmp(option, "--gpu"))
+    o->gpu = value;
   else if (!strcmp(option, "--dump-dir"))
     o->dump_dir = value;
   else if (!strcmp(option, "--linker"))

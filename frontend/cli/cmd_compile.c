@@ -16,6 +16,11 @@ static const char HELP[] =
     "  --cpu LEVELS        of x86_64: v2,v3,v4 (default: all three in one library, the best is chosen when it is "
     "opened);\n"
     "                      of aarch64: a64; or native\n"
+    "  --gpu ARCHS         code for NVIDIA's GPUs besides: sm_80, sm_90a, others from sm_80 on; compute_80: PTX, "
+    "which\n"
+    "                      runs on all that come later. Wants NVRTC, but no GPU: `sinter cuda --help` says where it "
+    "is\n"
+    "                      looked for\n"
     "  -D NAME=VALUE       another value for a const of the file\n"
     "  --prefix NAME       of the C functions (default: the file's name)\n"
     "  -j N                processes that generate code at once (default: one a processor)\n"
@@ -50,10 +55,10 @@ static bool read_weights(Arena *a, const char *path, const void *model, CompileW
 }
 
 int cmd_compile(int argc, char **argv) {
-  CliModel m = {.help = HELP,
-                .allowed =
-                    "-o --emit --target --cpu -D --prefix -j --dump-dir --time --check --no-explain --linker --size "
-                    "--max-size --weights"};
+  CliModel m = {
+      .help = HELP,
+      .allowed = "-o --emit --target --cpu --gpu -D --prefix -j --dump-dir --time --check --no-explain --linker --size "
+                 "--max-size --weights"};
   int code;
   if (!cli_model_begin(&m, argc, argv, &code)) return cli_model_end(&m, code);
   const CompileOptions *o = &m.options;
@@ -70,6 +75,10 @@ int cmd_compile(int argc, char **argv) {
   }
   if (o->emit >= EMIT_GRAPH && (o->size || o->max_size)) {
     cli_usage("--size and --max-size go with --emit so, lib or obj, not with %s", emit_kind_name(o->emit));
+    return cli_model_end(&m, CLI_USAGE);
+  }
+  if (o->emit >= EMIT_GRAPH && o->gpu) {
+    cli_usage("--gpu goes with --emit so, exe, lib or obj, not with %s", emit_kind_name(o->emit));
     return cli_model_end(&m, CLI_USAGE);
   }
   code = compile_program(&m.program, o, &r) ? CLI_DONE : CLI_FAILED;

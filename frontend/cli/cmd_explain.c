@@ -4,7 +4,7 @@
 #include <string.h>
 
 static const char HELP[] =
-    "sinter explain FILE.sir [--target MACHINE] [--cpu LEVELS] [-D NAME=VALUE]\n"
+    "sinter explain FILE.sir [--target MACHINE] [--cpu LEVELS] [--gpu ARCHS] [-D NAME=VALUE]\n"
     "sinter explain ARTEFACT\n"
     "\n"
     "Prints, for every entry: the kernels with the operations each computes, why its neighbours were or were not\n"
@@ -13,6 +13,12 @@ static const char HELP[] =
     "A model's file is planned for level v3 (--target aarch64: a64) unless --cpu says other ones; an artefact holds "
     "the text of all its "
     "levels.\n"
+    "\n"
+    "--gpu sm_80,sm_90a explains what GPUs run instead (with --cpu: besides), which wants NVRTC but no GPU: of each "
+    "launch the\n"
+    "blocks, registers, shared memory, how many blocks a multiprocessor holds, and the least time on a card of that "
+    "kind\n"
+    "by what its data sheet says (A100 80 GB, A40, H100 SXM).\n"
     "\n"
     "Work is given as formulas, then at the bounds of the dimensions (64 where a bound is above 65536). `bound` is "
     "said\n"
@@ -42,7 +48,7 @@ static int explain_artefact(int argc, const char *path) {
 }
 
 int cmd_explain(int argc, char **argv) {
-  CliModel m = {.help = HELP, .allowed = "--target --cpu -D"};
+  CliModel m = {.help = HELP, .allowed = "--target --cpu --gpu -D"};
   int code;
   for (int i = 1; i < argc; i++)
     if (is_elf(argv[i])) return explain_artefact(argc, argv[i]);

@@ -59,6 +59,23 @@ static void print_workspace(const Artefact *s) {
   free(dims);
 }
 
+static void print_gpu_code(const SinterModel *m) {
+  const SinterGpuImage *g = SINTER_LIST(SinterGpuImage, m, m->gpu_images);
+  char name[SINTER_GPU_TEXT];
+  for (uint32_t i = 0; i < m->gpu_images.n; i++) {
+    const SinterGpuProgram *p = SINTER_LIST(SinterGpuProgram, m, g[i].programs);
+    uint64_t bytes = 0;
+    for (uint32_t k = 0; k < g[i].programs.n; k++) bytes += p[k].bytes;
+    printf("%s%s (", i ? ", " : "GPU code: ", sinter_gpu_text(&g[i], name));
+    if (g[i].kind == SINTER_GPU_PTX)
+      printf("PTX, ");
+    else
+      printf("%u kernels, ", g[i].kernels.n);
+    printf("%" PRIu64 " KB)", (bytes + 512) / 1024);
+  }
+  if (m->gpu_images.n) printf("\n");
+}
+
 static void print_info(const Artefact *s, bool kernels) {
   const SinterModel *m = s->m;
   int level = s->api ? s->api->level() : -1;
@@ -71,6 +88,7 @@ static void print_info(const Artefact *s, bool kernels) {
     printf("\na program: %s --help says how to run it\n", s->path);
   else
     printf(" (here: %s)\n", level >= 0 ? sinter_level_text((uint32_t)level) : "none");
+  print_gpu_code(m);
   if (s->api) print_workspace(s); /* its own code knows */
   printf("\nentries:\n");
   Text entries = {0};

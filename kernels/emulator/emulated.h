@@ -151,13 +151,12 @@ void *emu_aligned(const void *, int bytes, const EmuSite *); /* checks for a mul
 #define ld_shared_v4(p)     (*(Vec4 *)emu_shared(p, 16, EMU_HERE))
 #define st_shared_u32(p, v) ((void)(*(u32 *)emu_shared(p, 4, EMU_HERE) = (v)))
 #define st_shared_f32(p, v) ((void)(*(float *)emu_shared(p, 4, EMU_HERE) = (v)))
+#define st_shared_v4(p, v)  ((void)(*(Vec4 *)emu_shared(p, 16, EMU_HERE) = (v)))
 #define st_shared_v2(p, x, y)                                                                                          \
   __extension__({                                                                                                      \
     u32 *emu_to_ = emu_shared(p, 8, EMU_HERE);                                                                         \
-    emu_to_[0] = (x);                                                                                                  \
-    emu_to_[1] = (y);                                                                                                  \
+    emu_to_[0] = (x), emu_to_[1] = (y);                                                                                \
   })
-#define st_shared_v4(p, v) ((void)(*(Vec4 *)emu_shared(p, 16, EMU_HERE) = (v)))
 #define atomicAdd(p, v)                                                                                                \
   __extension__({                                                                                                      \
     __typeof__(p) emu_p_ = (p);                                                                                        \

@@ -102,6 +102,32 @@ bool rt_meet(const Run *, int tid, uint32_t turn, bool failed); /* true once a t
 void rt_lock(uint32_t *);                                       /* a lock that is held briefly; unlocked is 0 */
 void rt_unlock(uint32_t *);
 
+/* ---- runtime/cuda: gpu_weights.c, gpu_context.c ---- */
+typedef struct GpuWeights GpuWeights; /* cells and constants on a GPU, as long as there are contexts that use them */
+typedef struct GpuContext GpuContext; /* memory there, and a queue */
+typedef struct RtGpuCall {
+  uint32_t entry;
+  const SinterPlan *plan; /* one of SinterModel.gpu_plans */
+  const int64_t *dims;
+  const Span *ports; /* inputs, then outputs: of the host, or of the GPU */
+  const uint32_t *random;
+  int64_t failed; /* is set to the smallest code of a failure that was counted; 0: none was */
+} RtGpuCall;
+
+typedef struct RtGpu { /* an int is a status, with a sentence in the message */
+  int (*move)(SinterWeights *, const char *device, char *message); /* by whoever has them alone: sets `gpu` */
+  void (*close)(GpuWeights *);
+  uint32_t (*level)(const GpuWeights *);                                          /* SinterVariant.level of its code */
+  int (*get)(GpuWeights *, void *to, uint64_t at, uint64_t bytes, char *message); /* `at`: in the cells */
+  int (*set)(GpuWeights *, uint64_t at, const void *from, uint64_t bytes, char *message);
+  int (*fetch)(GpuWeights *, char *cells, char *message); /* all cells, if they have changed there */
+  int (*create)(GpuContext **, GpuWeights **on, SinterWeights *, const int64_t *most, char *message);
+  void (*free)(GpuContext *); /* NULL is allowed */
+  int (*call)(GpuContext *, RtGpuCall *, char *message);
+} RtGpu;
+/* Not linked where an artefact has no code for GPUs, nor in a program without a C library: at NULL. */
+extern const RtGpu rt_gpu __attribute__((visibility("hidden"), weak));
+
 /* ---- rt_weights.c ---- */
 struct SinterWeights {
   int status; /* of the failed open, or 0 */
@@ -112,6 +138,7 @@ struct SinterWeights {
   uint32_t prepare_lock, message_lock;
   uint32_t counted; /* in the pool's users */
   char *cells, *derived;
+  GpuWeights *gpu;      /* where calls find the cells, which are behind here then; NULL: here */
   uint8_t *stale;       /* [derived]: must be made anew before use */
   uint64_t *first_call; /* [entry]: call numbers of the weight file, where contexts begin */
   uint64_t *last_call;  /* [entry]: the highest of any context, saved */
@@ -123,9 +150,10 @@ void rt_release(SinterWeights *, bool alone);
 /* Makes the object; with `stored`, cells and what is prepared lie there instead of behind it. Then `opened` with the
  * status of filling it. */
 int rt_weights_make(SinterWeights **, uint64_t seed, SinterEmbedded *stored);
-int rt_weights_opened(SinterWeights *, int status);
+__attribute__((noinline)) int rt_weights_opened(SinterWeights *, int status);
 int rt_weights_start(SinterWeights *); /* runs the hidden entry that sets all cells to their start values */
-int rt_weights_fail(SinterWeights *, int status, const char *fmt, const char *text); /* fmt with one %s */
+/* fmt with one %s */
+__attribute__((noinline)) int rt_weights_fail(SinterWeights *, int status, const char *fmt, const char *text);
 
 /* ---- rt_tensors.c: safetensors ---- */
 typedef struct Tensor {
@@ -188,5 +216,6 @@ uint64_t sinter_rt_call_number(const SinterContext *, uint32_t entry);
 void sinter_rt_set_call_number(SinterContext *, uint32_t entry, uint64_t);
 int sinter_rt_level(void);
 int sinter_rt_profile(SinterContext *, uint64_t *ticks, uint32_t threads, uint32_t steps);
+int sinter_rt_to(SinterWeights *, const char *device);
 extern const SinterApi sinter_rt_api;
 #endif

@@ -4,7 +4,9 @@
 
 struct SinterContext {
   SinterWeights *weights;
-  uint64_t bytes; /* of the block if it is ours to free, else 0 */
+  GpuWeights *on;  /* where the weights were when it was made, NULL: here; it lives as long as `gpu` */
+  GpuContext *gpu; /* of `on` */
+  uint64_t bytes;  /* of the block if it is ours to free, else 0 */
   uint32_t busy;
   int threads, slots, cpus; /* wanted at most; room for; processors */
   int64_t *most, *dims;     /* [model dims] */
@@ -51,6 +53,7 @@ static bool entry_arena(const SinterEntry *e, const int64_t *most, int64_t *dims
   const SinterVariant *v = RT_RECORDS(SinterVariant, e->variants);
   for (uint32_t i = 0; i < e->variants.n; i++) {
     int64_t n;
+    if (v[i].level >= SINTER_LEVELS) continue; /* on a GPU, in its own memory */
     if (!rt_sym(RT_MODEL, RT_RECORDS(SinterPlan, RT_MODEL->plans)[v[i].plan].arena, dims, &n) || n < 0) return false;
     if ((uint64_t)n > *arena) *arena = (uint64_t)n;
   }
@@ -178,11 +181,16 @@ int sinter_rt_create(SinterContext **out, SinterWeights *w, const int64_t *most,
   c->fail = (SinterFail *)(void *)(block + l.fail);
   for (uint32_t i = 0; i < RT_MODEL->dims.n; i++) c->most[i] = most[i];
   for (uint32_t i = 0; i < RT_MODEL->entries.n; i++) c->calls[i] = w->first_call[i];
+  if (&rt_gpu && (status = rt_gpu.create(&c->gpu, &c->on, w, c->most, message))) {
+    sinter_rt_free(c);
+    return rt_weights_fail(w, status, "%s", message);
+  }
   *out = c;
   return SINTER_OK;
 }
 
 void sinter_rt_free(SinterContext *c) {
+  if (c && c->gpu) rt_gpu.free(c->gpu);
   if (c && c->bytes) sys_free(c, c->bytes);
 }
 
@@ -302,15 +310,16 @@ static int read_ports(SinterContext *c, const SinterEntry *e, const void *in, vo
 
 static const SinterPlan *choose_plan(const SinterContext *c, const SinterEntry *e) {
   const SinterVariant *v = RT_RECORDS(SinterVariant, e->variants);
+  uint32_t level = c->on ? rt_gpu.level(c->on) : (uint32_t)c->weights->level;
   for (uint32_t i = 0; i < e->variants.n; i++) {
     int64_t fits;
-    if (v[i].level == (uint32_t)c->weights->level && rt_sym(RT_MODEL, v[i].when, c->dims, &fits) && fits)
-      return RT_RECORDS(SinterPlan, RT_MODEL->plans) + v[i].plan;
+    if (v[i].level == level && rt_sym(RT_MODEL, v[i].when, c->dims, &fits) && fits)
+      return RT_RECORDS(SinterPlan, c->on ? RT_MODEL->gpu_plans : RT_MODEL->plans) + v[i].plan;
   }
   return NULL;
 }
 
-static int fault(SinterContext *c, const SinterEntry *e, const char *what) {
+static __attribute__((noinline)) int fault(SinterContext *c, const SinterEntry *e, const char *what) {
   rt_fail(c->message, 0, "%s: %s: a fault of the compiler", RT_TEXT(e->name), what);
   append_dims(c, e);
   return SINTER_ERROR_ARTEFACT;
@@ -344,21 +353,92 @@ static int prepare(SinterContext *c, const SinterEntry *e, const SinterPlan *pla
   return SINTER_OK;
 }
 
-static int failed(SinterContext *c, const SinterEntry *e, const SinterFail *f) {
+static int failed(SinterContext *c, const SinterEntry *e, int64_t code) {
   const SinterPlace *p = RT_RECORDS(SinterPlace, RT_MODEL->places);
-  if (f->code < 1 || (uint64_t)f->code > RT_MODEL->places.n)
+  if (code < 1 || (uint64_t)code > RT_MODEL->places.n)
     return rt_fail(c->message, SINTER_ERROR_INDEX, "%s: an index is out of range; nothing was stored",
                    RT_TEXT(e->name));
-  p += f->code - 1;
+  p += code - 1;
   c->message[0] = 0;
   if (p->file) rt_append(c->message, "%s:%d:%d: ", RT_TEXT(p->file), (int64_t)p->line, (int64_t)p->col);
   rt_append(c->message, "index out of range in %s; nothing was stored", p->op ? RT_TEXT(p->op) : RT_TEXT(e->name));
   return SINTER_ERROR_INDEX;
 }
 
+static int does_not_fit(SinterContext *c, const SinterEntry *e) {
+  return fault(c, e, "the plan does not fit these dimensions");
+}
+
+/* The weights, for a call that uses them where the context was made for. */
+static __attribute__((noinline)) int take_weights(SinterContext *c, const SinterEntry *e, bool alone) {
+  if (!rt_take(c->weights, alone))
+    return rt_fail(c->message, SINTER_ERROR_BUSY,
+                   alone ? "%s updates the weights, and another call is using them"
+                         : "%s: another call is updating the weights",
+                   RT_TEXT(e->name));
+  if (c->on == c->weights->gpu) return SINTER_OK;
+  rt_release(c->weights, alone);
+  return rt_fail(c->message, SINTER_ERROR_ARGUMENT,
+                 "%s: the weights were moved after this context was made: make another one", RT_TEXT(e->name));
+}
+
+static int run_here(SinterContext *c, const SinterEntry *e, const SinterPlan *plan) {
+  SinterWeights *w = c->weights;
+  Binding at = {.weights = w,
+                .inputs = c->ports,
+                .outputs = c->ports + e->inputs.n,
+                .arena = c->arena,
+                .arena_bytes = c->arena_bytes,
+                .random = c->random,
+                .dims = c->dims,
+                .fail = c->fail,
+                .threads = c->threads};
+  Run run;
+  int64_t arena;
+  if (!rt_sym(RT_MODEL, plan->arena, c->dims, &arena) || arena < 0) return does_not_fit(c, e);
+  if ((uint64_t)arena > c->arena_bytes)
+    return rt_fail(c->message, SINTER_ERROR_WORKSPACE,
+                   "%s: these dimensions need %d bytes of workspace, this context has %u", RT_TEXT(e->name), arena,
+                   c->arena_bytes);
+  if (!rt_plan_bind(&run, c->records, plan, &at)) return does_not_fit(c, e);
+  bool alone = e->flags & SINTER_ENTRY_UPDATES, again;
+  int status = take_weights(c, e, alone);
+  if (status) return status;
+  uint64_t mode = rt_float_mode();
+  status = prepare(c, e, plan, at, &again);
+  if (!status && again && !rt_plan_bind(&run, c->records, plan, &at)) status = does_not_fit(c, e);
+  if (!status) {
+    run.patience = run.threads > c->cpus ? 0 : 50;
+    run.ticks = c->ticks, run.rows = c->tick_rows, run.steps = c->tick_steps;
+    const SinterFail *f = rt_plan_run(&run);
+    if (f) status = failed(c, e, f->code);
+  }
+  rt_float_mode_back(mode);
+  if (alone) { /* whatever cell the plan names may have changed */
+    const SinterBuf *b = RT_RECORDS(SinterBuf, plan->bufs);
+    const SinterDerived *d = RT_RECORDS(SinterDerived, RT_MODEL->derived);
+    for (uint32_t i = 0; i < RT_MODEL->derived.n; i++)
+      for (uint32_t k = 0; k < plan->bufs.n; k++)
+        if (b[k].kind == SINTER_BUF_CELL && b[k].index == d[i].cell) w->stale[i] = 1;
+  }
+  rt_release(w, alone);
+  return status;
+}
+
+static int run_on_gpu(SinterContext *c, const SinterEntry *e, const SinterPlan *plan) {
+  RtGpuCall call = {
+      .entry = (uint32_t)(e - entries()), .plan = plan, .dims = c->dims, .ports = c->ports, .random = c->random};
+  bool alone = e->flags & SINTER_ENTRY_UPDATES;
+  int status = take_weights(c, e, alone);
+  if (status) return status;
+  status = rt_gpu.call(c->gpu, &call, c->message);
+  rt_release(c->weights, alone);
+  return !status && call.failed ? failed(c, e, call.failed) : status;
+}
+
 static int run_entry(SinterContext *c, uint32_t index, const void *in, void *out) {
   const SinterEntry *e = &entries()[index];
-  SinterWeights *w = c->weights;
+  const SinterWeights *w = c->weights;
   c->message[0] = 0;
   if (!in && e->in_bytes)
     return rt_fail(c->message, SINTER_ERROR_ARGUMENT, "%s: the struct of inputs is NULL", RT_TEXT(e->name));
@@ -371,49 +451,7 @@ static int run_entry(SinterContext *c, uint32_t index, const void *in, void *out
   const SinterPlan *plan = choose_plan(c, e);
   if (!plan) return fault(c, e, "no variant fits these dimensions");
   c->random[0] = (uint32_t)w->seed, c->random[1] = (uint32_t)(w->seed >> 32), c->random[2] = (uint32_t)c->calls[index];
-  Binding at = {.weights = w,
-                .inputs = c->ports,
-                .outputs = c->ports + e->inputs.n,
-                .arena = c->arena,
-                .arena_bytes = c->arena_bytes,
-                .random = c->random,
-                .dims = c->dims,
-                .fail = c->fail,
-                .threads = c->threads};
-  Run run;
-  int64_t arena;
-  if (!rt_sym(RT_MODEL, plan->arena, c->dims, &arena) || arena < 0)
-    return fault(c, e, "the plan does not fit these dimensions");
-  if ((uint64_t)arena > c->arena_bytes)
-    return rt_fail(c->message, SINTER_ERROR_WORKSPACE,
-                   "%s: these dimensions need %d bytes of workspace, this context has %u", RT_TEXT(e->name), arena,
-                   c->arena_bytes);
-  if (!rt_plan_bind(&run, c->records, plan, &at)) return fault(c, e, "the plan does not fit these dimensions");
-  bool alone = e->flags & SINTER_ENTRY_UPDATES, again;
-  if (!rt_take(w, alone))
-    return rt_fail(c->message, SINTER_ERROR_BUSY,
-                   alone ? "%s updates the weights, and another call is using them"
-                         : "%s: another call is updating the weights",
-                   RT_TEXT(e->name));
-  uint64_t mode = rt_float_mode();
-  status = prepare(c, e, plan, at, &again);
-  if (!status && again && !rt_plan_bind(&run, c->records, plan, &at))
-    status = fault(c, e, "the plan does not fit these dimensions");
-  if (!status) {
-    run.patience = run.threads > c->cpus ? 0 : 50;
-    run.ticks = c->ticks, run.rows = c->tick_rows, run.steps = c->tick_steps;
-    const SinterFail *f = rt_plan_run(&run);
-    if (f) status = failed(c, e, f);
-  }
-  rt_float_mode_back(mode);
-  if (alone) { /* whatever cell the plan names may have changed */
-    const SinterBuf *b = RT_RECORDS(SinterBuf, plan->bufs);
-    const SinterDerived *d = RT_RECORDS(SinterDerived, RT_MODEL->derived);
-    for (uint32_t i = 0; i < RT_MODEL->derived.n; i++)
-      for (uint32_t k = 0; k < plan->bufs.n; k++)
-        if (b[k].kind == SINTER_BUF_CELL && b[k].index == d[i].cell) w->stale[i] = 1;
-  }
-  rt_release(w, alone);
+  status = c->on ? run_on_gpu(c, e, plan) : run_here(c, e, plan);
   if (!status && e->flags & SINTER_ENTRY_RANDOM) c->calls[index]++, keep_call_number(c, index);
   return status;
 }
@@ -458,4 +496,5 @@ const SinterApi sinter_rt_api = {.size = sizeof(SinterApi),
                                  .call_number = sinter_rt_call_number,
                                  .set_call_number = sinter_rt_set_call_number,
                                  .level = sinter_rt_level,
-                                 .profile = sinter_rt_profile};
+                                 .profile = sinter_rt_profile,
+                                 .to = sinter_rt_to};

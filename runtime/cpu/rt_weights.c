@@ -134,7 +134,36 @@ int rt_weights_make(SinterWeights **out, uint64_t seed, SinterEmbedded *stored) 
   return w->status = SINTER_ERROR_CPU;
 }
 
+/* ---- where they are ---- */
+
+/* By whoever has them alone; after a failure they are where they were. */
+static __attribute__((noinline)) int move(SinterWeights *w, const char *device, char *message) {
+  if (&rt_gpu) return rt_gpu.move(w, device, message);
+  if (rt_equal(device, "cpu")) return SINTER_OK;
+  return rt_fail(
+      message, SINTER_ERROR_GPU,
+      "%s runs on \"cpu\" alone, not on \"%s\": code for GPUs is in a .so, .o or .a that is compiled with --gpu",
+      RT_TEXT(RT_MODEL->name), device);
+}
+
+int sinter_rt_to(SinterWeights *w, const char *device) {
+  if (!w) return SINTER_ERROR_ARGUMENT;
+  if (w->status) return w->status;
+  if (!device) return rt_weights_fail(w, SINTER_ERROR_ARGUMENT, "to: the device is NULL%s", "");
+  if (!rt_take(w, true)) return rt_weights_fail(w, SINTER_ERROR_BUSY, "to: a call is using these weights%s", "");
+  char message[RT_MESSAGE];
+  int status = move(w, device, message);
+  rt_release(w, true);
+  return status ? rt_weights_fail(w, status, "%s", message) : SINTER_OK;
+}
+
 int rt_weights_opened(SinterWeights *w, int status) {
+  const char *device = sys_env("SINTER_DEVICE");
+  char message[RT_MESSAGE];
+  if (!status && device) {
+    status = move(w, device, message);
+    if (status) rt_fail(w->message, 0, "SINTER_DEVICE is %s: %s", device, message);
+  }
   w->status = status;
   if (status == SINTER_OK) w->counted = 1, rt_pool_open();
   return status;
@@ -154,6 +183,7 @@ int sinter_rt_open_strict(SinterWeights **out, const char *path, uint64_t seed) 
 
 void sinter_rt_close(SinterWeights *w) {
   if (!w || w == &NO_MEMORY) return;
+  if (w->gpu) rt_gpu.close(w->gpu);
   if (w->counted) rt_pool_close();
   sys_free(w, w->bytes);
 }
@@ -255,10 +285,13 @@ int sinter_rt_save(SinterWeights *w, const char *path) {
   uint64_t parts_bytes = sizeof(SysPart) * ((uint64_t)m->cells.n + 1), bytes = parts_bytes + 256;
   for (uint32_t i = 0; i < m->cells.n; i++) bytes += name_room(c[i].name) + 128 + 24u * c[i].rank;
   for (uint32_t i = 0; i < m->entries.n; i++) bytes += name_room(entry[i].name);
-  char *block = sys_alloc(bytes);
-  int status = SINTER_OK, e = 0;
+  char message[RT_MESSAGE];
+  int status = w->gpu ? rt_gpu.fetch(w->gpu, w->cells, message) : SINTER_OK, e = 0;
+  char *block = status ? NULL : sys_alloc(bytes);
   uint32_t parts = 0;
-  if (!block) {
+  if (status) {
+    rt_weights_fail(w, status, "%s", message);
+  } else if (!block) {
     status = rt_weights_fail(w, SINTER_ERROR_MEMORY, "no memory to save %s", path);
   } else {
     SysPart *part = (SysPart *)(void *)block;
@@ -294,8 +327,13 @@ static int transfer(SinterWeights *w, const char *name, void *get, const void *s
   }
   if (!rt_take(w, set != NULL))
     return rt_weights_fail(w, SINTER_ERROR_BUSY, "a call is using these weights: \"%s\" cannot be taken now", name);
-  if (get) {
-    memcpy(get, w->cells + c->at, bytes);
+  char message[RT_MESSAGE];
+  if (w->gpu)
+    status = get ? rt_gpu.get(w->gpu, get, c->at, bytes, message) : rt_gpu.set(w->gpu, c->at, set, bytes, message);
+  if (status) {
+    rt_weights_fail(w, status, "%s", message);
+  } else if (get) {
+    if (!w->gpu) memcpy(get, w->cells + c->at, bytes);
   } else {
     memcpy(w->cells + c->at, set, bytes);
     const SinterDerived *d = RT_RECORDS(SinterDerived, RT_MODEL->derived);

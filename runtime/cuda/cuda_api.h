@@ -49,6 +49,11 @@ enum { CUDA_FUNCTION_SHARED = 8 /* dynamic shared memory, bytes */ };
 enum { CUDA_JIT_ERROR_LOG = 5, CUDA_JIT_ERROR_LOG_BYTES = 6 };
 enum { CUDA_STREAM_NON_BLOCKING = 1, CUDA_EVENT_NO_TIMING = 2, CUDA_CAPTURE_THREAD = 1 };
 enum { CUDA_TENSOR_L2_256B = 3 };
+enum {
+  CUDA_POINTER_MEMORY = 2 /* unsigned: CUDA_MEMORY_DEVICE or another */,
+  CUDA_POINTER_GPU = 9 /* int: its number */
+};
+enum { CUDA_MEMORY_DEVICE = 2 };
 
 /* X(name, parameters): all of them, or the driver cannot be used */
 #define CUDA_REQUIRED(X)                                                                                               \
@@ -94,7 +99,9 @@ enum { CUDA_TENSOR_L2_256B = 3 };
   X(cuTensorMapEncodeTiled, (void *, int, uint32_t, void *, const uint64_t *, const uint64_t *, const uint32_t *,      \
                              const uint32_t *, int, int, int, int))
 /* NULL where the driver has none */
-#define CUDA_OPTIONAL(X) X(cuMemGetInfo_v2, (size_t *, size_t *))
+#define CUDA_OPTIONAL(X)                                                                                               \
+  X(cuMemGetInfo_v2, (size_t *, size_t *))                                                                             \
+  X(cuPointerGetAttribute, (void *, int, CUdeviceptr))
 
 typedef struct CudaApi {
 #define CUDA_MEMBER(name, parameters) CUresult(*name) parameters;

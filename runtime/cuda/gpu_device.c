@@ -25,8 +25,13 @@ void gpu_leave(GpuDevice *d) {
 
 /* ---- opening ---- */
 
-static int which_gpu(int count, int *ordinal, char *message) {
+static int which_gpu(int count, int number, int *ordinal, char *message) {
   const char *s = sys_env("SINTER_GPU"), *p = s;
+  if (number >= count)
+    return rt_fail(message, SINTER_ERROR_GPU, "there is no GPU %d: this system has %d GPU%s, numbered from 0",
+                   (int64_t)number, (int64_t)count, count == 1 ? "" : "s");
+  *ordinal = number;
+  if (number >= 0) return SINTER_OK;
   int n = 0;
   while (p && *p >= '0' && *p <= '9' && n < 1000) n = n * 10 + *p++ - '0';
   if (p && (*p || n >= count))
@@ -47,11 +52,11 @@ static int no_image(const GpuDevice *d, const GpuImage *images, uint32_t n, char
 }
 
 /* Fills in what can be known without a context. */
-static int look(GpuDevice *d, const GpuImage *images, uint32_t n, char *message) {
+static int look(GpuDevice *d, const GpuImage *images, uint32_t n, int number, char *message) {
   const CudaApi *api = d->api;
   int count = 0, ordinal = 0, major = 0, minor = 0, multiprocessors = 0, shared = 0;
   int status = gpu_check(d, api->cuDeviceGetCount(&count), "the number of GPUs", message);
-  if (!status) status = which_gpu(count, &ordinal, message);
+  if (!status) status = which_gpu(count, number, &ordinal, message);
   if (!status) status = gpu_check(d, api->cuDeviceGet(&d->device, ordinal), "a GPU", message);
   if (status) return status;
   CUresult r = api->cuDeviceGetName(d->name, sizeof d->name, d->device);
@@ -106,7 +111,7 @@ static int open_context(GpuDevice *d, char *message) {
   return status;
 }
 
-int gpu_open(GpuDevice **out, const GpuImage *images, uint32_t n, char *message) {
+int gpu_open(GpuDevice **out, const GpuImage *images, uint32_t n, int number, char *message) {
   const CudaApi *api;
   *out = NULL;
   message[0] = 0;
@@ -124,7 +129,7 @@ int gpu_open(GpuDevice **out, const GpuImage *images, uint32_t n, char *message)
   d->bytes = bytes;
   d->module = (CUmodule *)(d + 1);
   d->kernel = (CUfunction *)(d->module + programs);
-  status = look(d, images, n, message);
+  status = look(d, images, n, number, message);
   if (!status) status = open_context(d, message);
   if (status)
     sys_free(d, bytes);

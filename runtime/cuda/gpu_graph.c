@@ -6,22 +6,25 @@ static CUdeviceptr address(const GpuCall *c, const GpuArgument *a) {
   return a->slot == GPU_NOWHERE ? 0 : c->base[a->slot] + a->at;
 }
 
-static CUresult encode(const GpuQueue *q, GpuCell *cell, const GpuTensor *t, CUdeviceptr at) {
+static CUresult encode(const GpuQueue *q, void *map, const GpuTensor *t, CUdeviceptr at) {
   static const uint32_t ones[5] = {1, 1, 1, 1, 1};
-  return q->device->api->cuTensorMapEncodeTiled(cell, t->type, t->rank, (void *)(uintptr_t)at, t->dims, t->strides,
+  return q->device->api->cuTensorMapEncodeTiled(map, t->type, t->rank, (void *)(uintptr_t)at, t->dims, t->strides,
                                                 t->box, ones, 0, t->swizzle, CUDA_TENSOR_L2_256B, 0);
 }
 
-/* The arguments of a step into the queue's cells, which the driver copies from. */
+/* The arguments of a step into the queue's words, which the driver copies from; a map has 16, aligned to 64 bytes. */
 static int place_arguments(GpuQueue *q, const GpuCall *c, const GpuStep *s, char *message) {
   CUresult r = 0;
+  void **param = q->params;
+  uint64_t at = 0;
   for (uint32_t i = 0; i < s->narguments && !r; i++) {
     const GpuArgument *a = &s->arguments[i];
-    q->params[i] = &q->cell[i];
+    if (a->kind == GPU_TENSOR) at = (at + 7) & ~7ull;
+    if (!a->joined) *param++ = &q->words[at];
     switch (a->kind) {
-    case GPU_ADDRESS: q->cell[i].word[0] = address(c, a); break;
-    case GPU_VALUE: q->cell[i].word[0] = a->at; break;
-    case GPU_TENSOR: r = encode(q, &q->cell[i], a->tensor, address(c, a)); break;
+    case GPU_ADDRESS: q->words[at++] = address(c, a); break;
+    case GPU_VALUE: q->words[at++] = a->at; break;
+    case GPU_TENSOR: r = encode(q, &q->words[at], a->tensor, address(c, a)), at += 16; break;
     }
   }
   return gpu_check(q->device, r, "a map of a tensor", message);

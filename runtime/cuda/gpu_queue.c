@@ -133,10 +133,10 @@ int gpu_queue_open(GpuQueue **out, GpuDevice *d, const GpuLimits *most, char *me
   message[0] = 0;
   if (!most->stage) return rt_fail(message, SINTER_ERROR_ARGUMENT, "a queue wants buffers for copies");
   uint64_t dims = most->dims * sizeof(int64_t), base = most->slots * sizeof(CUdeviceptr),
-           nodes = most->steps * sizeof(CUgraphNode), cells = most->arguments * sizeof(GpuCell),
+           nodes = most->steps * sizeof(CUgraphNode), words = most->arguments * 24ull * sizeof(uint64_t),
            params = most->arguments * sizeof(void *);
   uint64_t bytes =
-      rt_up(sizeof(GpuQueue)) + GPU_GRAPHS * (rt_up(dims) + rt_up(base) + rt_up(nodes)) + rt_up(cells) + rt_up(params);
+      rt_up(sizeof(GpuQueue)) + GPU_GRAPHS * (rt_up(dims) + rt_up(base) + rt_up(nodes)) + rt_up(words) + rt_up(params);
   GpuQueue *q = sys_alloc(bytes);
   if (!q) return rt_fail(message, SINTER_ERROR_MEMORY, "no memory for a queue of the GPU");
   char *at = (char *)q + rt_up(sizeof(GpuQueue));
@@ -144,7 +144,7 @@ int gpu_queue_open(GpuQueue **out, GpuDevice *d, const GpuLimits *most, char *me
   q->most = *most;
   q->bytes = bytes;
   q->one_by_one = sys_env("SINTER_GPU_SYNC") != NULL;
-  q->cell = take(&at, cells);
+  q->words = take(&at, words);
   q->params = take(&at, params);
   for (int i = 0; i < GPU_GRAPHS; i++) {
     q->graph[i].dims = take(&at, dims);

@@ -10,7 +10,7 @@
 
 /* ---- code ---- */
 
-enum { GPU_PTX, GPU_CUBIN, GPU_CUBIN_EXACT };
+enum { GPU_PTX = SINTER_GPU_PTX, GPU_CUBIN = SINTER_GPU_CUBIN, GPU_CUBIN_EXACT = SINTER_GPU_CUBIN_EXACT };
 typedef struct GpuKernel {
   const char *name;
   uint32_t program; /* which of the image holds it */
@@ -55,8 +55,9 @@ typedef struct GpuDevice {
   char name[64];
 } GpuDevice;
 
-/* The GPU that SINTER_GPU numbers, 0 by default. The images must stay. */
-int gpu_open(GpuDevice **, const GpuImage *, uint32_t n, char *message);
+enum { GPU_ANY = -1 };
+/* The GPU of this number, GPU_ANY: the one that SINTER_GPU numbers, else the first. The images must stay. */
+int gpu_open(GpuDevice **, const GpuImage *, uint32_t n, int number, char *message);
 void gpu_close(GpuDevice *);                                              /* after its queues; NULL is allowed */
 int gpu_alloc(GpuDevice *, uint64_t bytes, CUdeviceptr *, char *message); /* aligned to 256, at least; not cleared */
 void gpu_free(GpuDevice *, CUdeviceptr);                                  /* 0 is allowed */
@@ -80,6 +81,7 @@ typedef struct GpuTensor { /* as cuTensorMapEncodeTiled has it; dims and box are
 
 typedef struct GpuArgument { /* of a kernel, in the order of its parameters */
   uint8_t kind;
+  bool joined;   /* ADDRESS, VALUE: one more word of 8 bytes of the parameter before, which is a struct then */
   uint32_t slot; /* ADDRESS, TENSOR: of GpuCall.base; GPU_NOWHERE: the address is 0 */
   uint64_t at;   /* ADDRESS, TENSOR: bytes beyond; VALUE: its bits, the low ones if it is shorter */
   const GpuTensor *tensor;
@@ -115,10 +117,6 @@ typedef struct GpuGraph {
   CUgraphExec exec;
 } GpuGraph;
 
-typedef struct GpuCell { /* an argument as the driver copies it */
-  uint64_t word[16];
-} __attribute__((aligned(64))) GpuCell;
-
 typedef struct GpuStage {
   void *memory;
   CUevent done;
@@ -135,8 +133,8 @@ typedef struct GpuQueue {
   bool one_by_one; /* SINTER_GPU_SYNC: no graphs; waits for each kernel and names the one that fails */
   uint64_t clock, bytes;
   GpuGraph graph[GPU_GRAPHS];
-  GpuCell *cell; /* [most.arguments] */
-  void **params; /* the same */
+  uint64_t *words; /* [24 * most.arguments]: those of a launch as the driver copies them; aligned to 64 */
+  void **params;   /* [most.arguments] */
 } GpuQueue;
 
 int gpu_queue_open(GpuQueue **, GpuDevice *, const GpuLimits *, char *message);
@@ -154,4 +152,24 @@ int gpu_wait(GpuQueue *, char *message); /* what failed since the last wait is s
 int gpu_launch(GpuQueue *, CUstream, const GpuCall *, const GpuStep *, char *message); /* one step */
 int gpu_run_graph(GpuQueue *, const GpuCall *, char *message);
 void gpu_drop_graph(GpuQueue *, GpuGraph *);
+
+/* ---- gpu_weights.c, gpu_context.c: what artefacts do with all this (rt.h: RtGpu) ---- */
+
+static inline uint64_t gpu_up(uint64_t n) { return (n + 255) & ~255ull; }
+
+struct GpuWeights {
+  GpuDevice *device;
+  GpuQueue *queue;    /* for copies of cells: under the lock */
+  CUdeviceptr memory; /* cells as SinterCell.at has them, then the constants as SinterConst.at */
+  uint64_t consts_at, bytes;
+  uint32_t users;       /* contexts, and the weights that it belongs to */
+  uint32_t lock, level; /* level: as SinterVariant's */
+  bool ahead;           /* cells may have changed since they were fetched; written by who has the weights alone */
+};
+void gpu_weights_release(GpuWeights *);
+
+/* Where the weights are now; on the host *on is NULL, and nothing is made. */
+int gpu_context_open(GpuContext **, GpuWeights **on, SinterWeights *, const int64_t *most, char *message);
+void gpu_context_close(GpuContext *);
+int gpu_context_call(GpuContext *, RtGpuCall *, char *message);
 #endif

@@ -87,6 +87,22 @@ static bool plan_bufs(Check *c, const SinterPlan *p, const SinterEntry *e) {
   return true;
 }
 
+static bool variant(Check *c, const SinterVariant *v, const SinterEntry *e) {
+  const SinterModel *m = c->m;
+  bool gpu = v->level >= SINTER_LEVELS;
+  const SinterRef plans = gpu ? m->gpu_plans : m->plans;
+  c->where = "the variants";
+  if (!sym(c, v->when)) return false;
+  if (v->plan >= plans.n || (gpu && v->level - SINTER_LEVELS >= m->gpu_images.n)) return wrong(c, "an index");
+  const SinterPlan *p = SINTER_LIST(SinterPlan, m, plans) + v->plan;
+  if (!plan_bufs(c, p, e)) return false;
+  const SinterGpuStep *s = gpu ? SINTER_LIST(SinterGpuStep, m, p->steps) : NULL;
+  for (uint32_t i = 0; s && i < p->steps.n; i++) /* the kernels of this image */
+    if (s[i].kernel >= SINTER_LIST(SinterGpuImage, m, m->gpu_images)[v->level - SINTER_LEVELS].kernels.n)
+      return c->where = "the steps of a plan for GPUs", wrong(c, "a kernel");
+  return true;
+}
+
 static bool entries(Check *c) {
   const SinterEntry *e = SINTER_LIST(SinterEntry, c->m, c->m->entries);
   if (!list(c, c->m->entries, sizeof *e, "the entries")) return false;
@@ -108,13 +124,25 @@ static bool entries(Check *c) {
       if (!sym(c, f[k].cond) || !text(c, f[k].text, true)) return false;
     const SinterVariant *v = SINTER_LIST(SinterVariant, c->m, e->variants);
     if (!list(c, e->variants, sizeof *v, "the variants")) return false;
-    for (uint32_t k = 0; k < e->variants.n; k++) {
-      if (!sym(c, v[k].when)) return false;
-      if (v[k].level >= SINTER_LEVELS || v[k].plan >= c->m->plans.n) return wrong(c, "an index");
-      if (!plan_bufs(c, SINTER_LIST(SinterPlan, c->m, c->m->plans) + v[k].plan, e)) return false;
-      c->where = "the variants";
-    }
+    for (uint32_t k = 0; k < e->variants.n; k++)
+      if (!variant(c, &v[k], e)) return false;
   }
+  return true;
+}
+
+static bool views(Check *c, SinterRef r, const SinterPlan *p, const char *where) {
+  const SinterView *v = SINTER_LIST(SinterView, c->m, r);
+  if (!list(c, r, sizeof *v, where)) return false;
+  for (uint32_t k = 0; k < r.n; k++)
+    if ((v[k].buf >= p->bufs.n && v[k].buf != UINT32_MAX) || !sym(c, v[k].at)) return wrong(c, "a buffer");
+  return true;
+}
+
+static bool formulas(Check *c, SinterRef r, const char *where) {
+  const SinterSym *s = SINTER_LIST(SinterSym, c->m, r);
+  if (!list(c, r, sizeof *s, where)) return false;
+  for (uint32_t k = 0; k < r.n; k++)
+    if (!sym(c, s[k])) return false;
   return true;
 }
 
@@ -125,40 +153,108 @@ static bool steps(Check *c, const SinterPlan *p) {
     if (s->kind > SINTER_STEP_COPY) return wrong(c, "the kind");
     if (s->kind == SINTER_STEP_BARRIER) continue;
     const SinterView *v = SINTER_LIST(SinterView, c->m, s->views);
-    if (!list(c, s->views, sizeof *v, "the steps of a plan")) return false;
-    for (uint32_t k = 0; k < s->views.n; k++)
-      if ((v[k].buf >= p->bufs.n && v[k].buf != UINT32_MAX) || !sym(c, v[k].at)) return wrong(c, "a buffer");
+    if (!views(c, s->views, p, "the steps of a plan")) return false;
     if (s->kind == SINTER_STEP_COPY) {
       if (!sym(c, s->bytes)) return false;
       if (s->views.n != 2 || v[0].buf == UINT32_MAX || v[1].buf == UINT32_MAX) return wrong(c, "a copy");
       continue;
     }
     if (s->kernel >= c->m->kernels.n) return wrong(c, "a kernel");
-    const SinterSym *d = SINTER_LIST(SinterSym, c->m, s->dims);
     if (!sym(c, s->tasks) || !sym(c, s->work) || !sym(c, s->bytes) || !sym(c, s->flops) ||
-        !list(c, s->dims, sizeof *d, "the steps of a plan"))
+        !formulas(c, s->dims, "the steps of a plan"))
       return false;
-    for (uint32_t k = 0; k < s->dims.n; k++)
-      if (!sym(c, d[k])) return false;
   }
   return true;
 }
 
-static bool plans(Check *c) {
-  const SinterPlan *p = SINTER_LIST(SinterPlan, c->m, c->m->plans);
-  if (!list(c, c->m->plans, sizeof *p, "the plans")) return false;
-  for (uint32_t i = 0; i < c->m->plans.n; i++, p++) {
+/* ---- GPUs ---- */
+
+static const char GPU_STEPS[] = "the steps of a plan for GPUs";
+enum { GPU_BLOCK = 1024, GPU_BOX = 256, GPU_TENSOR_RANK = 5 }; /* the most that CUDA takes */
+
+static bool gpu_tensor(Check *c, const SinterGpuStep *s, const SinterGpuTensor *t) {
+  const SinterView *v = SINTER_LIST(SinterView, c->m, s->views);
+  if (t->view >= s->views.n || v[t->view].buf == UINT32_MAX) return wrong(c, "a buffer");
+  if (!dtype(c, t->dtype)) return false;
+  if (t->rank < 1 || t->rank > GPU_TENSOR_RANK) return wrong(c, "a rank");
+  if (t->swizzle && t->swizzle != 32 && t->swizzle != 64 && t->swizzle != 128) return wrong(c, "a swizzle");
+  for (int i = 0; i < t->rank; i++) {
+    if (!sym(c, t->dim[i]) || (i && !sym(c, t->stride[i - 1]))) return false;
+    if (t->box[i] < 1 || t->box[i] > GPU_BOX) return wrong(c, "a box");
+  }
+  return true;
+}
+
+static bool gpu_step(Check *c, const SinterPlan *p, const SinterGpuStep *s) {
+  const SinterGpuArg *a = SINTER_LIST(SinterGpuArg, c->m, s->args);
+  const SinterGpuTensor *t = SINTER_LIST(SinterGpuTensor, c->m, s->tensors);
+  c->where = GPU_STEPS;
+  if (s->flags & ~(uint32_t)(SINTER_GPU_FAILS | SINTER_GPU_COMMIT)) return wrong(c, "the flags");
+  if (s->block < 1 || s->block > GPU_BLOCK) return wrong(c, "a block");
+  if (!sym(c, s->grid) || !sym(c, s->bytes) || !sym(c, s->flops) || !views(c, s->views, p, GPU_STEPS) ||
+      !formulas(c, s->dims, GPU_STEPS) || !list(c, s->args, sizeof *a, GPU_STEPS) ||
+      !list(c, s->tensors, sizeof *t, GPU_STEPS))
+    return false;
+  for (uint32_t i = 0; i < s->args.n; i++) {
+    const uint32_t most[] = {s->views.n, s->dims.n, UINT32_MAX, s->tensors.n};
+    if (a[i].kind > SINTER_GPU_ARG_TENSOR || a[i].index >= most[a[i].kind]) return wrong(c, "an argument");
+    if (i && a[i - 1].kind == SINTER_GPU_ARG_TENSOR && a[i].kind != SINTER_GPU_ARG_TENSOR)
+      return wrong(c, "the order of the arguments");
+  }
+  for (uint32_t i = 0; i < s->tensors.n; i++)
+    if (!gpu_tensor(c, s, &t[i])) return false;
+  return true;
+}
+
+static bool gpu_steps(Check *c, const SinterPlan *p) {
+  const SinterGpuStep *s = SINTER_LIST(SinterGpuStep, c->m, p->steps);
+  for (uint32_t i = 0; i < p->steps.n; i++)
+    if (!gpu_step(c, p, &s[i])) return false;
+  return true;
+}
+
+static bool gpu_images(Check *c) {
+  static const char where[] = "the code for GPUs";
+  const SinterModel *m = c->m;
+  const SinterGpuImage *g = SINTER_LIST(SinterGpuImage, m, m->gpu_images);
+  if (!list(c, m->gpu_images, sizeof *g, where)) return false;
+  for (uint32_t i = 0; i < m->gpu_images.n; i++) {
+    const SinterGpuProgram *p = SINTER_LIST(SinterGpuProgram, m, g[i].programs);
+    const SinterGpuKernel *k = SINTER_LIST(SinterGpuKernel, m, g[i].kernels);
+    if (g[i].kind > SINTER_GPU_CUBIN_EXACT || g[i].sm < 10 || g[i].sm > 999) return wrong(c, "the architecture");
+    if (!list(c, g[i].programs, sizeof *p, where) || !list(c, g[i].kernels, sizeof *k, where)) return false;
+    for (uint32_t n = 0; n < g[i].programs.n; n++)
+      if (p[n].at % 64 || p[n].at > 1ull << 40 || p[n].bytes < 1 || p[n].bytes > 1ull << 40)
+        return wrong(c, "the memory");
+    for (uint32_t n = 0; n < g[i].kernels.n; n++) {
+      if (!text(c, k[n].name, true) || !text(c, k[n].stage, false)) return false;
+      if (k[n].program >= g[i].programs.n || k[n].shared > 1 << 20) return wrong(c, "a kernel");
+    }
+  }
+  return true;
+}
+
+/* ---- plans ---- */
+
+static bool plans_of(Check *c, SinterRef r, bool gpu) {
+  const char *where = gpu ? "the plans for GPUs" : "the plans";
+  const SinterPlan *p = SINTER_LIST(SinterPlan, c->m, r);
+  if (!list(c, r, sizeof *p, where)) return false;
+  for (uint32_t i = 0; i < r.n; i++, p++) {
     const SinterBuf *b = SINTER_LIST(SinterBuf, c->m, p->bufs);
     if (!list(c, p->bufs, sizeof *b, "the buffers of a plan")) return false;
     for (uint32_t k = 0; k < p->bufs.n; k++) {
-      if (b[k].kind > SINTER_BUF_RANDOM) return wrong(c, "the kind");
+      if (b[k].kind > SINTER_BUF_RANDOM || (gpu && b[k].kind == SINTER_BUF_DERIVED)) return wrong(c, "the kind");
       if (!sym(c, b[k].bytes) || (b[k].kind == SINTER_BUF_ARENA && !sym(c, b[k].at))) return false;
     }
-    if (!list(c, p->steps, sizeof(SinterStep), "the steps of a plan") || !sym(c, p->arena) || !steps(c, p))
+    if (!list(c, p->steps, gpu ? sizeof(SinterGpuStep) : sizeof(SinterStep), "the steps of a plan") ||
+        !sym(c, p->arena) || !(gpu ? gpu_steps(c, p) : steps(c, p)))
       return false;
   }
   return true;
 }
+
+static bool plans(Check *c) { return plans_of(c, c->m->plans, false) && plans_of(c, c->m->gpu_plans, true); }
 
 static bool rest(Check *c) {
   const SinterModel *m = c->m;
@@ -205,5 +301,5 @@ bool sinter_model_check(const SinterModel *m, uint64_t bytes, char *why) {
   if (!list(&c, m->dims, sizeof *names, "the names of dimensions")) return false;
   for (uint32_t i = 0; i < m->dims.n; i++)
     if (!text(&c, names[i], true)) return false;
-  return cells(&c) && plans(&c) && entries(&c) && rest(&c);
+  return cells(&c) && gpu_images(&c) && plans(&c) && entries(&c) && rest(&c);
 }

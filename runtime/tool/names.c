@@ -17,6 +17,17 @@ const char *sinter_level_text(uint32_t level) {
   return level < SINTER_LEVELS ? text[level] : "?";
 }
 
+char *sinter_gpu_text(const SinterGpuImage *g, char *out) {
+  const char *word = g->kind == SINTER_GPU_PTX ? "compute_" : "sm_";
+  uint32_t n = 0, scale = 1;
+  while (*word) out[n++] = *word++;
+  while (g->sm / scale >= 10) scale *= 10;
+  for (; scale; scale /= 10) out[n++] = (char)('0' + g->sm / scale % 10);
+  if (g->kind == SINTER_GPU_CUBIN_EXACT) out[n++] = 'a';
+  out[n] = 0;
+  return out;
+}
+
 const char *sinter_status_text(int status) {
   static const char *const text[] = {"success",
                                      "a wrong argument",

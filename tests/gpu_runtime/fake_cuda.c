@@ -31,6 +31,8 @@ static void configure(void) {
   fake.no_memory = (uint32_t)number("SINTER_FAKE_NO_MEMORY", 0);
   fake.fault = (uint32_t)number("SINTER_FAKE_FAULT", 0);
   fake.fail = (uint32_t)number("SINTER_FAKE_FAIL", 0);
+  fake_code_load();
+  fake.pointer_gpu = number("SINTER_FAKE_POINTER_GPU", 0);
   fake.eager = number("SINTER_FAKE_EAGER", 0) != 0;
 }
 
@@ -339,6 +341,19 @@ CUresult cuMemGetInfo_v2(size_t *left, size_t *all) {
   return 0;
 }
 
+/* Host memory, pinned or not, is not known as the GPU's. */
+CUresult cuPointerGetAttribute(void *out, int attribute, CUdeviceptr at) {
+  BEGIN;
+  if (!fake_memory_holds(at, 1)) return CUDA_ERROR_INVALID_VALUE;
+  if (attribute == CUDA_POINTER_MEMORY)
+    *(uint32_t *)out = CUDA_MEMORY_DEVICE;
+  else if (attribute == CUDA_POINTER_GPU)
+    *(int *)out = fake.pointer_gpu;
+  else
+    return fake_refuse(CUDA_ERROR_INVALID_VALUE, "no attribute %d of pointers", attribute);
+  return 0;
+}
+
 CUresult cuMemAllocHost_v2(void **out, size_t bytes) {
   BEGIN;
   NOT_WHILE_CAPTURING;
@@ -473,9 +488,12 @@ CUresult cuLaunchKernel(CUfunction f, unsigned gx, unsigned gy, unsigned gz, uns
     return 0; /* what fails later is told later */
   }
   FakeGraph *g = s->capture;
-  if (g->n == FAKE_NODES) return fake_refuse(CUDA_ERROR_INVALID_VALUE, "a graph of more than %d nodes", FAKE_NODES);
-  g->node[g->n++] = op.kernel;
-  g->last = (CUgraphNode)(void *)&g->node[g->n - 1];
+  g->node = realloc(g->node, (g->n + 1) * sizeof *g->node);
+  FakeKernel *captured = malloc(sizeof *captured);
+  if (!g->node || !captured) abort();
+  *captured = op.kernel;
+  g->node[g->n++] = captured;
+  g->last = (CUgraphNode)(void *)captured;
   return 0;
 }
 
@@ -519,7 +537,9 @@ CUresult cuGraphInstantiateWithFlags(CUgraphExec *out, CUgraph graph, unsigned l
   FakeExec *x = fake_new(EXEC, sizeof *x);
   x->graph = (FakeGraph *)graph;
   x->n = x->graph->n;
-  memcpy(x->node, x->graph->node, sizeof x->node);
+  x->node = calloc(x->n + 1, sizeof *x->node);
+  if (!x->node) abort();
+  for (uint32_t i = 0; i < x->n; i++) x->node[i] = *x->graph->node[i];
   fake.state.execs++;
   fake.state.instantiated++;
   *out = (CUgraphExec)x;
@@ -532,7 +552,7 @@ CUresult cuGraphExecKernelNodeSetParams_v2(CUgraphExec exec, CUgraphNode node, c
   FakeExec *x = (FakeExec *)exec;
   MUST_LIVE(x->graph, GRAPH); /* whose nodes name those of the copy */
   uint32_t i = 0;
-  while (i < x->n && (void *)node != (void *)&x->graph->node[i]) i++;
+  while (i < x->n && (void *)node != (void *)x->graph->node[i]) i++;
   if (i == x->n) return fake_refuse(CUDA_ERROR_INVALID_VALUE, "no node of this graph");
   fake.state.nodes_set++;
   return fake_kernel_set(&x->node[i], to);
@@ -551,6 +571,7 @@ CUresult cuGraphLaunch(CUgraphExec exec, CUstream stream) {
 CUresult cuGraphExecDestroy(CUgraphExec x) {
   BEGIN_FREE;
   MUST_LIVE(x, EXEC);
+  free(((FakeExec *)x)->node);
   fake_delete(x);
   fake.state.execs--;
   return 0;
@@ -559,6 +580,9 @@ CUresult cuGraphExecDestroy(CUgraphExec x) {
 CUresult cuGraphDestroy(CUgraph g) {
   BEGIN_FREE;
   MUST_LIVE(g, GRAPH);
+  FakeGraph *graph = (FakeGraph *)g;
+  for (uint32_t i = 0; i < graph->n; i++) free(graph->node[i]);
+  free(graph->node);
   fake_delete(g);
   fake.state.graphs--;
   return 0;

@@ -1,11 +1,26 @@
 /* What the driver knows of kernels: from cubins and PTX; launches checked against it. */
 #include "fake_parts.h"
+#include <dlfcn.h>
 #include <elf.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 enum { UNASKED_SHARED = 48 * 1024 };
+
+/* Such libraries call the emulator, which is here: opened as the runtime opens it, this library's names are its own
+ * until it is opened once more. */
+void fake_code_load(void) {
+  const char *list = getenv("SINTER_FAKE_CODE");
+  Dl_info here;
+  if (!list) return;
+  if (!dladdr((const void *)&fake, &here) || !dlopen(here.dli_fname, RTLD_NOW | RTLD_NOLOAD | RTLD_GLOBAL)) abort();
+  char *paths = strdup(list), *rest = paths;
+  if (!paths) abort();
+  for (const char *path; (path = strsep(&rest, ":"));)
+    if (*path && !dlopen(path, RTLD_NOW)) fake_refuse(0, "SINTER_FAKE_CODE: %s", dlerror());
+  free(paths);
+}
 
 /* The driver is not told how long a cubin is. */
 static size_t elf_bytes(const void *image) {

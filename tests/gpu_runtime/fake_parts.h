@@ -19,10 +19,7 @@ CUDA_REQUIRED(DECLARE)
 CUDA_OPTIONAL(DECLARE)
 #undef DECLARE
 
-enum {
-  FAKE_NODES = 64,
-  FAKE_PARAMS = 4096 /* bytes */
-};
+enum { FAKE_PARAMS = 4096 /* bytes */ };
 
 typedef enum FakeKind { MODULE = 1, STREAM, EVENT, GRAPH, EXEC, PINNED } FakeKind;
 typedef struct FakeObject {
@@ -75,14 +72,14 @@ typedef struct FakeGraph {
   FakeObject object;
   uint32_t n;
   CUgraphNode last;
-  FakeKernel node[FAKE_NODES];
+  FakeKernel **node; /* each its own handle */
 } FakeGraph;
 
 typedef struct FakeExec {
   FakeObject object;
   FakeGraph *graph;
   uint32_t n;
-  FakeKernel node[FAKE_NODES];
+  FakeKernel *node;
 } FakeExec;
 
 typedef struct FakeStream {
@@ -101,7 +98,7 @@ typedef struct Fake {
   pthread_mutex_t lock;
   bool configured, eager;
   uint32_t cc, no_memory, fault, fail, fallible, allocations;
-  int version, devices, sticky;
+  int version, devices, pointer_gpu, sticky;
   FakeObject *objects;
   FakeState state;
 } Fake;
@@ -113,6 +110,7 @@ bool fake_lives(const void *, FakeKind);
 void fake_delete(void *);
 
 /* fake_image.c */
+void fake_code_load(void);                                                    /* of SINTER_FAKE_CODE */
 int fake_image_read(FakeModule *, const void *image, char *log, size_t room); /* a cubin or PTX that this GPU takes */
 void fake_image_free(FakeModule *);
 int fake_image_function(FakeModule *, const char *name, FakeFunction **); /* lives as long as the module */

@@ -30,8 +30,10 @@ const char *plan_ptx(int sm) {
 
 /* ---- the plan ---- */
 
-static GpuArgument at(int slot, uint64_t offset) { return (GpuArgument){GPU_ADDRESS, (uint32_t)slot, offset, NULL}; }
-static GpuArgument value(uint64_t v) { return (GpuArgument){GPU_VALUE, 0, v, NULL}; }
+static GpuArgument at(int slot, uint64_t offset) {
+  return (GpuArgument){.kind = GPU_ADDRESS, .slot = (uint32_t)slot, .at = offset};
+}
+static GpuArgument value(uint64_t v) { return (GpuArgument){.kind = GPU_VALUE, .at = v}; }
 static GpuArgument map(GpuTensor *t, int slot, int rows, int columns, uint32_t box_rows) {
   *t = (GpuTensor){.type = 9,
                    .rank = 2,
@@ -39,7 +41,7 @@ static GpuArgument map(GpuTensor *t, int slot, int rows, int columns, uint32_t b
                    .dims = {(uint64_t)columns, (uint64_t)rows},
                    .strides = {(uint64_t)columns * 2},
                    .box = {64, box_rows}};
-  return (GpuArgument){GPU_TENSOR, (uint32_t)slot, 0, t};
+  return (GpuArgument){.kind = GPU_TENSOR, .slot = (uint32_t)slot, .tensor = t};
 }
 
 enum { BIAS_AT = PLAN_N * PLAN_K * 2 };
@@ -240,7 +242,7 @@ bool trial_failed(int status) {
 
 void trial_begin(const GpuImage *images, uint32_t n) {
   char *weights = malloc(plan_bytes(SLOT_WEIGHTS, 0)), *message = trial.message;
-  DO(gpu_open(&trial.device, images, n, message));
+  DO(gpu_open(&trial.device, images, n, GPU_ANY, message));
   DO(gpu_queue_open(&trial.queue, trial.device, &plan_limits, message));
   for (int i = 0; i < SLOTS; i++) DO(gpu_alloc(trial.device, plan_bytes(i, PLAN_M), &trial.base[i], message));
   plan_weights(weights);

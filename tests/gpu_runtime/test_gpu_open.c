@@ -70,10 +70,10 @@ static GpuImage images[2] = {
 static const char *wanted; /* by the body that runs */
 static void refused(void) {
   GpuDevice *d = (GpuDevice *)message;
-  MUST_SAY(gpu_open(&d, images, 2, message), SINTER_ERROR_GPU, message, wanted);
+  MUST_SAY(gpu_open(&d, images, 2, GPU_ANY, message), SINTER_ERROR_GPU, message, wanted);
   MUST(!d);
   MUST(nothing_is_alive());
-  MUST_SAY(gpu_open(&d, images, 2, message), SINTER_ERROR_GPU, message, wanted); /* and once more */
+  MUST_SAY(gpu_open(&d, images, 2, GPU_ANY, message), SINTER_ERROR_GPU, message, wanted); /* and once more */
   MUST(nothing_is_alive());
 }
 
@@ -113,7 +113,7 @@ static void gpus(void **unused) {
 
 static void opened(void) {
   GpuDevice *d;
-  if (gpu_open(&d, images, 2, message)) fprintf(stderr, "%s\n", message), MUST(false);
+  if (gpu_open(&d, images, 2, GPU_ANY, message)) fprintf(stderr, "%s\n", message), MUST(false);
   MUST(d->image == &images[1] && d->sm == 90 && d->multiprocessors == 2 && d->shared_most == 232448);
   FakeState s = fake_state();
   MUST(s.contexts == 1 && s.pushed == 0 && s.modules == 2);
@@ -131,7 +131,7 @@ static void opens(void **unused) {
 
 static void bad_code(void) {
   GpuDevice *d;
-  MUST_SAY(gpu_open(&d, images, 2, message), SINTER_ERROR_GPU_FAILED, message, wanted);
+  MUST_SAY(gpu_open(&d, images, 2, GPU_ANY, message), SINTER_ERROR_GPU_FAILED, message, wanted);
   MUST(!d);
   MUST(nothing_is_alive());
 }
@@ -189,7 +189,7 @@ static void cubins(void **unused) {
 static void no_host_memory(void) {
   GpuDevice *d;
   plan_host.fail = 1;
-  MUST_SAY(gpu_open(&d, images, 2, message), SINTER_ERROR_MEMORY, message, "no memory for a GPU");
+  MUST_SAY(gpu_open(&d, images, 2, GPU_ANY, message), SINTER_ERROR_MEMORY, message, "no memory for a GPU");
   MUST(nothing_is_alive());
   opened();
 }
@@ -206,7 +206,7 @@ static void *open_and_close(void *unused) {
   GpuDevice *d;
   (void)unused;
   for (int i = 0; i < 20; i++) {
-    if (gpu_open(&d, images, 2, said)) return NULL;
+    if (gpu_open(&d, images, 2, GPU_ANY, said)) return NULL;
     gpu_close(d);
   }
   return images;
@@ -228,7 +228,7 @@ static void threads(void **unused) { /* the first of whom opens the driver */
 
 static void refused_once(void) {
   GpuDevice *d;
-  MUST_SAY(gpu_open(&d, images, 2, message), SINTER_ERROR_GPU, message, wanted);
+  MUST_SAY(gpu_open(&d, images, 2, GPU_ANY, message), SINTER_ERROR_GPU, message, wanted);
 }
 static void forks(void) {
   opened();
@@ -246,7 +246,7 @@ static void touch_device_memory(void) {
   GpuDevice *d;
   CUdeviceptr at;
   signal(SIGSEGV, SIG_DFL); /* the sanitizer has its own */
-  MUST(!gpu_open(&d, images, 2, message) && !gpu_alloc(d, 100, &at, message));
+  MUST(!gpu_open(&d, images, 2, GPU_ANY, message) && !gpu_alloc(d, 100, &at, message));
   *(volatile char *)(uintptr_t)at = 1;
 }
 

@@ -250,7 +250,7 @@ static void faulty(void) {
   gpu_close(trial.device);
   FakeState after = fake_state();
   GpuDevice *again; /* in this process there is no other context */
-  MUST(gpu_open(&again, images, 2, message) == SINTER_ERROR_GPU_FAILED && !again);
+  MUST(gpu_open(&again, images, 2, GPU_ANY, message) == SINTER_ERROR_GPU_FAILED && !again);
   MUST(strstr(message, "(CUDA_ERROR_ILLEGAL_ADDRESS): this process can use it no more"));
   MUST(before.calls == after.calls); /* nothing was asked of a driver that can do no more */
   MUST(plan_host.blocks == 0);

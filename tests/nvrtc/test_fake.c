@@ -1,5 +1,5 @@
-/* CUDA compilation with stand-ins for NVRTC and ptxas: where they are looked for, what goes in and out, and everything
- * that can go wrong in them, so without NVIDIA's software. Runs cc from the root of the repository. */
+/* CUDA compilation with a stand-in for NVRTC: where it is looked for, what goes in and out, and everything that can go
+ * wrong in it, so without NVIDIA's software. Runs cc from the root of the repository. */
 #include "cuda_audit.h"
 #include <setjmp.h>
 #include <signal.h>
@@ -30,7 +30,6 @@ static int make(void **state) {
   snprintf(kept, sizeof kept, "%s/kept", folder);
   if (mkdir(folder, 0777) || mkdir(fake, 0777) || mkdir(kept, 0777) || !getcwd(root, sizeof root)) return 1;
   setenv("SINTER_NVRTC", fake, 1);
-  setenv("SINTER_PTXAS", "/nowhere/ptxas", 1);
   return shell("cc -shared -fPIC -DMAJOR=13 $ROOT/tests/nvrtc/fake_nvrtc.c -o fake/libnvrtc.so.13 && "
                "cc -shared -fPIC -x c /dev/null -o fake/libnvrtc-builtins.so.13.7");
 }
@@ -93,7 +92,6 @@ static void found(const char *variable, const char *value, const char *path) {
 
 static void finds(void **state) {
   (void)state;
-  char ptxas[160];
   static const char *const below[] = {"",
                                       "/lib64",
                                       "/lib",
@@ -108,18 +106,6 @@ static void finds(void **state) {
     found("SINTER_NVRTC", root, path);
   }
   found("SINTER_NVRTC", path, path); /* a file */
-  found("CUDA_HOME", root, path);
-  assert_int_equal(shell("mkdir -p tree5/bin && cp /bin/sh tree5/bin/ptxas"), 0);
-  snprintf(ptxas, sizeof ptxas, "%s/bin/ptxas", root);
-  Arena *a = arena_new();
-  assert_null(cuda_ptxas(a)); /* SINTER_PTXAS names none */
-  unsetenv("SINTER_PTXAS");
-  setenv("CUDA_HOME", root, 1);
-  assert_string_equal(cuda_ptxas(a), ptxas);
-  setenv("SINTER_PTXAS", "/bin/sh", 1);
-  assert_string_equal(cuda_ptxas(a), "/bin/sh");
-  setenv("SINTER_PTXAS", "/nowhere/ptxas", 1);
-  arena_free(a);
   found("CUDA_HOME", root, path);
   if (access("/usr/local/cuda/lib64/libnvrtc.so.13", F_OK) == 0)
     skip(); /* the toolkit there is found before the stand-in that the rest looks for */
@@ -273,14 +259,12 @@ static void failures(void **state) {
   fails_with("is refused", o, "cuda-text", CANNOT "a.cu(2): error: no such thing");
   fails_with("has no reason", o, "cuda-text", CANNOT "NVRTC_ERROR_COMPILATION");
   fails_with("is empty", o, "cuda-text", CANNOT "it gave no code");
-  fails_with("crashes", o, "cuda-crash",
-             CANNOT "NVRTC died of signal 11 (Segmentation fault), and there is no ptxas to go another way");
+  fails_with("crashes", o, "cuda-crash", CANNOT "NVRTC died of signal 11 (Segmentation fault)");
   fails_with("says something", o, "cuda-crash",
              CANNOT "NVRTC died of signal 6 (Aborted): terminate called after throwing an instance of "
-                    "'std::bad_alloc', and there is no ptxas to go another way");
+                    "'std::bad_alloc'");
   static const char *const leaves[] = {"leaves 0", "leaves 1", "leaves 2", "leaves 99"};
-  for (int i = 0; i < 4; i++)
-    fails_with(leaves[i], o, "cuda-crash", CANNOT "NVRTC ended its process, and there is no ptxas to go another way");
+  for (int i = 0; i < 4; i++) fails_with(leaves[i], o, "cuda-crash", CANNOT "NVRTC ended its process");
   fails_with("is killed", o, "cuda-memory", CANNOT "NVRTC was killed, as the system does when memory runs out");
   if (!SANITIZED) fails_with("grows", little_memory, "cuda-memory", CANNOT "NVRTC ran out of memory");
   fails_with("sleeps", short_time, "cuda-time", CANNOT "NVRTC did not end within 1 s");
@@ -353,51 +337,6 @@ static void interrupted(void **state) {
   close(alive[0]), close(started[0]), close(started[1]);
 }
 
-/* ---- ptxas after a crash ---- */
-
-static void fake_ptxas(const char *body) {
-  char path[128];
-  snprintf(path, sizeof path, "%s/ptxas", folder);
-  FILE *f = fopen(path, "w");
-  assert_non_null(f);
-  fprintf(f, "#!/bin/sh\n%s\n", body);
-  fclose(f);
-  assert_int_equal(chmod(path, 0777), 0);
-  setenv("SINTER_PTXAS", path, 1);
-}
-
-static void second_way(void **state) {
-  (void)state;
-  CudaOptions o = {0}, short_time = {.seconds = 2};
-  char want[512];
-#define CRASHED CANNOT "NVRTC died of signal 11 (Segmentation fault), and by %s/ptxas: "
-  fake_ptxas("[ \"$1 $2 $4\" = '-v -arch=sm_80 -o' ] && sed s/compute/other/ $3 >$5 && "
-             "echo \"ptxas info    : Compiling entry function 'k' for 'sm_80'\" && "
-             "echo 'ptxas info    : Used 31 registers, used 1 barriers' >&2");
-  Case t = begin();
-  CudaImage m;
-  assert_true(compile(&t, "crashes", o, &m));
-  assert_true(m.second_way);
-  assert_string_equal((const char *)m.code, "crashes\n-arch=other_80\n-std=c++17\n--ptxas-options=-v\n--no-cache\n");
-  assert_int_equal(m.functions.n, 1);
-  assert_int_equal(m.functions.at[0].registers, 31);
-  assert_true(compile(&t, "one", o, &m));
-  assert_false(m.second_way);
-  assert_false(compile(&t, "is refused", o, &m)); /* a mistake in the text stays one */
-  end(&t);
-  fails_with("crashes twice", o, "cuda-crash",
-             (snprintf(want, sizeof want, CRASHED "it was ended by signal 11 too", folder), want));
-  fake_ptxas("echo info; echo 'ptxas a.ptx, line 3; error   : odd'; exit 255");
-  fails_with("crashes", o, "cuda-crash",
-             (snprintf(want, sizeof want, CRASHED "ptxas a.ptx, line 3; error   : odd", folder), want));
-  fake_ptxas("exit 0");
-  fails_with("crashes", o, "cuda-crash", (snprintf(want, sizeof want, CRASHED "it gave no code", folder), want));
-  fake_ptxas("exec sleep 1000");
-  fails_with("crashes", short_time, "cuda-crash",
-             (snprintf(want, sizeof want, CRASHED "it was ended by signal 14 too", folder), want));
-  setenv("SINTER_PTXAS", "/nowhere/ptxas", 1);
-}
-
 /* ---- the audit, and what is no cubin ---- */
 
 static void no_cubin(void **state) {
@@ -460,7 +399,7 @@ static void command(void **state) {
       ptx, "one\n\n-arch=compute_90\n-std=c++17\n--ptxas-options=-v\n--no-cache\n-DN=4\n-DM\n-Iinc\n-Ia/\n-I.\n");
   assert_int_equal(sinter("cuda --where"), 0);
   char want[512];
-  snprintf(want, sizeof want, "NVRTC 13.7: %s/libnvrtc.so.13\narchitectures: sm_80 sm_90\nptxas: none\n", fake);
+  snprintf(want, sizeof want, "NVRTC 13.7: %s/libnvrtc.so.13\narchitectures: sm_80 sm_90\n", fake);
   assert_string_equal(out, want);
 }
 
@@ -468,8 +407,8 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(finds),         cmocka_unit_test(unusable),      cmocka_unit_test(in_and_out),
       cmocka_unit_test(architectures), cmocka_unit_test(reads_the_log), cmocka_unit_test(failures),
-      cmocka_unit_test(each_is_said),  cmocka_unit_test(second_way),    cmocka_unit_test(interrupted),
-      cmocka_unit_test(no_cubin),      cmocka_unit_test(command),
+      cmocka_unit_test(each_is_said),  cmocka_unit_test(interrupted),   cmocka_unit_test(no_cubin),
+      cmocka_unit_test(command),
   };
   return cmocka_run_group_tests(tests, make, clean);
 }

@@ -119,7 +119,6 @@ static void kernels(void **state) {
     assert_int_equal(m.functions.at[0].shared, c.kernel->shared);
     assert_int_equal(m.functions.at[0].stack, c.kernel->frame);
     assert_int_equal(m.advice.n, 0);
-    assert_false(m.second_way);
   }
   end(&t);
 }
@@ -335,7 +334,6 @@ static void crashes(void **state) {
     end(&t);
     skip(); /* another version may compile what the pinned one dies of */
   }
-  setenv("SINTER_PTXAS", "/nowhere/ptxas", 1);
   for (int i = 0; i < 2; i++) {
     CudaImage m;
     CudaProgram p = program(&t, names[i]);
@@ -344,37 +342,10 @@ static void crashes(void **state) {
     assert_false(compile(&t, &p, "sm_90a", &m));
     const char *said = diag_first(t.c.diag, &id), *at = strstr(said, "/tmp/");
     assert_string_equal(id, "cuda-crash");
-    assert_non_null(strstr(said, "NVRTC died of signal 11 (Segmentation fault), and there is no ptxas"));
+    assert_non_null(strstr(said, "NVRTC died of signal 11 (Segmentation fault); its text is in "));
     assert_non_null(at);
     assert_string_equal(file_read(t.c.arena, at, &n, &why), p.text);
     diag_reset(t.c.diag);
-  }
-  unsetenv("SINTER_PTXAS");
-  end(&t);
-}
-
-/* ptxas takes what NVRTC dies of, and leaves it out: that must not pass for a result. */
-static void second_way(void **state) {
-  (void)state;
-  static const char *const names[][2] = {{"crash_wgmma.cu", "wgmma.mma_async"}, {"crash_stmatrix.cu", "stmatrix"}};
-  Case t = begin();
-  const char *ptxas = cuda_ptxas(t.c.arena);
-  if (!the_pinned || !ptxas) {
-    printf("skipped: there is no ptxas, or NVRTC is another version\n");
-    end(&t);
-    skip(); /* ptxas is in a CUDA toolkit only, which is optional; test_fake.c has a stand-in */
-  }
-  for (int i = 0; i < 2; i++) {
-    CudaImage m;
-    CudaProgram p = program(&t, names[i][0]);
-    p.is_file = true;
-    assert_false(compile(&t, &p, "sm_90a", &m));
-    must_say(&t, "cuda-crash",
-             arena_printf(t.c.arena,
-                          "cannot compile %s for sm_90a: NVRTC died of signal 11 (Segmentation fault), and by %s: it "
-                          "left %s out",
-                          names[i][0], ptxas, names[i][1]));
-    assert_null(m.code);
   }
   end(&t);
 }
@@ -389,7 +360,6 @@ static void little_memory(void **state) {
   int failed = 0;
   for (uint64_t room = 64; room <= 256; room += 16) { /* from less than NVRTC itself to not quite enough */
     CudaOptions o = {.folder = &t.folder, .archs = archs, .narchs = 1, .keep = folder, .memory = room << 20};
-    setenv("SINTER_PTXAS", "/nowhere/ptxas", 1);
     if (cuda_compile(&t.c, t.rtc, &p, 1, &o, &m)) break;
     failed++;
     const char *said = diag_first(t.c.diag, &id);
@@ -397,7 +367,6 @@ static void little_memory(void **state) {
     if (room == 64) assert_string_equal(id, "cuda-memory"); /* later ones say it in several ways */
     diag_reset(t.c.diag);
   }
-  unsetenv("SINTER_PTXAS");
   assert_true(failed > 0);
   end(&t);
 }
@@ -474,10 +443,10 @@ static void command(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(kernels),       cmocka_unit_test(every_name), cmocka_unit_test(ptx),
-      cmocka_unit_test(same_bytes),    cmocka_unit_test(recorded),   cmocka_unit_test(headers_from_memory),
-      cmocka_unit_test(mistakes),      cmocka_unit_test(crashes),    cmocka_unit_test(second_way),
-      cmocka_unit_test(little_memory), cmocka_unit_test(audit),      cmocka_unit_test(command),
+      cmocka_unit_test(kernels),    cmocka_unit_test(every_name), cmocka_unit_test(ptx),
+      cmocka_unit_test(same_bytes), cmocka_unit_test(recorded),   cmocka_unit_test(headers_from_memory),
+      cmocka_unit_test(mistakes),   cmocka_unit_test(crashes),    cmocka_unit_test(little_memory),
+      cmocka_unit_test(audit),      cmocka_unit_test(command),
   };
   return cmocka_run_group_tests(tests, make, clean);
 }

@@ -28,18 +28,15 @@ static int complain(Ctx *c, const char *path, const char *what) {
   return 1;
 }
 
-/* Of a GPU every stage has blocks of threads but those of convolutions and attention, which have no such form yet; of a
- * processor none. */
+/* Of a GPU every stage has blocks of threads, of a processor none. */
 static int check_threads(Ctx *c, const LevelUnit *l, const Program *p, const char *path) {
   int bad = 0;
   for (uint32_t e = 0; e < p->entries.n; e++)
     for (uint32_t i = 0; i < l->entries[e].kernels.n; i++) {
       const Lowered *low = &l->entries[e].kernels.at[i];
       const Kernel *k = l->module->kernels.at[low->kernel];
-      const Group *group = &l->entries[e].groups->at.at[i];
-      bool product = group->kind == GROUP_CONV || group->kind == GROUP_ATTENTION;
       for (uint32_t s = 0; s < k->stages.n; s++)
-        if ((k->stages.at[s]->threads > 0) != (l->target->threads && !product))
+        if ((k->stages.at[s]->threads > 0) != (l->target->threads > 0))
           bad += complain(
               c, path,
               arena_printf(c->arena, "threads of %s.%s on %s", k->name, k->stages.at[s]->name, l->target->name));

@@ -124,7 +124,8 @@ enum {
 static SinterKernel *const KERNELS[] = {k_init,        k_pack,   k_predict, k_train,  k_total, k_update,  k_square,
                                         k_reverse_add, k_gather, k_noise,   k_double, k_hook,  k_evaluate};
 _Alignas(64) static const unsigned char CONSTS[64];
-const SinterImage sinter_image = {(const SinterModel *)(const void *)fake_description, KERNELS, CONSTS, NULL};
+extern const unsigned char fake_gpu[] __attribute__((weak)); /* tests/gpu_runtime/gpu_model.c */
+const SinterImage sinter_image = {(const SinterModel *)(const void *)fake_description, KERNELS, CONSTS, fake_gpu};
 
 /* ---- the description ---- */
 static uint32_t used;
@@ -198,6 +199,27 @@ variants(uint32_t p) { /* one plan for all levels; predict has one a level, as i
 
 static SinterRef dim_n(uint32_t field, int64_t hi) {
   return LIST(SinterDim, {.index = FAKE_N, .field = field, .lo = 1, .hi = hi});
+}
+
+/* A plan of predict for a GPU, as one with every kind of argument is written; there is no code behind it. */
+static void add_gpu(SinterModel *m, SinterSym n16, SinterSym n12) {
+  SinterRef kernels = LIST(SinterGpuKernel, {text("predict_gpu"), text("predict main"), 0, 1024});
+  SinterRef programs = LIST(SinterGpuProgram, {0, 100});
+  m->gpu_images = LIST(SinterGpuImage, {.kind = SINTER_GPU_PTX, .sm = 80, .programs = programs, .kernels = kernels});
+  SinterGpuTensor map = {.view = 0, .dtype = SINTER_F32, .rank = 2, .swizzle = 32, .box = {4, 64}};
+  map.dim[0] = num(4), map.dim[1] = var(FAKE_N), map.stride[0] = num(16);
+  SinterGpuStep step = {.flags = SINTER_GPU_FAILS | SINTER_GPU_COMMIT,
+                        .grid = var(FAKE_N),
+                        .block = 128,
+                        .args = LIST(SinterGpuArg, {SINTER_GPU_ARG_VIEW, 1}, {SINTER_GPU_ARG_DIM, 0},
+                                     {SINTER_GPU_ARG_FAILED, 0}, {SINTER_GPU_ARG_TENSOR, 0}),
+                        .views = VIEWS(0, 1),
+                        .dims = LIST(SinterSym, var(FAKE_N)),
+                        .tensors = LIST(SinterGpuTensor, map),
+                        .bytes = n16,
+                        .flops = n12};
+  m->gpu_plans = LIST(SinterPlan, plan(LIST(SinterBuf, buf(SINTER_BUF_INPUT, 0, n16), buf(SINTER_BUF_OUTPUT, 0, n12)),
+                                       LIST(SinterGpuStep, step), num(0)));
 }
 
 void fake_build(void) {
@@ -289,7 +311,7 @@ void fake_build(void) {
   plans[FAKE_EVALUATE] = plan(LIST(SinterBuf, buf(SINTER_BUF_INPUT, 0, n16), buf(SINTER_BUF_INPUT, 1, n8),
                                    buf(SINTER_BUF_OUTPUT, 0, num(4)), buf(SINTER_BUF_OUTPUT, 1, num(4))),
                               LIST(SinterStep, launch(K_EVALUATE, 0, one, 10, dn, VIEWS(0, 1, 2, 3))), z);
-  SinterVariant by_level[SINTER_LEVELS];
+  SinterVariant by_level[SINTER_LEVELS + 1];
   for (uint32_t i = 0; i < SINTER_LEVELS; i++) {
     plans[FAKE_ENTRIES + i] = plan(
         LIST(SinterBuf, buf(SINTER_BUF_CELL, WEIGHT, num(48)), buf(SINTER_BUF_DERIVED, i, num(48)), arena(z, num(48))),
@@ -302,6 +324,8 @@ void fake_build(void) {
   }
   plans[FAKE_PREDICT] = plans[FAKE_ENTRIES + SINTER_LEVELS];
   m.plans = list(plans, sizeof *plans, sizeof plans / sizeof *plans);
+  by_level[SINTER_LEVELS] = (SinterVariant){num(1), SINTER_LEVELS, 0};
+  add_gpu(&m, n16, n12);
 
   SinterPort x = port("x", SINTER_F32, 0, 2, n, num(4)), labels = port("y", SINTER_I64, 8, 1, n, z),
              row = port("x", SINTER_F32, 0, 1, n, z);
@@ -319,7 +343,7 @@ void fake_build(void) {
                         .checks = LIST(SinterCheck, {.cond = CODE({SINTER_SYM_VAR, FAKE_N}, {SINTER_SYM_INT, 1000},
                                                                   {SINTER_SYM_LE, 0}),
                                                      .text = text("N <= 1000")}),
-                        .variants = list(by_level, sizeof *by_level, SINTER_LEVELS)},
+                        .variants = list(by_level, sizeof *by_level, SINTER_LEVELS + 1)},
       [FAKE_TRAIN] = {.name = text("train"),
                       .flags = SINTER_ENTRY_TRAIN | SINTER_ENTRY_UPDATES | SINTER_ENTRY_RANDOM,
                       .in_bytes = sizeof(FakeTrainIn),

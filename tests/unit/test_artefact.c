@@ -161,6 +161,71 @@ static void descriptions(void **state) {
   sinter_artefact_close(&a);
 }
 
+/* Each thing that is wanted of what is there for GPUs, broken alone. */
+static void gpu_records(void **state) {
+  (void)state;
+  SinterArtefact a;
+  assert_true(sinter_artefact_open(&a, path, why));
+  size_t n = a.model->bytes;
+  unsigned char *copy = malloc(n);
+  SinterModel *m = (SinterModel *)(void *)copy;
+#define AT(T, ref) ((T *)(void *)(copy + (ref).at))
+#define BREAK(change, want)                                                                                            \
+  do {                                                                                                                 \
+    memcpy(copy, a.model, n);                                                                                          \
+    SinterGpuImage *image = AT(SinterGpuImage, m->gpu_images);                                                         \
+    SinterPlan *gpu_plan = AT(SinterPlan, m->gpu_plans);                                                               \
+    SinterGpuStep *step = AT(SinterGpuStep, gpu_plan->steps);                                                          \
+    SinterGpuTensor *map = AT(SinterGpuTensor, step->tensors);                                                         \
+    SinterGpuArg *arg = AT(SinterGpuArg, step->args);                                                                  \
+    (void)image, (void)map, (void)arg;                                                                                 \
+    change;                                                                                                            \
+    assert_false(sinter_model_check(m, n, why));                                                                       \
+    assert_string_equal(why, "the description of the model is damaged: " want);                                        \
+  } while (0)
+  BREAK(m->gpu_images.n = 1 << 20, "the place of the code for GPUs");
+  BREAK(image->kind = 3, "the architecture of the code for GPUs");
+  BREAK(image->sm = 9, "the architecture of the code for GPUs");
+  BREAK(image->programs.at += 4, "the place of the code for GPUs");
+  BREAK(AT(SinterGpuProgram, image->programs)->at = 8, "the memory of the code for GPUs");
+  BREAK(AT(SinterGpuProgram, image->programs)->bytes = 0, "the memory of the code for GPUs");
+  BREAK(AT(SinterGpuKernel, image->kernels)->name = 0, "a missing name of the code for GPUs");
+  BREAK(AT(SinterGpuKernel, image->kernels)->program = 1, "a kernel of the code for GPUs");
+  BREAK(AT(SinterGpuKernel, image->kernels)->shared = 1 << 21, "a kernel of the code for GPUs");
+  BREAK(m->gpu_plans.at += 4, "the place of the plans for GPUs");
+  BREAK(AT(SinterBuf, gpu_plan->bufs)->kind = SINTER_BUF_DERIVED, "the kind of the buffers of a plan");
+#define OF_STEPS " of the steps of a plan for GPUs"
+  BREAK(step->flags = 4, "the flags" OF_STEPS);
+  BREAK(step->block = 0, "a block" OF_STEPS);
+  BREAK(step->block = 1025, "a block" OF_STEPS);
+  BREAK(step->grid.at += 4, "a formula" OF_STEPS);
+  BREAK(step->kernel = 1, "a kernel" OF_STEPS);
+  BREAK(AT(SinterView, step->views)->buf = 2, "a buffer" OF_STEPS);
+  BREAK(AT(SinterSym, step->dims)->at += 4, "a formula" OF_STEPS);
+  BREAK(arg->kind = 4, "an argument" OF_STEPS);
+  BREAK(arg->index = 2, "an argument" OF_STEPS);
+  BREAK(arg[1].index = 1, "an argument" OF_STEPS);
+  BREAK(arg[3].index = 1, "an argument" OF_STEPS);
+  BREAK((arg[2].kind = SINTER_GPU_ARG_TENSOR, arg[3].kind = SINTER_GPU_ARG_FAILED),
+        "the order of the arguments" OF_STEPS);
+  BREAK(map->view = 2, "a buffer" OF_STEPS);
+  BREAK(AT(SinterView, step->views)->buf = UINT32_MAX, "a buffer" OF_STEPS);
+  BREAK(map->dtype = 99, "an element type" OF_STEPS);
+  BREAK(map->rank = 0, "a rank" OF_STEPS);
+  BREAK(map->rank = 6, "a rank" OF_STEPS);
+  BREAK(map->swizzle = 16, "a swizzle" OF_STEPS);
+  BREAK(map->box[1] = 0, "a box" OF_STEPS);
+  BREAK(map->box[0] = 257, "a box" OF_STEPS);
+  BREAK(map->dim[1].at += 4, "a formula" OF_STEPS);
+  BREAK(map->stride[0] = ((SinterSym){4, 1}), "a formula" OF_STEPS);
+  const SinterEntry *predict = SINTER_LIST(SinterEntry, a.model, a.model->entries) + FAKE_PREDICT;
+#define VARIANT (AT(SinterVariant, predict->variants) + SINTER_LEVELS)
+  BREAK(VARIANT->level++, "an index of the variants");
+  BREAK(VARIANT->plan++, "an index of the variants");
+  free(copy);
+  sinter_artefact_close(&a);
+}
+
 static void write_with_tail(void) { /* file, its checksum made to agree */
   SinterTail tail;
   memcpy(&tail, file + file_bytes - sizeof tail, sizeof tail);
@@ -252,9 +317,9 @@ static void crc(void **state) {
 }
 
 int main(void) {
-  const struct CMUnitTest tests[] = {cmocka_unit_test(opens),     cmocka_unit_test(refused),
-                                     cmocka_unit_test(mutated),   cmocka_unit_test(descriptions),
-                                     cmocka_unit_test(explains),  cmocka_unit_test(no_memory),
-                                     cmocka_unit_test(sym_texts), cmocka_unit_test(crc)};
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(opens),        cmocka_unit_test(refused),     cmocka_unit_test(mutated),
+      cmocka_unit_test(descriptions), cmocka_unit_test(gpu_records), cmocka_unit_test(explains),
+      cmocka_unit_test(no_memory),    cmocka_unit_test(sym_texts),   cmocka_unit_test(crc)};
   return cmocka_run_group_tests(tests, make, clean);
 }

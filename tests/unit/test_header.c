@@ -186,7 +186,7 @@ static void more_than_any_machine(void **state) {
       p.cells.at[k].shape[1] = sym_int(c.syms, 1 << 22);
     }
     assert_true(host_layout(&p, NULL, &h));
-    assert_false(host_blob(&(Unit){.program = &p}, NULL, 0, &h, "odd.sir", &b));
+    assert_false(host_blob(&(Unit){.program = &p}, NULL, 0, &(GpuCode){0}, &h, "odd.sir", &b));
     const char *id, *got = diag_first(c.diag, &id);
     assert_string_equal(id, "model-size");
     assert_string_equal(got, row[i].sentence);

@@ -16,6 +16,7 @@ static const char MAP[] =
     "             1bc0             1bc0      200    64         /tmp/a:(b)/host.o:(.rodata)\n"
     "             1bc0             1bc0      1c0     1                 sinter_model\n"
     "             1d80             1d80       40     1                 sinter_consts\n"
+    "             1dc0             1dc0       80     1                 sinter_gpu\n"
     "             1dc0             1dc0       20     1         <internal>:(.rodata.str1.1)\n"
     "             2000             2000      800    16 .text\n"
     "             2000             2000      123    16         /tmp/a:(b)/v2_0.o:(.text)\n"
@@ -35,8 +36,9 @@ static const char TABLE[] = "m.so: 5000 bytes\n"
                             "       291  kernels for v2\n"
                             "       896  kernels for v3\n"
                             "        64  constants of the kernels\n"
-                            "       480  tables\n"
+                            "       352  tables\n"
                             "        64  constants of the model\n"
+                            "       128  code for GPUs\n"
                             "      1568  runtime\n"
                             "        33  text of sinter explain, not loaded\n"
                             "      1604  headers, symbols, relocations, alignment\n"
@@ -68,7 +70,7 @@ static void limit(void **state) {
   assert_string_equal(
       diag_first(c.diag, &id),
       "m.so would have 5000 bytes, above --max-size 4999; its largest parts: runtime 1568, kernels for v3 "
-      "896, tables 480; fewer levels (--cpu) make it smaller");
+      "896, tables 352; fewer levels (--cpu) make it smaller");
   assert_string_equal(id, "max-size");
   ctx_free(&c);
   c = ctx_new();

@@ -1,0 +1,178 @@
+#include "gpu_code.h"
+#include "abi.h"
+#include "cuda_audit.h"
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+  KERNELS_A_PROGRAM = 16, /* one alone takes 47 ms, each further one 10 */
+  OLDEST = 80,            /* before it there are no bf16 and no asynchronous copies */
+};
+
+/* ---- architectures ---- */
+
+/* "sm_90a", "compute_80"; false: it is none. */
+static bool read_arch(const char *word, GpuArch *out) {
+  bool ptx = strncmp(word, "compute_", 8) == 0;
+  const char *digits = ptx ? word + 8 : strncmp(word, "sm_", 3) == 0 ? word + 3 : "";
+  size_t n = strspn(digits, "0123456789");
+  bool exact = !ptx && !strcmp(digits + n, "a");
+  *out = (GpuArch){.name = word,
+                   .kind = ptx     ? SINTER_GPU_PTX
+                           : exact ? SINTER_GPU_CUBIN_EXACT
+                                   : SINTER_GPU_CUBIN,
+                   .sm = n == 2 || n == 3 ? atoi(digits) : 0};
+  return out->sm >= OLDEST && (exact || !digits[n]);
+}
+
+/* What is written for sm_90a runs there alone; everything else has the text of sm_80. */
+static int text_for(Ctx *c, GpuCode *g, const GpuArch *a) {
+  int sm = a->kind == SINTER_GPU_CUBIN_EXACT && a->sm == 90 ? 90 : 80;
+  for (uint32_t i = 0; i < g->texts.n; i++)
+    if (g->texts.at[i].sm == sm) return (int)i;
+  vec_push(c->arena, &g->texts, (GpuText){.sm = sm});
+  return (int)g->texts.n - 1;
+}
+
+bool gpu_archs(Ctx *c, const char *list, GpuCode *g) {
+  for (const char *s = list; s;) {
+    size_t n = strcspn(s, ",");
+    const char *word = arena_strndup(c->arena, s, n);
+    bool known = false;
+    GpuArch a;
+    if (!read_arch(word, &a))
+      return diag_error(c->diag, "gpu-arch", 0,
+                        "'%s' is no GPU to compile for: give --gpu sm_80, sm_90a or another one from sm_80 on, or "
+                        "compute_80 for all that come later, several of them with commas between",
+                        word);
+    for (uint32_t i = 0; i < g->archs.n; i++) known |= !strcmp(g->archs.at[i].name, word);
+    a.text = text_for(c, g, &a);
+    if (!known) vec_push(c->arena, &g->archs, a);
+    s = s[n] ? s + n + 1 : NULL;
+  }
+  return true;
+}
+
+/* ---- text ---- */
+
+typedef struct Texts { /* what is being written */
+  const Program *program;
+  GpuCode *code;
+  GpuText *text;
+  Buf now; /* the program that is not full yet */
+  int kernels;
+} Texts;
+
+const GpuFunction *gpu_function(const GpuText *t, const Step *s, int *number) {
+  bool copy = s->kind == STEP_COPY;
+  if (s->kind != STEP_LAUNCH && !copy) return NULL;
+  for (uint32_t i = 0; i < t->functions.n; i++) {
+    const GpuFunction *f = &t->functions.at[i];
+    if (f->commit != s->commit || (copy ? f->kernel >= 0 : f->kernel != s->kernel || f->stage != s->stage)) continue;
+    *number = (int)i;
+    return f;
+  }
+  return NULL;
+}
+
+Sym gpu_in_plan(Ctx *c, const Kernel *k, const Step *s, Sym of) {
+  const char **names = ARENA_ARRAY(c->arena, const char *, k->dims.n + 1);
+  for (uint32_t i = 0; i < k->dims.n; i++) names[i] = k->dims.at[i].name;
+  return sym_replace(c->syms, of, names, s->dims, s->ndims);
+}
+
+Sym gpu_grid(Ctx *c, const GpuCode *g, const GpuFunction *f, const Step *s) {
+  if (f->kernel >= 0) return gpu_in_plan(c, g->level.module->kernels.at[f->kernel], s, f->made.grid);
+  return sym_div_up(c->syms, s->bytes, sym_int(c->syms, GPU_COPY_BYTES * GPU_COPY_THREADS));
+}
+
+static void end_program(Texts *t) {
+  Arena *a = t->program->ctx->arena;
+  if (!t->kernels) return;
+  CudaProgram p = {.name = arena_printf(a, "%s_sm%d_%u.cu", t->program->name, t->text->sm, t->text->programs.n),
+                   .text = arena_strndup(a, t->now.at, t->now.n),
+                   .headers = CUDA_HEADERS,
+                   .nheaders = CUDA_HEADER_COUNT};
+  vec_push(a, &t->text->programs, p);
+  buf_free(&t->now);
+  t->now = (Buf){0};
+  t->kernels = 0;
+}
+
+static Loc place_of(const EntryPlan *e, const Step *s) { /* of the group that the step belongs to */
+  for (uint32_t k = 0; k < e->kernels.n; k++) {
+    const Group *g = &e->groups->at.at[k];
+    if (e->kernels.at[k].kernel == s->kernel)
+      return graph_at(e->groups->graph, g->anchor ? g->anchor : vec_last(&g->members))->loc;
+  }
+  return 0;
+}
+
+static bool put_function(Texts *t, const EntryPlan *e, const Step *s) {
+  Ctx *c = t->program->ctx;
+  GpuFunction f = {.kernel = -1, .commit = s->commit, .program = (int)t->text->programs.n};
+  const char *end = s->commit ? "_commit" : "", *why;
+  if (!t->kernels) cuda_text_begin(&t->now);
+  if (s->kind == STEP_COPY) {
+    f.made = (CudaStage){.name = arena_printf(c->arena, "copy%s", end), .threads = GPU_COPY_THREADS};
+    buf_printf(&t->now,
+               "\ntypedef struct {\n  u8 *to;\n  const u8 *from;\n  i64 bytes;\n%s} %s_args;\n\n"
+               "KERNEL(%s, %d, 1, (%s_args, args)) {\n%s  copy_bytes(args.to, args.from, args.bytes);\n}\n",
+               s->commit ? "  u32 *failed;\n" : "", f.made.name, f.made.name, GPU_COPY_THREADS, f.made.name,
+               s->commit ? "  if (args.failed[0]) return;\n" : "");
+  } else {
+    Kernel *k = t->code->level.module->kernels.at[s->kernel];
+    const Stage *stage = k->stages.at[s->stage];
+    f.kernel = s->kernel, f.stage = s->stage;
+    CudaWanted want = {t->text->sm, s->commit,
+                       arena_printf(c->arena, "k%d_%s_%s%s", s->kernel, k->name, stage->name, end)};
+    if (!cuda_text_stage(k, stage, &want, &f.made, &t->now, &why))
+      return diag_error(c->diag, "gpu-kernel", place_of(e, s), "%s", why);
+  }
+  vec_push(c->arena, &t->text->functions, f);
+  if (++t->kernels == KERNELS_A_PROGRAM) end_program(t);
+  return true;
+}
+
+bool gpu_texts(const Program *p, GpuCode *g) {
+  bool ok = true;
+  for (uint32_t i = 0; i < g->texts.n && ok; i++) {
+    Texts t = {.program = p, .code = g, .text = &g->texts.at[i]};
+    int number;
+    for (uint32_t k = 0; k < p->entries.n; k++)
+      for (const Step *s = g->level.entries[k].plan->steps; s && ok; s = s->next)
+        ok = s->kind == STEP_BARRIER || gpu_function(t.text, s, &number) || put_function(&t, &g->level.entries[k], s);
+    if (ok) end_program(&t);
+    buf_free(&t.now);
+  }
+  return ok;
+}
+
+/* ---- code ---- */
+
+bool gpu_compile(Ctx *c, const CudaRtc *rtc, const LinkFolder *folder, int jobs, GpuCode *g) {
+  static const char *const options[] = {"--fmad=false"}; /* kernels/cuda/operations.h */
+  bool ok = true;
+  for (uint32_t i = 0; i < g->texts.n; i++) {
+    const GpuText *t = &g->texts.at[i];
+    CudaOptions o = {.folder = folder, .options = options, .noptions = 1, .jobs = jobs};
+    const char **names = ARENA_ARRAY(c->arena, const char *, g->archs.n);
+    GpuArch **archs = ARENA_ARRAY(c->arena, GpuArch *, g->archs.n);
+    for (uint32_t k = 0; k < g->archs.n; k++) {
+      if (g->archs.at[k].text != (int)i) continue;
+      archs[o.narchs] = &g->archs.at[k];
+      names[o.narchs++] = g->archs.at[k].name;
+    }
+    o.archs = names;
+    CudaImage *images = ARENA_ARRAY(c->arena, CudaImage, t->programs.n * (uint32_t)o.narchs + 1);
+    if (!cuda_compile(c, rtc, t->programs.at, (int)t->programs.n, &o, images)) return false;
+    for (int k = 0; k < o.narchs; k++) {
+      archs[k]->code = ARENA_ARRAY(c->arena, CudaImage, t->programs.n + 1);
+      for (uint32_t p = 0; p < t->programs.n; p++) {
+        archs[k]->code[p] = images[p * (uint32_t)o.narchs + (uint32_t)k];
+        ok &= archs[k]->kind == SINTER_GPU_PTX || cuda_audit(c, &archs[k]->code[p], NULL, 0);
+      }
+    }
+  }
+  return ok;
+}

@@ -1,0 +1,256 @@
+/* Convolution on a GPU: a thread has one element of the result. Neighbours lie along its last axis, so that they read
+ * neighbours of the operand, and the same elements of the kernel; places beside the operand are masked. As a product it
+ * has the kernel on the left, so that the columns are what lies side by side in the result.
+ *
+ * Tiles of 16-bit operands are loaded by 8 neighbours. Where elements are used often enough they are therefore copied
+ * first, so that an axis that both operands have, or else one of each, lies innermost and is a multiple of 8: these 8
+ * are then in the operand together, or beside it. */
+#include "conv.h"
+#include <string.h>
+
+enum { UNROLLED_WINDOW = 25 /* places */, NEIGHBOURS = 8, COPIED_USES = 256 };
+
+static void axes_add(const Lower *l, LoopAxes *a, Ex var, Sym extent) {
+  a->var[a->n] = ex_at(l->k, var)->ref;
+  a->extent[a->n++] = extent;
+}
+
+/* The first statement behind a place in the block being built. */
+static Stmt **next_statement(const Kernel *k) { return k->tail[k->depth]; }
+
+typedef struct Threads {
+  Conv *c;
+  bool copied[2];   /* operand, kernel */
+  bool own;         /* the axes that lie innermost: the first of each, else the channels that are summed over */
+  Sym inputs;       /* channels of the sum: those of a group, or rounded up */
+  uint32_t copy[2]; /* buffers */
+} Threads;
+
+/* ---- choosing ---- */
+
+static bool is_int(const Lower *l, Sym s, int64_t *n) { return sym_is_int(l->all->ctx->syms, s, n); }
+
+/* In how many products an element of the operand is, about. */
+static double uses(const Conv *c) {
+  const Lower *l = c->l;
+  int64_t x, y, w, channels;
+  double n = is_int(l, c->per, &channels) ? (double)channels : COPIED_USES;
+  for (int a = 0; a < c->w.n; a++) {
+    bool window = is_int(l, c->w.size[a], &w);
+    bool result = is_int(l, graph_shape(l->g, c->v)[2 + a], &y);
+    if (window && result && is_int(l, graph_shape(l->g, c->x)[2 + a], &x) && x > 0)
+      n *= (double)w * (double)y / (double)x;
+    else
+      n *= window ? (double)w / (double)c->w.stride[a] : result ? (double)y : 1;
+  }
+  return n;
+}
+
+static bool whole(const Lower *l, Sym n) { return sym_divides(l->all->facts, NEIGHBOURS, n); }
+
+static bool in_memory(const Lower *l, Id v) { /* in another order of axes perhaps */
+  while (graph_op(l->g, v) == OP_TRANSPOSE && !lower_memory(l, v)) v = *graph_in(l->g, v);
+  return lower_memory(l, v) != 0;
+}
+
+/* A window of one place with nothing around: the operand's rows are those of the result. */
+static bool pointwise(const Conv *c) {
+  int64_t n;
+  for (int a = 0; a < c->w.n; a++)
+    if (!is_int(c->l, c->w.size[a], &n) || n != 1 || !is_int(c->l, c->w.lo[a], &n) || n || c->w.base[a] > 1)
+      return false;
+  return true;
+}
+
+static void choose(Threads *q) {
+  Conv *c = q->c;
+  Lower *l = c->l;
+  SymTab *t = l->all->ctx->syms;
+  const Sym *y = graph_shape(l->g, c->v);
+  Sym inputs = q->inputs = graph_shape(l->g, c->kernel)[1];
+  DType x = lower_packed_type(l, c->x);
+  if (dtype_size(c->packs) != 2 || x != c->packs || uses(c) < COPIED_USES) return;
+  bool one = pointwise(c), row = lower_along(l, c->x, 1 + c->w.n) && c->w.stride[c->w.n - 1] == 1;
+  if (one && whole(l, inputs) && row && whole(l, y[1 + c->w.n])) return; /* as a product */
+  q->own = c->groups == 1 && !whole(l, inputs) && whole(l, y[0]) && whole(l, c->per);
+  if (!q->own) q->inputs = sym_round_up(t, inputs, sym_int(t, NEIGHBOURS));
+  bool there = q->inputs == inputs && !q->own;
+  q->copied[0] = !(there && in_memory(l, c->x) && lower_along(l, c->x, 1));
+  q->copied[1] = !(there && in_memory(l, c->kernel) && (one || lower_along(l, c->kernel, 1)));
+}
+
+/* ---- copies ---- */
+
+/* Memory order of a copy: the first axis and the place, or the other way round; the axis that lies innermost. */
+static int copy_index(const Threads *q, bool kernel, const Ex *from, Ex *at) {
+  const Conv *c = q->c;
+  int r = 0;
+  at[r++] = q->own ? c->i : from[0];
+  for (int a = 0; a < c->w.n; a++) at[r++] = from[2 + a];
+  if (!q->own && !kernel) at[r++] = c->group;
+  at[r++] = q->own ? from[0] : c->i;
+  return r;
+}
+
+/* The operand or the kernel, a thread for 8 neighbours in the copy. Threads side by side read what lies side by side.
+ */
+static void copy_stage(Threads *q, bool kernel) {
+  static const char *const name[] = {"copy_operand", "copy_kernel"};
+  Conv *c = q->c;
+  Lower *l = c->l;
+  Kernel *k = l->k;
+  SymTab *t = l->all->ctx->syms;
+  Id v = kernel ? c->kernel : c->x;
+  const Sym *from = graph_shape(l->g, v);
+  int n = c->w.n, axes = 0;
+  Sym inputs = graph_shape(l->g, c->kernel)[1], groups = sym_int(t, q->own || kernel ? 1 : c->groups);
+  Sym vectors = sym_op(t, SYM_FLOORDIV, q->own ? from[0] : q->inputs, sym_int(t, NEIGHBOURS)),
+      others = q->own ? inputs : from[0];
+  Sym shape[MAX_RANK], space[MAX_RANK + 1];
+  Ex own[MAX_RANK + 1], at[MAX_RANK], to[MAX_RANK];
+  bool together = lower_along(l, v, q->own ? 0 : 1); /* the source has them innermost too */
+  int place = together ? 1 : 3, rank = 0;
+  space[axes++] = others;
+  for (int i = 0; together && i < n; i++) space[axes++] = from[2 + i];
+  space[axes++] = groups, space[axes++] = vectors;
+  for (int i = 0; !together && i < n; i++) space[axes++] = from[2 + i];
+  shape[rank++] = others;
+  for (int i = 0; i < n; i++) shape[rank++] = from[2 + i];
+  if (!q->own && !kernel) shape[rank++] = groups;
+  shape[rank++] = q->own ? from[0] : q->inputs;
+  q->copy[kernel] = lower_scratch(l, name[kernel] + 5, c->packs, shape, rank, ARG_SCRATCH, 0);
+  loop_buf(k, q->copy[kernel])->align = sym_int(t, 64);
+  lower_stage(l, name[kernel], sym_product(t, shape, rank), 2, false);
+  threads_index(l, threads_line(l, sym_product(t, space, axes)), space, axes, own);
+  Ex eight = ex_add(k, ex_mul(k, own[together ? axes - 1 : 2], ex_idx(k, NEIGHBOURS)), ex_lane(k, NEIGHBOURS));
+  c->group = own[together ? axes - 2 : 1];
+  c->i = q->own ? own[0] : eight;
+  at[0] = q->own ? eight : own[0];
+  at[1] = c->i;
+  for (int i = 0; i < n; i++) at[2 + i] = own[place + i];
+  copy_index(q, kernel, at, to);
+  Ex inside = q->inputs == inputs ? 0 : ex_op2(k, OP_LESS, c->i, lower_dim(l, inputs));
+  for (int i = 0; kernel && c->reverse && i < n; i++)
+    at[2 + i] = ex_op2(k, OP_SUB, ex_op2(k, OP_SUB, lower_dim(l, c->w.size[i]), ex_idx(k, 1)), at[2 + i]);
+  if (!kernel && c->groups > 1) at[1] = ex_add(k, ex_mul(k, c->group, lower_dim(l, inputs)), c->i);
+  Ex value = window_pull(l, v, at, n + 2, inside, lower_zero(l, c->dtype));
+  loop_store(k, q->copy[kernel], to, rank, ex_convert(k, c->packs, value), 0);
+  nest_close(l);
+}
+
+/* ---- the product ---- */
+
+/* Opens the loops of the sum: neighbours of the innermost lie side by side in the operand. */
+static void open_sum(Threads *q, LoopProduct *p) {
+  static const char *const window[] = {"k0", "k1", "k2"};
+  Conv *c = q->c;
+  Lower *l = c->l;
+  Kernel *k = l->k;
+  bool channels_inside = q->copied[0] ? !q->own : lower_along(l, c->x, 1);
+  Sym places = sym_product(l->all->ctx->syms, c->w.size, c->w.n);
+  int64_t n;
+  bool unrolled = is_int(l, places, &n) && n <= UNROLLED_WINDOW;
+  Ex zero = ex_idx(k, 0);
+  for (int pass = 0; pass < 2; pass++) {
+    if (pass == channels_inside) {
+      loop_for(k, "i", zero, lower_dim(l, q->inputs), FOR_SERIAL, 0, TAIL_NONE, &c->i);
+      axes_add(l, &p->sums, c->i, q->inputs);
+      continue;
+    }
+    for (int a = 0; a < c->w.n; a++) {
+      loop_for(k, window[a], zero, lower_dim(l, c->w.size[a]), unrolled ? FOR_UNROLL : FOR_SERIAL, 0, TAIL_NONE,
+               &c->e[a]);
+      axes_add(l, &p->sums, c->e[a], c->w.size[a]);
+    }
+  }
+}
+
+static Ex operand(Threads *q) {
+  Conv *c = q->c;
+  Lower *l = c->l;
+  Ex at[MAX_RANK], to[MAX_RANK], inside[MAX_RANK], there = 0;
+  conv_operand_index(c, 0, 0, at, inside);
+  for (int a = 0; a < c->w.n; a++)
+    if (inside[a]) there = there ? ex_op2(l->k, OP_AND, there, inside[a]) : inside[a];
+  if (there) there = loop_let(l->k, "there", there);
+  if (!q->copied[0]) return window_pull(l, c->x, at, c->w.n + 2, there, lower_zero(l, c->dtype));
+  int rank = copy_index(q, false, at, to);
+  return ex_convert(l->k, c->dtype, ex_load(l->k, q->copy[0], to, rank, there, 0));
+}
+
+static Ex weight(Threads *q, Ex o) {
+  Conv *c = q->c;
+  Ex at[MAX_RANK] = {o, c->i}, to[MAX_RANK];
+  if (!q->copied[1]) return conv_weight(c, o);
+  memcpy(at + 2, c->e, (size_t)c->w.n * sizeof *at);
+  int rank = copy_index(q, true, at, to);
+  return ex_convert(c->l->k, c->dtype, ex_load(c->l->k, q->copy[1], to, rank, 0, 0));
+}
+
+/* Adds the products of an element, channel `o` of all, to p->sum. */
+static void sum_up(Threads *q, LoopProduct *p, Ex o) {
+  Conv *c = q->c;
+  Lower *l = c->l;
+  Kernel *k = l->k;
+  uint32_t mark = l->memo.n;
+  int depth = k->depth;
+  open_sum(q, p);
+  Stmt **at = next_statement(k);
+  Ex a = loop_let(k, "a", weight(q, o));
+  p->a = *at;
+  l->memo.n = mark; /* the operands share nothing */
+  at = next_statement(k);
+  Ex b = loop_let(k, "b", operand(q));
+  p->b = *at;
+  at = next_statement(k);
+  loop_assign(k, p->sum, NULL, 0, conv_product(c, a, b, ex_reg(k, p->sum, NULL, 0)), 0);
+  p->add = *at;
+  p->a_value = ex_at(k, a)->ref;
+  p->b_value = ex_at(k, b)->ref;
+  p->a_type = lower_packed_type(l, c->kernel);
+  p->b_type = lower_packed_type(l, c->x);
+  while (k->depth > depth) loop_end(k);
+  l->memo.n = mark;
+}
+
+void conv_threads(Conv *c, Sym products) {
+  Lower *l = c->l;
+  Kernel *k = l->k;
+  SymTab *t = l->all->ctx->syms;
+  const Sym *y = graph_shape(l->g, c->v);
+  int rank = c->w.n + 2;
+  Threads q = {.c = c};
+  choose(&q);
+  for (int i = 0; i < 2; i++)
+    if (q.copied[i]) copy_stage(&q, i);
+  /* batch, group, channel of it, place */
+  Sym shape[MAX_RANK + 1] = {y[0], sym_int(t, c->groups * c->batches), c->per};
+  Ex own[MAX_RANK + 1], at[MAX_RANK];
+  memcpy(shape + 3, y + 2, (size_t)c->w.n * sizeof *y);
+  lower_stage(l, "main", products, 1, false);
+  lower_products(l, products, target_lanes(l->all->target, c->dtype), sym_int(t, 0));
+  LoopProduct *p = k->stage->product = ARENA_NEW(l->all->ctx->arena, LoopProduct);
+  threads_index(l, threads_line(l, lower_total(l, y, rank)), shape, rank + 1, own);
+  c->batch = own[0], c->group = own[1];
+  memcpy(c->p, own + 3, (size_t)c->w.n * sizeof *own);
+  conv_group(c);
+  at[0] = c->batch, at[1] = ex_add(k, ex_mul(k, c->group, lower_dim(l, c->per)), own[2]);
+  memcpy(at + 2, c->p, (size_t)c->w.n * sizeof *at);
+  axes_add(l, &p->outer, c->group, shape[1]);
+  axes_add(l, &p->rows, own[2], c->per);
+  if (!q.own) axes_add(l, &p->columns, c->batch, y[0]);
+  for (int a = 0; a < c->w.n; a++) axes_add(l, &p->columns, c->p[a], y[2 + a]);
+  if (q.own) axes_add(l, &p->columns, c->batch, y[0]); /* neighbours in the copy */
+  p->sum = loop_reg(k, "sum", c->dtype, 1, 0, NULL, lower_zero(l, c->dtype));
+  sum_up(&q, p, at[1]);
+  Stmt **stores = next_statement(k);
+  lower_remember(l, c->v, at, rank, ex_reg(k, p->sum, NULL, 0));
+  lower_store_outputs(l, at);
+  p->epilogue = *stores;
+  nest_close(l);
+  l->out->schedule = arena_printf(l->all->ctx->arena, "conv(threads%s)",
+                                  q.copied[0] && q.copied[1] ? ", operand and kernel copied"
+                                  : q.copied[0]              ? ", operand copied"
+                                  : q.copied[1]              ? ", kernel copied"
+                                                             : "");
+}
