@@ -36,7 +36,8 @@ static void expect(Ctx *c, const CudaStage *made, Minima *minima) {
     uint32_t least;
   } written[] = {
       {"gemm_sm80(", "", "HMMA", 8},   {"gemm_sm80(", "", "LDSM", 4},  {"gemm_sm80(", "by cp.async", "LDGSTS.128", 1},
-      {"gemm_simt(", "", "FFMA", 512}, {"gemm_sm90(", "", "HGMMA", 4}, {"gemm_sm90(", "", "UTMALDG", 2}};
+      {"gemm_simt(", "", "FFMA", 512}, {"gemm_sm90(", "", "HGMMA", 4}, {"gemm_sm90(", "", "UTMALDG", 2},
+      {"gemm_sm90(", "c by TMA", "UTMASTG", 1}};
   const char *schedule = made->schedule ? made->schedule : "";
   for (size_t i = 0; i < sizeof written / sizeof *written; i++)
     if (!strncmp(schedule, written[i].skeleton, strlen(written[i].skeleton)) && strstr(schedule, written[i].with))
