@@ -7,6 +7,8 @@
 enum {
   KERNELS_A_PROGRAM = 16, /* one alone takes 47 ms, each further one 10 */
   OLDEST = 80,            /* before it there are no bf16 and no asynchronous copies */
+  SHARED_80 = 99 << 10,   /* what a block may have: the text of sm_80 runs on 8.6 and 12.0 too, which have the least */
+  SHARED_90 = 227 << 10,
 };
 
 /* ---- architectures ---- */
@@ -182,6 +184,8 @@ static bool put_function(Texts *t, const EntryPlan *e, const GpuLaunch *l) {
     put_copy(t, &f);
   else if (!(l->n > 1 ? put_batch(t, &f, &why) : put_stage(t, l->step[0], &f, &why)))
     return diag_error(c->diag, "gpu-kernel", place_of(e, l->step[0]), "%s", why);
+  if (f.shared > (t->text->sm == 90 ? SHARED_90 : SHARED_80))
+    BUG("%s wants %d bytes of shared memory", f.name, f.shared);
   vec_push(c->arena, &t->text->functions, f);
   if (++t->kernels == KERNELS_A_PROGRAM) end_program(t);
   return true;
