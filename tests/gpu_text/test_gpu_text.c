@@ -375,7 +375,8 @@ static void random_graphs(void **state_) {
 
 static LoopModule *parse(Ctx *c, const char *stage) {
   LoopModule *m = NULL;
-  const char *text = arena_printf(c->arena, "kernel k(N in 1..=99; in x: f32[N], out y: f32[N]) {\n%s\n}\n", stage);
+  const char *text =
+      arena_printf(c->arena, "kernel k(N in 1..=99; in x: f32[N], out y: f32[N], in p: f32 list) {\n%s\n}\n", stage);
   if (!loop_parse(c, "text", text, strlen(text), &m)) fail_msg("%s", diag_first(c->diag, NULL));
   return m;
 }
@@ -445,6 +446,8 @@ static void refused(void **state_) {
        "kernel k cannot be written for a GPU: this tail of the loop j"},
       {"stage s(i < 1) threads(t < 32) { alloc q: f32[8] panel(0, 4) thread; q[t % 8] = x[0]; y[0] = q[t % 8] }",
        "kernel k cannot be written for a GPU: the layout of q"},
+      {"stage s(segment g, o of p chunk 64) threads(t < 32) { y[0] = p[g, o] }",
+       "kernel k cannot be written for a GPU: the segmented stage s"},
   };
   for (size_t i = 0; i < sizeof stage / sizeof *stage; i++) {
     Ctx c = ctx_new();
