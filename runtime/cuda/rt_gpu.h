@@ -145,8 +145,13 @@ int gpu_queue_use(GpuQueue *, CUstream, char *message);
 
 int gpu_copy_in(GpuQueue *, CUdeviceptr to, const void *from, uint64_t bytes, char *message); /* `from` is free after */
 int gpu_copy_out(GpuQueue *, void *to, CUdeviceptr from, uint64_t bytes, char *message);      /* waits */
-int gpu_run(GpuQueue *, const GpuCall *, char *message);                                      /* does not wait */
-int gpu_wait(GpuQueue *, char *message); /* what failed since the last wait is said here */
+/* The same in one copy of what fits into a buffer of GpuLimits.stage bytes: filled, then sent; or fetched, which waits,
+ * and good until the next copy. */
+int gpu_fill(GpuQueue *, char **stage, char *message);
+int gpu_send(GpuQueue *, CUdeviceptr to, uint64_t bytes, char *message);
+int gpu_fetch(GpuQueue *, CUdeviceptr from, uint64_t bytes, const char **stage, char *message);
+int gpu_run(GpuQueue *, const GpuCall *, char *message); /* does not wait */
+int gpu_wait(GpuQueue *, char *message);                 /* what failed since the last wait is said here */
 
 /* gpu_graph.c */
 int gpu_launch(GpuQueue *, CUstream, const GpuCall *, const GpuStep *, char *message); /* one step */
