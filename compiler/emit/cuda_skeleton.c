@@ -1,7 +1,7 @@
 /* Which skeleton stands for a product, with which tile, and its text. The tile is chosen without a chip: by how many
  * waves of blocks there are, how long a block's products take, and how long its operands take to come from the L2
  * cache. */
-#include "cuda_skeleton.h"
+#include "cuda_gemm90.h"
 #include <math.h>
 #include <string.h>
 
@@ -25,29 +25,8 @@ static const Skeleton HALF = {"gemm_sm80.cu", "gemm_sm80", HALF_TILES, 6, 2, 8, 
 
 enum { MULTIPROCESSORS = 108, L2_BYTES = 32, LATENCY = 1200 }; /* L2: of a multiprocessor in a cycle; cycles */
 
-/* ---- sizes ---- */
-
-typedef struct Likely {
-  const Kernel *k;
-} Likely;
-
-/* A dimension as it will often be: its only value, else a thousand as far as its bounds allow. */
-static bool likely_dim(void *ctx, const char *name, int64_t *v) {
-  const Kernel *k = ((const Likely *)ctx)->k;
-  for (uint32_t i = 0; i < k->dims.n; i++) {
-    const Dim *d = &k->dims.at[i];
-    if (strcmp(d->name, name) != 0) continue;
-    *v = d->hi < 1024 ? d->hi : d->lo > 1024 ? d->lo : 1024;
-    return true;
-  }
-  return false;
-}
-
 static double likely(const Kernel *k, const LoopAxes *a) {
-  Likely l = {k};
-  int64_t v = 1;
-  sym_eval(k->ctx->syms, sym_product(k->ctx->syms, a->extent, a->n), likely_dim, &l, &v);
-  return (double)v;
+  return loop_likely(k, sym_product(k->ctx->syms, a->extent, a->n));
 }
 
 /* ---- the tile ---- */
@@ -66,11 +45,18 @@ static Cost cost(const Skeleton *s, const Tile *t, double outer, double m, doubl
   return c;
 }
 
+/* Little work is done where it lies: a tile would be mostly empty, or as soon done as begun. */
+static bool worth_it(const Kernel *k, const LoopProduct *p) {
+  double sum = likely(k, &p->sums), elements = likely(k, &p->outer) * likely(k, &p->rows) * likely(k, &p->columns);
+  return sum >= 16 && sum * elements >= 32768;
+}
+
 static const Tile *choose(Kernel *k, const Skeleton *s, const LoopProduct *p, const char **why) {
   Arena *a = k->ctx->arena;
   double outer = likely(k, &p->outer), m = likely(k, &p->rows), n = likely(k, &p->columns), sum = likely(k, &p->sums);
   const Tile *best = NULL;
   double least = 0;
+  if (p->part) sum /= loop_likely(k, p->outer.extent[0]);
   *why = "of the tiles ";
   for (int i = 0; i < s->ntiles; i++) {
     const Tile *t = &s->tiles[i];
@@ -89,13 +75,6 @@ static int shared_bytes(const Skeleton *s, const Tile *t) {
 
 /* ---- the text ---- */
 
-typedef struct Parts { /* everything that is made before anything is printed */
-  const Skeleton *skeleton;
-  Operand a, b;
-  Hole store;
-  int columns; /* that the epilogue stores at once */
-} Parts;
-
 static void use_lets(Cuda *c, const Stmt *s) {
   for (; s; s = s->next) {
     if (s->kind == STMT_LET) c->used[s->ref] = true;
@@ -111,47 +90,65 @@ static const char *brought(const Operand *o, bool right) {
                         : "m-major by threads";
 }
 
-static void print_defines(const LoopProduct *p, const Parts *parts, const Tile *t, const CudaWanted *want, Buf *out) {
-  const char *type = p->a_type == DT_F16 ? "f16" : "bf16";
-  buf_printf(out, "#define GEMM_NAME %s\n#define GEMM_PARAMETERS (%s_args, args)\n", want->name, want->name);
-  buf_printf(out, "#define GEMM_BEGIN %s\n", want->commit ? "if (args.failed[0]) return;" : "");
-  if (parts->skeleton == &HALF)
-    buf_printf(out, "#define GEMM_PACK pack_%s\n#define GEMM_MMA mma_m16n8k16_%s\n", type, type);
-  const struct {
-    const char *name;
-    int value;
-  } numbers[] = {{"BM", t->m},
-                 {"BN", t->n},
-                 {"BK", t->k},
-                 {"STAGES", t->stages},
-                 {"WARPS_M", t->warps_m},
-                 {"WARPS_N", t->warps_n},
-                 {"BLOCKS", t->blocks},
-                 {"A_K", parts->a.along_k},
-                 {"B_K", parts->b.along_k},
-                 {"A_AT", parts->a.in_memory},
-                 {"B_AT", parts->b.in_memory},
-                 {"VC", parts->columns}};
-  for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++)
-    buf_printf(out, "#define GEMM_%s %d\n", numbers[i].name, numbers[i].value);
-  buf_printf(out, "#include \"%s\"\n", parts->skeleton->file);
+static void define(SkeletonText *t, const char *name, int value) {
+  buf_printf(&t->text, "#define GEMM_%s %d\n", name, value);
 }
 
-static void print_functions(const HoleText *t, const LoopProduct *p, Parts *parts) {
-  hole_print_size(t, "_M", &p->rows);
-  hole_print_size(t, "_N", &p->columns);
-  hole_print_size(t, "_K", &p->sums);
-  for (int right = 0; right < 2; right++) {
-    Operand *o = right ? &parts->b : &parts->a;
-    use_lets(t->c, o->load.text);
-    if (o->in_memory) {
-      use_lets(t->c, o->at.text);
-      hole_print_at(t, right ? "_b_at" : "_a_at", &o->at);
-    } else
-      hole_print(t, right ? "_b_load" : "_a_load", &o->load);
+void skeleton_open(SkeletonText *t, Kernel *k, const Stage *st, const CudaWanted *want, ProductParts *parts) {
+  const LoopProduct *p = st->product;
+  *t = (SkeletonText){.c = cuda_print_new(k, st)};
+  t->holes = (HoleText){&t->c, &t->given, want->name, &t->text};
+  t->stage = (CudaStage){.name = str_intern(k->ctx->names, want->name), .fails = loop_fails(st)};
+  bool *loads = ARENA_ARRAY(t->c.arena, bool, 2 * k->bufs.n + 1), *stores = loads + k->bufs.n;
+  loop_uses(k, st, loads, stores);
+  cuda_print_given(&t->c);
+  cuda_print_arguments(&t->c, want, loads, stores, &t->stage, &t->given, &t->text);
+  buf_printf(&t->text, "typedef %s %s_index;\n", dtype_name(t->c.index), want->name);
+  hole_print_size(&t->holes, "_outer", &p->outer);
+  hole_print_size(&t->holes, "_M", &p->rows);
+  hole_print_size(&t->holes, "_N", &p->columns);
+  hole_print_terms(&t->holes, p);
+  use_lets(&t->c, parts->store.text);
+  hole_print(&t->holes, "_store", &parts->store);
+  buf_printf(&t->text, "#define GEMM_NAME %s\n#define GEMM_BEGIN %s\n", want->name,
+             want->commit ? "if (args.failed[0]) return;" : "");
+  define(t, "VC", parts->columns);
+}
+
+void skeleton_operand(SkeletonText *t, bool right, Operand *o) {
+  Hole *h = o->in_memory ? &o->at : &o->load;
+  use_lets(&t->c, h->text);
+  if (o->in_memory)
+    hole_print_at(&t->holes, right ? "_b_at" : "_a_at", h);
+  else
+    hole_print(&t->holes, right ? "_b_load" : "_a_load", h);
+  define(t, right ? "B_AT" : "A_AT", o->in_memory);
+  define(t, right ? "B_K" : "A_K", o->along_k);
+}
+
+bool skeleton_close(SkeletonText *t, CudaStage *made, Buf *out) {
+  bool ok = !t->c.error;
+  if (ok) {
+    *made = t->stage;
+    buf_put(out, t->text.at);
   }
-  use_lets(t->c, parts->store.text);
-  hole_print(t, "_store", &parts->store);
+  buf_free(&t->text);
+  arena_free(t->c.arena);
+  return ok;
+}
+
+static void print_tile(SkeletonText *t, const Skeleton *s, const Tile *tile, DType type) {
+  define(t, "BM", tile->m);
+  define(t, "BN", tile->n);
+  define(t, "BK", tile->k);
+  define(t, "STAGES", tile->stages);
+  define(t, "WARPS_M", tile->warps_m);
+  define(t, "WARPS_N", tile->warps_n);
+  define(t, "BLOCKS", tile->blocks);
+  if (dtype_is_half(type))
+    buf_printf(&t->text, "#define GEMM_PACK pack_%s\n#define GEMM_MMA mma_m16n8k16_%s\n", dtype_name(type),
+               dtype_name(type));
+  buf_printf(&t->text, "#define GEMM_PARAMETERS (%s_args, args)\n#include \"%s\"\n", t->stage.name, s->file);
 }
 
 static Sym blocks(Kernel *k, const LoopProduct *p, const Tile *t) {
@@ -161,51 +158,36 @@ static Sym blocks(Kernel *k, const LoopProduct *p, const Tile *t) {
   return sym_mul(s, sym_product(s, p->outer.extent, p->outer.n), sym_mul(s, down, across));
 }
 
-static bool make_parts(Kernel *k, const Stage *st, Parts *parts) {
+bool skeleton_parts(Kernel *k, const Stage *st, int lanes, ProductParts *parts) {
   const LoopProduct *p = st->product;
-  bool half = p->a_type == p->b_type && dtype_is_half(p->a_type);
-  if (k->regs.at[p->sum].dtype != DT_F32) return false;
-  parts->skeleton = half ? &HALF : &SIMT;
   parts->columns = 4;
   for (const Stmt *s = p->epilogue; s; s = s->next)
     if (s->kind == STMT_STORE && dtype_is_half(k->bufs.at[s->ref].dtype)) parts->columns = 8;
-  int lanes = parts->skeleton->lanes;
   return hole_operand(k, st, false, p->a_type, lanes, &parts->a) &&
          hole_operand(k, st, true, p->b_type, lanes, &parts->b) && hole_store(k, st, parts->columns, &parts->store);
 }
 
 bool cuda_skeleton_stage(Kernel *k, const Stage *st, const CudaWanted *want, CudaStage *made, Buf *out) {
   const LoopProduct *p = st->product;
-  Parts parts;
-  if (!p || !make_parts(k, st, &parts)) return false;
-  const Skeleton *s = parts.skeleton;
+  ProductParts parts;
+  if (!p || k->regs.at[p->sum].dtype != DT_F32 || !worth_it(k, p)) return false;
+  if (want->sm >= 90 && cuda_gemm90_stage(k, st, want, made, out)) return true;
+  const Skeleton *s = p->a_type == p->b_type && dtype_is_half(p->a_type) ? &HALF : &SIMT;
+  if (!skeleton_parts(k, st, s->lanes, &parts)) return false;
   if (s == &SIMT) parts.a.in_memory = parts.b.in_memory = false; /* its tiles are turned as they are stored */
   const char *why;
-  const Tile *t = choose(k, s, p, &why);
-  Arena *kept = k->ctx->arena;
-  Cuda c = cuda_print_new(k, st);
-  Givens given = {0};
-  Buf text = {0};
-  bool *loads = ARENA_ARRAY(c.arena, bool, 2 * k->bufs.n + 1), *stores = loads + k->bufs.n;
-  loop_uses(k, st, loads, stores);
-  cuda_print_given(&c);
-  CudaStage stage = {.name = str_intern(k->ctx->names, want->name),
-                     .threads = 32 * t->warps_m * t->warps_n,
-                     .grid = blocks(k, p, t),
-                     .shared = shared_bytes(s, t),
-                     .fails = loop_fails(st),
-                     .schedule = arena_printf(kept, "%s(%d x %d x %d, %d stages, a %s, b %s); %s", s->name, t->m, t->n,
-                                              t->k, t->stages, brought(&parts.a, false), brought(&parts.b, true), why)};
-  cuda_print_arguments(&c, want, loads, stores, &stage, &given, &text);
-  buf_printf(&text, "typedef %s %s_index;\n", dtype_name(c.index), want->name);
-  print_functions(&(HoleText){&c, &given, want->name, &text}, p, &parts);
-  print_defines(p, &parts, t, want, &text);
-  bool ok = !c.error;
-  if (ok) {
-    *made = stage;
-    buf_put(out, text.at);
-  }
-  buf_free(&text);
-  arena_free(c.arena);
-  return ok;
+  const Tile *tile = choose(k, s, p, &why);
+  SkeletonText t;
+  skeleton_open(&t, k, st, want, &parts);
+  skeleton_operand(&t, false, &parts.a);
+  skeleton_operand(&t, true, &parts.b);
+  print_tile(&t, s, tile, p->a_type);
+  t.stage.threads = 32 * tile->warps_m * tile->warps_n;
+  t.stage.grid = blocks(k, p, tile);
+  t.stage.shared = shared_bytes(s, tile);
+  t.stage.reordered = s == &HALF;
+  t.stage.schedule =
+      arena_printf(k->ctx->arena, "%s(%d x %d x %d, %d stages, a %s, b %s); %s", s->name, tile->m, tile->n, tile->k,
+                   tile->stages, brought(&parts.a, false), brought(&parts.b, true), why);
+  return skeleton_close(&t, made, out);
 }

@@ -48,6 +48,12 @@ typedef struct Operand { /* how an operand can be brought into a tile */
 bool hole_operand(Kernel *, const Stage *, bool right, DType, int lanes, Operand *);
 bool hole_store(Kernel *, const Stage *, int lanes, Hole *);
 
+/* Where the elements of an operand in memory lie, if that is a sum over its axes and nothing masks it: in elements. */
+typedef struct HoleStrides {
+  Sym base, group[HOLE_AXES][LOOP_RANK]; /* by group (outer; rows or columns; sums) and axis */
+} HoleStrides;
+bool hole_strides(const Hole *at, HoleStrides *);
+
 typedef struct HoleText { /* what all functions of a kernel share when they are printed */
   Cuda *c;
   const Givens *given;
@@ -55,6 +61,32 @@ typedef struct HoleText { /* what all functions of a kernel share when they are 
   Buf *out;
 } HoleText;
 void hole_print_size(const HoleText *, const char *suffix, const LoopAxes *);
+void hole_print_terms(const HoleText *, const LoopProduct *);  /* NAME_from, NAME_to: which terms a product sums */
 void hole_print(const HoleText *, const char *suffix, Hole *); /* v[lanes] in or out */
 void hole_print_at(const HoleText *, const char *suffix, Hole *);
+
+/* ---- what the skeletons share (cuda_skeleton.c) ---- */
+
+typedef struct ProductParts { /* everything that is made before anything is printed */
+  Operand a, b;
+  Hole store;
+  int columns; /* that the epilogue stores at once */
+} ProductParts;
+
+/* Operands as runs of `lanes`. False: no skeleton can hold it. */
+bool skeleton_parts(Kernel *, const Stage *, int lanes, ProductParts *);
+
+typedef struct SkeletonText { /* of one kernel, while it is made */
+  Cuda c;
+  Givens given;
+  Buf text;
+  CudaStage stage; /* name, arguments and `fails` are set */
+  HoleText holes;
+} SkeletonText;
+
+/* NAME_args, NAME_index, NAME_outer, NAME_M, NAME_N, NAME_from, NAME_to, NAME_store, GEMM_NAME, GEMM_BEGIN, GEMM_VC. */
+void skeleton_open(SkeletonText *, Kernel *, const Stage *, const CudaWanted *, ProductParts *);
+/* NAME_a_at or NAME_a_load, GEMM_A_AT, GEMM_A_K; likewise of b. */
+void skeleton_operand(SkeletonText *, bool right, Operand *);
+bool skeleton_close(SkeletonText *, CudaStage *made, Buf *out); /* false: it cannot be printed, nothing is appended */
 #endif

@@ -24,10 +24,11 @@ typedef struct CudaTensor { /* a map as cuTensorMapEncodeTiled makes it: element
 
 typedef struct CudaStage { /* how the kernel is launched; Syms are over the dimensions of the Loop IR's kernel */
   const char *name;
-  int threads; /* of a block, along x */
-  Sym grid;    /* blocks, along x */
-  int shared;  /* bytes of dynamic shared memory */
-  bool fails;  /* it can count a failure */
+  int threads;    /* of a block, along x */
+  Sym grid;       /* blocks, along x */
+  int shared;     /* bytes of dynamic shared memory */
+  bool fails;     /* it can count a failure */
+  bool reordered; /* it sums in another order than the Loop IR does: roundings differ */
   Vec(CudaArg) args;
   Vec(CudaTensor) tensors;
   const char
@@ -44,4 +45,6 @@ typedef struct CudaWanted {
  * *made is allocated in its arena. False: *why says what cannot be written. */
 void cuda_text_begin(Buf *out);
 bool cuda_text_stage(Kernel *, const Stage *, const CudaWanted *, CudaStage *made, Buf *out, const char **why);
+/* The same as a function NAME(NAME_args, u32 block), of a kernel that shares its blocks out (cuda_batch.h). */
+bool cuda_text_part(Kernel *, const Stage *, const CudaWanted *, CudaStage *made, Buf *out, const char **why);
 #endif

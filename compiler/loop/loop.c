@@ -700,6 +700,23 @@ Ex loop_sym(Kernel *k, Sym s) {
   return vec_last(&st.at);
 }
 
+static bool likely_dim(void *ctx, const char *name, int64_t *v) {
+  const Kernel *k = ctx;
+  for (uint32_t i = 0; i < k->dims.n; i++) {
+    const Dim *d = &k->dims.at[i];
+    if (strcmp(d->name, name) != 0) continue;
+    *v = d->hi < 1024 ? d->hi : d->lo > 1024 ? d->lo : 1024;
+    return true;
+  }
+  return false;
+}
+
+double loop_likely(const Kernel *k, Sym s) {
+  int64_t v = 0;
+  sym_eval(k->ctx->syms, s, likely_dim, (void *)(uintptr_t)k, &v);
+  return (double)v;
+}
+
 /* ---- rewriting ---- */
 
 typedef struct Rewrite {

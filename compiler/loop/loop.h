@@ -143,8 +143,9 @@ typedef struct LoopProduct {
   DType a_type, b_type;      /* in which an operand can be kept without loss: its own, or the 16 bits behind it */
   uint32_t sum;              /* a register */
   const Stmt *epilogue;      /* from the first statement that follows the sum, to the end of its block: it stores */
-  uint32_t part;             /* the variable of which part of the one axis summed over a thread has; 0: it has all */
-  Sym parts, chunk;          /* their number; part p has terms p * chunk .. min(extent, (p + 1) * chunk) */
+  uint32_t
+      part;  /* 0, or the first of `outer`: which part of the sum a thread has; then chunk terms of the first axis */
+  Sym chunk; /* summed over are a part, from part * chunk on, as far as there are so many */
 } LoopProduct;
 
 typedef struct Stage {
@@ -209,6 +210,7 @@ struct Step {
   Sym *dims;           /* LAUNCH: a value for each dimension of the kernel; CALL: of the plan */
   View *views;         /* a view for each parameter; buf -1: not bound (the stage does not use it); COPY: dst, src */
   bool serial, commit; /* what follows up to `bytes` is not part of the text */
+  int batch;           /* on a GPU: steps of one number, side by side, may run at the same time; 0: it stands alone */
   Sym work;            /* LAUNCH: rough nanoseconds on one thread; 0: not known */
   Sym flops;           /* LAUNCH: operations by the formula; 0: none */
   Sym bytes;           /* LAUNCH: of the buffers it reads and of those it writes; COPY: of one side */
@@ -264,6 +266,7 @@ LoopBuf *loop_buf(Kernel *, uint32_t);
 void loop_fact(Kernel *, Sym cond);           /* once, if it is given again */
 Sym loop_multiple(SymTab *, Sym, int64_t of); /* the fact that it is a multiple */
 Ex loop_sym(Kernel *, Sym);                   /* a Sym over the kernel's dimensions as an expression */
+double loop_likely(const Kernel *, Sym); /* its value when a dimension without a bound of its own is a thousand or so */
 
 Stage *loop_stage(Kernel *, const char *name);        /* begins a stage; ends the one before */
 Ex loop_axis(Kernel *, const char *name, Sym extent); /* of the stage just begun */

@@ -105,7 +105,7 @@ int gemm_panel_index(const Gemm *g, Ex n, Ex *index) {
   return r;
 }
 
-void gemm_open_sum(Gemm *g) {
+static void open_sum(Gemm *g) {
   static const char *const name[] = {"k", "k1", "k2", "k3", "k4", "k5", "k6", "k7"};
   Lower *l = g->l;
   for (int i = 0; i < g->nc; i++)
@@ -247,7 +247,7 @@ void gemm_pack(Gemm *g) {
   } else {
     Ex n = loop_axis(k, "n", shape[r - 1]);
     outer_loops(l, &outer);
-    gemm_open_sum(g);
+    open_sum(g);
     pack_element(g, n);
   }
   while (k->depth) loop_end(k);
@@ -261,7 +261,7 @@ static Ex column(Gemm *g, Ex col, Ex v, int lanes) {
   return lanes > 1 ? ex_add(k, n, ex_lane(k, lanes)) : n;
 }
 
-void gemm_output_index(const Gemm *g, Ex m, Ex n, Ex *index) {
+static void output_index(const Gemm *g, Ex m, Ex n, Ex *index) {
   int r = 0;
   for (int i = 0; i < g->nb; i++) index[r++] = g->batch[i];
   for (int i = 0; i < g->nfx; i++) index[r++] = i == g->nfx - 1 ? m : g->xs[i];
@@ -278,7 +278,7 @@ static void tile(Gemm *g, int mr, int nv, int lanes, Ex row, Ex col, bool masked
   uint32_t mark = l->memo.n;
   int wide = g->along ? g->along : lanes;
   uint32_t t = loop_reg(k, "t", g->dtype, wide, 2, dim, lower_zero(l, g->dtype));
-  gemm_open_sum(g);
+  open_sum(g);
   uint32_t b = loop_reg(k, "b", g->dtype, wide, 1, &dim[1], 0);
   loop_for(k, "v", zero, ex_idx(k, nv), FOR_UNROLL, 0, TAIL_NONE, &v);
   Ex n = column(g, col, v, lanes);
@@ -320,7 +320,7 @@ static void tile(Gemm *g, int mr, int nv, int lanes, Ex row, Ex col, bool masked
   loop_for(k, "v", zero, ex_idx(k, nv), FOR_UNROLL, 0, TAIL_NONE, &v);
   n = column(g, col, v, lanes);
   if (masked) loop_if(k, ex_op2(k, OP_LESS, n, size));
-  gemm_output_index(g, ex_add(k, row, i), n, at);
+  output_index(g, ex_add(k, row, i), n, at);
   int rank = graph_rank(l->g, g->v);
   iv[0] = i, iv[1] = v;
   Ex sum = ex_reg(k, t, iv, 2);

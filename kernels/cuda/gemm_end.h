@@ -1,10 +1,10 @@
 /* The end of a skeleton of products: the next one in the text begins anew. */
-#undef GEMM_PASTE_
-#undef GEMM_PASTE
+#undef GEMM_JOIN_
+#undef GEMM_JOIN
 #undef GEMM_FN
 #undef GEMM_ARGS
 #undef GEMM_INDEX
-#undef GEMM_KERNEL
+#undef GEMM_KERNEL_OF
 #undef GEMM_LINE
 #undef GEMM_RESULT_BYTES
 #undef GEMM_THREADS

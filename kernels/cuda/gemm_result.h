@@ -1,11 +1,11 @@
 /* What the skeletons of products share: which tile a block has, and the result on its way out. Included by each of
  * them, behind its holes (compiler/emit/cuda_skeleton.h says what they are). */
-#define GEMM_PASTE_(a, b) a##b
-#define GEMM_PASTE(a, b)  GEMM_PASTE_(a, b)
-#define GEMM_FN(name)     GEMM_PASTE(GEMM_NAME, name) /* of this product: several are in one text */
-#define GEMM_ARGS         GEMM_FN(_args)
-#define GEMM_INDEX        GEMM_FN(_index)
-#define GEMM_KERNEL(...)  KERNEL(__VA_ARGS__) /* its arguments are expanded before */
+#define GEMM_JOIN_(a, b)    a##b
+#define GEMM_JOIN(a, b)     GEMM_JOIN_(a, b)
+#define GEMM_FN(name)       GEMM_JOIN(GEMM_NAME, name) /* of this product: several are in one text */
+#define GEMM_ARGS           GEMM_FN(_args)
+#define GEMM_INDEX          GEMM_FN(_index)
+#define GEMM_KERNEL_OF(...) KERNEL(__VA_ARGS__) /* its arguments are expanded before */
 
 /* A line of the result in shared memory, in floats: 8 more than there are columns, so that the 4 rows whose pairs 16
  * lanes store together lie in different banks. */

@@ -13,7 +13,14 @@ typedef struct {
 typedef i32 gemm_simt_index;
 DEVICE i32 gemm_simt_M(gemm_simt_args args) { return args.M; }
 DEVICE i32 gemm_simt_N(gemm_simt_args args) { return args.N; }
-DEVICE i32 gemm_simt_K(gemm_simt_args args) { return args.K; }
+DEVICE i32 gemm_simt_from(gemm_simt_args args, i32 outer) {
+  (void)args, (void)outer;
+  return 0;
+}
+DEVICE i32 gemm_simt_to(gemm_simt_args args, i32 outer) {
+  (void)outer;
+  return args.K;
+}
 DEVICE void gemm_simt_a_load(gemm_simt_args args, i32 outer, i32 m, i32 k, float *v) {
   (void)outer;
   UNROLL (i, 4)
@@ -45,16 +52,16 @@ DEVICE void gemm_simt_store(gemm_simt_args args, i32 outer, i32 m, i32 n, const 
 #define GEMM_THREADS (GEMM_WARPS_M * GEMM_WARPS_N * 32)
 #include "gemm_result.h"
 
-#define TILE(name) GEMM_PASTE(GEMM_FN(_a), name)
+#define TILE(name) GEMM_JOIN(GEMM_FN(_a), name)
 #define TILE_ROWS  GEMM_BM
 #define TILE_K     GEMM_A_K
 #include "gemm_terms.h"
-#define TILE(name) GEMM_PASTE(GEMM_FN(_b), name)
+#define TILE(name) GEMM_JOIN(GEMM_FN(_b), name)
 #define TILE_ROWS  GEMM_BN
 #define TILE_K     GEMM_B_K
 #include "gemm_terms.h"
 
-GEMM_KERNEL(GEMM_NAME, GEMM_THREADS, GEMM_BLOCKS, GEMM_PARAMETERS) {
+GEMM_KERNEL_OF(GEMM_NAME, GEMM_THREADS, GEMM_BLOCKS, GEMM_PARAMETERS) {
   enum {
     BM = GEMM_BM,
     BN = GEMM_BN,
@@ -70,26 +77,27 @@ GEMM_KERNEL(GEMM_NAME, GEMM_THREADS, GEMM_BLOCKS, GEMM_PARAMETERS) {
   SHARED(shared);
   u32 tiles = shared_address(shared);
   GEMM_FN(_place) place = GEMM_FN(_place_of)(args);
-  GEMM_INDEX rows = GEMM_FN(_M)(args), columns = GEMM_FN(_N)(args), depth = GEMM_FN(_K)(args);
+  GEMM_INDEX rows = GEMM_FN(_M)(args), columns = GEMM_FN(_N)(args);
+  GEMM_INDEX from = GEMM_FN(_from)(args, place.outer), to = GEMM_FN(_to)(args, place.outer);
   int down = (int)threadIdx.x / ACROSS * 4, across = (int)threadIdx.x % ACROSS * 4; /* and half a tile further */
   float sum[8][8];
   Vec4 a_next[A_TURNS], b_next[B_TURNS];
   UNROLL (i, 8)
     UNROLL (j, 8) sum[i][j] = 0;
 
-  GEMM_FN(_a_fetch)(args, a_next, place.outer, place.m0, rows, 0, depth);
-  GEMM_FN(_b_fetch)(args, b_next, place.outer, place.n0, columns, 0, depth);
+  GEMM_FN(_a_fetch)(args, a_next, place.outer, place.m0, rows, from, to);
+  GEMM_FN(_b_fetch)(args, b_next, place.outer, place.n0, columns, from, to);
   u32 tile = tiles;
-  for (GEMM_INDEX k0 = 0; k0 < depth; k0 += BK) {
+  for (GEMM_INDEX k0 = from; k0 < to; k0 += BK) {
     GEMM_FN(_a_put)(tile, a_next);
     GEMM_FN(_b_put)(tile + A_LINE * BK * 4, b_next);
     __syncthreads(); /* it is there for all, and all are done with the one before, which is filled next */
-    if (k0 + BK < depth) {
-      GEMM_FN(_a_fetch)(args, a_next, place.outer, place.m0, rows, k0 + BK, depth);
-      GEMM_FN(_b_fetch)(args, b_next, place.outer, place.n0, columns, k0 + BK, depth);
+    if (k0 + BK < to) {
+      GEMM_FN(_a_fetch)(args, a_next, place.outer, place.m0, rows, k0 + BK, to);
+      GEMM_FN(_b_fetch)(args, b_next, place.outer, place.n0, columns, k0 + BK, to);
     }
     UNROLL (k, BK) {
-      if (k0 + k < depth) {
+      if (k0 + k < to) {
         float a[8], b[8];
         u32 a_at = tile + (u32)(k * A_LINE + down) * 4, b_at = tile + (u32)(A_LINE * BK + k * B_LINE + across) * 4;
         UNROLL (h, 2) {

@@ -14,7 +14,14 @@ typedef struct {
 typedef i32 gemm_sm80_index;
 DEVICE i32 gemm_sm80_M(gemm_sm80_args args) { return args.M; }
 DEVICE i32 gemm_sm80_N(gemm_sm80_args args) { return args.N; }
-DEVICE i32 gemm_sm80_K(gemm_sm80_args args) { return args.K; }
+DEVICE i32 gemm_sm80_from(gemm_sm80_args args, i32 outer) {
+  (void)args, (void)outer;
+  return 0;
+}
+DEVICE i32 gemm_sm80_to(gemm_sm80_args args, i32 outer) {
+  (void)outer;
+  return args.K;
+}
 DEVICE const void *gemm_sm80_a_at(gemm_sm80_args args, i32 outer, i32 m, i32 k) {
   (void)outer;
   return args.a + (i64)m * args.K + k;
@@ -50,18 +57,18 @@ DEVICE void gemm_sm80_store(gemm_sm80_args args, i32 outer, i32 m, i32 n, const 
 #define GEMM_THREADS (GEMM_WARPS_M * GEMM_WARPS_N * 32)
 #include "gemm_result.h"
 
-#define TILE(name) GEMM_PASTE(GEMM_FN(_a), name)
+#define TILE(name) GEMM_JOIN(GEMM_FN(_a), name)
 #define TILE_ROWS  GEMM_BM
 #define TILE_K     GEMM_A_K
 #define TILE_AT    GEMM_A_AT
 #include "gemm_tile.h"
-#define TILE(name) GEMM_PASTE(GEMM_FN(_b), name)
+#define TILE(name) GEMM_JOIN(GEMM_FN(_b), name)
 #define TILE_ROWS  GEMM_BN
 #define TILE_K     GEMM_B_K
 #define TILE_AT    GEMM_B_AT
 #include "gemm_tile.h"
 
-GEMM_KERNEL(GEMM_NAME, GEMM_THREADS, GEMM_BLOCKS, GEMM_PARAMETERS) {
+GEMM_KERNEL_OF(GEMM_NAME, GEMM_THREADS, GEMM_BLOCKS, GEMM_PARAMETERS) {
   enum {
     BM = GEMM_BM,
     BN = GEMM_BN,
@@ -78,8 +85,9 @@ GEMM_KERNEL(GEMM_NAME, GEMM_THREADS, GEMM_BLOCKS, GEMM_PARAMETERS) {
   int lane = (int)threadIdx.x & 31, warp = (int)threadIdx.x >> 5;
   int warp_m = warp / GEMM_WARPS_N * WM, warp_n = warp % GEMM_WARPS_N * WN;
   GEMM_FN(_place) place = GEMM_FN(_place_of)(args);
-  GEMM_INDEX rows = GEMM_FN(_M)(args), columns = GEMM_FN(_N)(args), depth = GEMM_FN(_K)(args);
-  GEMM_INDEX steps = (depth + BK - 1) / BK;
+  GEMM_INDEX rows = GEMM_FN(_M)(args), columns = GEMM_FN(_N)(args);
+  GEMM_INDEX from = GEMM_FN(_from)(args, place.outer), to = GEMM_FN(_to)(args, place.outer);
+  GEMM_INDEX steps = (to - from + BK - 1) / BK;
   float d[WM / 16][WN / 8][4];
   UNROLL (i, WM / 16)
     UNROLL (j, WN / 8)
@@ -93,23 +101,23 @@ GEMM_KERNEL(GEMM_NAME, GEMM_THREADS, GEMM_BLOCKS, GEMM_PARAMETERS) {
 
 /* A stage is filled in two halves, with the products of another between them. */
 #if GEMM_A_AT
-#define FILL_A(tile, k0) GEMM_FN(_a_copy)(args, tile, place.outer, place.m0, rows, k0, depth)
+#define FILL_A(tile, k0) GEMM_FN(_a_copy)(args, tile, place.outer, place.m0, rows, k0, to)
 #define PUT_A(tile)
 #else
-#define FILL_A(tile, k0) GEMM_FN(_a_fetch)(args, a_next, place.outer, place.m0, rows, k0, depth)
+#define FILL_A(tile, k0) GEMM_FN(_a_fetch)(args, a_next, place.outer, place.m0, rows, k0, to)
 #define PUT_A(tile)      GEMM_FN(_a_put)(tile, a_next)
 #endif
 #if GEMM_B_AT
-#define FILL_B(tile, k0) GEMM_FN(_b_copy)(args, (tile) + A_TILE, place.outer, place.n0, columns, k0, depth)
+#define FILL_B(tile, k0) GEMM_FN(_b_copy)(args, (tile) + A_TILE, place.outer, place.n0, columns, k0, to)
 #define PUT_B(tile)
 #else
-#define FILL_B(tile, k0) GEMM_FN(_b_fetch)(args, b_next, place.outer, place.n0, columns, k0, depth)
+#define FILL_B(tile, k0) GEMM_FN(_b_fetch)(args, b_next, place.outer, place.n0, columns, k0, to)
 #define PUT_B(tile)      GEMM_FN(_b_put)((tile) + A_TILE, b_next)
 #endif
   UNROLL (s, STAGES - 1) {
     if (s < steps) {
-      FILL_A(ring + s * STAGE, s * BK);
-      FILL_B(ring + s * STAGE, s * BK);
+      FILL_A(ring + s * STAGE, from + s * BK);
+      FILL_B(ring + s * STAGE, from + s * BK);
       PUT_A(ring + s * STAGE);
       PUT_B(ring + s * STAGE);
     }
@@ -121,8 +129,8 @@ GEMM_KERNEL(GEMM_NAME, GEMM_THREADS, GEMM_BLOCKS, GEMM_PARAMETERS) {
     GEMM_INDEX next = step + STAGES - 1;
     u32 free = ring + (u32)(next % STAGES) * STAGE;
     if (next < steps) {
-      FILL_A(free, next * BK);
-      FILL_B(free, next * BK);
+      FILL_A(free, from + next * BK);
+      FILL_B(free, from + next * BK);
     }
     cp_async_commit();
     u32 a_tile = ring + (u32)(step % STAGES) * STAGE, b_tile = a_tile + A_TILE;

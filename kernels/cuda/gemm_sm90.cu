@@ -1,90 +1,79 @@
-/* A product on sm_90a: one warpgroup brings tiles by TMA into a ring of stages, others multiply them by wgmma, 64 rows
- * each, and do the epilogue; blocks go on to further tiles. Included behind the holes that compiler/emit prints, which
- * it undefines, it is a kernel GEMM_NAME; alone c[M][N] = relu(a[M][K] b[N][K]^T + bias[N]) in bf16, rows at multiples
- * of 16 bytes. Of the holes of products (gemm_sm80.cu) it takes GEMM_NAME, GEMM_BEGIN, GEMM_BM (64 or 128), GEMM_BN
- * (64, 128 or 256), GEMM_STAGES, GEMM_A_K, GEMM_B_K, GEMM_OUTER, GEMM_PACK, GEMM_WGMMA, GEMM_VC (4 or 8), NAME_M,
- * NAME_N, NAME_store; and its own:
- * - NAME_steps(args): of 64 terms of the sum
- * - NAME_load_a(args, map, to, barrier, outer, m, step), NAME_load_b(.., n, step): tma_load of a box, swizzled in lines
- *   of 128 bytes: 64 terms of all rows of the tile where the operand is k-major, else 64 rows (columns) of 64 terms
- * - GEMM_C 1: the epilogue does no more than to round, and a box of 64 columns of 16 rows, swizzled in lines of 128
- *   bytes, is stored by NAME_store_c(args, map, from, outer, m, n); then NAME_store is not wanted
- * Parameters: the words, maps of a, b, and c if GEMM_C. Grid: any number of blocks. Block: 128 + 2 BM threads. Shared
- * memory: STAGES (BM + BN) 128 + BM 256 + STAGES 16 bytes. */
+/* A product of 16-bit operands on sm_90a: one warpgroup brings tiles by TMA into a ring of stages, others multiply them
+ * by wgmma, 64 rows each, with sums in f32, and do the epilogue; blocks go on to further tiles. Holes:
+ * compiler/emit/cuda_gemm90.h. Included once for each product.
+ * Alone: c[M][N] = relu(a[M][K] b[N][K]^T + bias[N]) in bf16, rows at multiples of 16 bytes, a box of c is 64 columns
+ * of 16 rows. Grid: any number of blocks. Block: 128 + 2 BM threads. Shared memory: STAGES ((BM + BN) 128 + 16) + BM
+ * 256 bytes. */
 #include "vocabulary.h"
 
-#ifndef SINTER_GEMM_SM90
-#define SINTER_GEMM_SM90
-enum {
-  GEMM_BK = 64,        /* terms of the sum: lines of 128 bytes */
-  GEMM_BOX = 64 * 128, /* bytes: 64 lines */
-  GEMM_STAGING = 4096, /* bytes, of a warp: 16 rows of 64 columns in f32, or twice of 16 bits */
-  GEMM_GROUP = 16      /* tiles of rows that go over all columns together: what they share stays in the L2 cache */
-};
-#define GEMM_PASTE_(a, b)                       a##b
-#define GEMM_PASTE(a, b)                        GEMM_PASTE_(a, b)
-#define GEMM_HOLE(what)                         GEMM_PASTE(GEMM_NAME, what)
-#define GEMM_KERNEL(name, threads, blocks, ...) KERNEL(name, threads, blocks, __VA_ARGS__)
-
-typedef struct {
-  i32 outer, m, n; /* the product, its first row and column */
-} GemmTile;
-DEVICE GemmTile gemm_tile(i32 tile, i32 tiles_m, i32 tiles_n, i32 bm, i32 bn) {
-  i32 outer = tile / (tiles_m * tiles_n), rest = tile % (tiles_m * tiles_n);
-  i32 first = rest / (GEMM_GROUP * tiles_n) * GEMM_GROUP, in = rest - first * tiles_n;
-  i32 group = tiles_m - first < GEMM_GROUP ? tiles_m - first : GEMM_GROUP;
-  GemmTile t = {outer, (first + in % group) * bm, in / group * bn};
-  return t;
-}
-#endif
-
 #ifdef GEMM_NAME
-#if GEMM_C
-#define PARAMETERS (GEMM_HOLE(_args), args), (TENSOR_MAP, a_map), (TENSOR_MAP, b_map), (TENSOR_MAP, c_map)
-#else
-#define PARAMETERS (GEMM_HOLE(_args), args), (TENSOR_MAP, a_map), (TENSOR_MAP, b_map)
-#endif
-#define ROWS                             (i32) GEMM_HOLE(_M)(args)
-#define COLUMNS                          (i32) GEMM_HOLE(_N)(args)
-#define STEPS                            GEMM_HOLE(_steps)(args)
-#define LOAD_A(to, barrier, at, m, step) GEMM_HOLE(_load_a)(args, &a_map, to, barrier, (at).outer, m, step)
-#define LOAD_B(to, barrier, at, n, step) GEMM_HOLE(_load_b)(args, &b_map, to, barrier, (at).outer, n, step)
+#define LOAD_A(to, barrier, at, m, step) GEMM_FN(_load_a)(args, &a_map, to, barrier, (at).outer, m, step)
+#define LOAD_B(to, barrier, at, n, step) GEMM_FN(_load_b)(args, &b_map, to, barrier, (at).outer, n, step)
 #define PAIR(column, x, y)               GEMM_PACK(x, y)
-#define STORE_BOX(from, at, m, n)        GEMM_HOLE(_store_c)(args, &c_map, from, (at).outer, m, n)
-#define STORE(at, m, n, sums)            GEMM_HOLE(_store)(args, (at).outer, m, n, sums)
+#define STORE_BOX(from, at, m, n)        GEMM_FN(_store_c)(args, &c_map, from, (at).outer, m, n)
 #else
+typedef struct {
+  i32 M, N, K;
+} gemm_sm90_args;
+DEVICE i32 gemm_sm90_outer(gemm_sm90_args args) {
+  (void)args;
+  return 1;
+}
+DEVICE i32 gemm_sm90_M(gemm_sm90_args args) { return args.M; }
+DEVICE i32 gemm_sm90_N(gemm_sm90_args args) { return args.N; }
+DEVICE i32 gemm_sm90_steps(gemm_sm90_args args) { return (args.K + 63) / 64; }
 #define GEMM_NAME gemm_sm90
-#define GEMM_BEGIN
-#define GEMM_BM          128
-#define GEMM_BN          128
-#define GEMM_STAGES      4
-#define GEMM_A_K         1
-#define GEMM_B_K         1
-#define GEMM_OUTER(args) 1
-#define GEMM_WGMMA       wgmma_bf16
-#define GEMM_C           1
-#define PARAMETERS                                                                                                     \
+#define GEMM_PARAMETERS                                                                                                \
   (TENSOR_MAP, a_map), (TENSOR_MAP, b_map), (TENSOR_MAP, c_map), (const float *, bias), (i32, M), (i32, N), (i32, K)
-#define ROWS                             M
-#define COLUMNS                          N
-#define STEPS                            ((K + 63) / 64)
+#define GEMM_BEGIN                       gemm_sm90_args args = {M, N, K};
+#define GEMM_BM                          128
+#define GEMM_BN                          128
+#define GEMM_STAGES                      4
+#define GEMM_A_K                         1
+#define GEMM_B_K                         1
+#define GEMM_C                           1
+#define GEMM_WGMMA                       wgmma_bf16
 #define LOAD_A(to, barrier, at, m, step) tma_load_2d(to, &a_map, barrier, (step) * 64, m)
 #define LOAD_B(to, barrier, at, n, step) tma_load_2d(to, &b_map, barrier, (step) * 64, n)
 #define BIAS(column)                     ((column) < N ? bias[column] : 0)
 #define PAIR(column, x, y)               pack_bf16(fmaxf((x) + BIAS(column), 0), fmaxf((y) + BIAS((column) + 1), 0))
 #define STORE_BOX(from, at, m, n)        tma_store_2d(&c_map, from, n, m)
 #endif
+#define GEMM_JOIN_(a, b)    a##b
+#define GEMM_JOIN(a, b)     GEMM_JOIN_(a, b)
+#define GEMM_FN(name)       GEMM_JOIN(GEMM_NAME, name) /* of this product: several are in one text */
+#define GEMM_KERNEL_OF(...) KERNEL(__VA_ARGS__)        /* its arguments are expanded before */
+
+#ifndef SINTER_GEMM_SM90
+#define SINTER_GEMM_SM90
+enum {
+  GEMM90_BK = 64,        /* terms of the sum: lines of 128 bytes */
+  GEMM90_BOX = 64 * 128, /* bytes: 64 lines */
+  GEMM90_STAGING = 4096, /* bytes, of a warp: 16 rows of 64 columns in f32, or twice of 16 bits */
+  GEMM90_GROUP = 16      /* tiles of rows that go over all columns together: what they share stays in the L2 cache */
+};
+typedef struct {
+  i32 outer, m, n; /* the product, its first row and column */
+} Gemm90Place;
+DEVICE Gemm90Place gemm90_place(i32 tile, i32 tiles_m, i32 tiles_n, i32 bm, i32 bn) {
+  i32 outer = tile / (tiles_m * tiles_n), rest = tile % (tiles_m * tiles_n);
+  i32 first = rest / (GEMM90_GROUP * tiles_n) * GEMM90_GROUP, in = rest - first * tiles_n;
+  i32 group = tiles_m - first < GEMM90_GROUP ? tiles_m - first : GEMM90_GROUP;
+  Gemm90Place place = {outer, (first + in % group) * bm, in / group * bn};
+  return place;
+}
+#endif
 
 #define CONSUMERS (GEMM_BM / 64)
 #define A_TILE    (GEMM_BM * 128)
 #define B_TILE    (GEMM_BN * 128)
 #if !GEMM_A_K
-#define A_OPERAND(tile, half, k) wgmma_mn_major((tile) + (half) * GEMM_BOX + (k) * 2048, GEMM_BOX)
+#define A_OPERAND(tile, half, k) wgmma_mn_major((tile) + (half) * GEMM90_BOX + (k) * 2048, GEMM90_BOX)
 #else
-#define A_OPERAND(tile, half, k) wgmma_k_major((tile) + (half) * GEMM_BOX + (k) * 32)
+#define A_OPERAND(tile, half, k) wgmma_k_major((tile) + (half) * GEMM90_BOX + (k) * 32)
 #endif
 #if !GEMM_B_K
-#define B_OPERAND(tile, k) wgmma_mn_major((tile) + (k) * 2048, GEMM_BOX)
+#define B_OPERAND(tile, k) wgmma_mn_major((tile) + (k) * 2048, GEMM90_BOX)
 #else
 #define B_OPERAND(tile, k) wgmma_k_major((tile) + (k) * 32)
 #endif
@@ -99,7 +88,7 @@ DEVICE GemmTile gemm_tile(i32 tile, i32 tiles_m, i32 tiles_n, i32 bm, i32 bn) {
       sums[q * 4] = __uint_as_float(v.x), sums[q * 4 + 1] = __uint_as_float(v.y);                                      \
       sums[q * 4 + 2] = __uint_as_float(v.z), sums[q * 4 + 3] = __uint_as_float(v.w);                                  \
     }                                                                                                                  \
-    STORE(at, m0 + line_, n0 + column, sums);                                                                          \
+    GEMM_FN(_store)(args, at.outer, m0 + line_, n0 + column, sums);                                                    \
   } while (0)
 
 /* Registers of a consumer's thread, when the producer has given up its own. Of blocks of 64 rows two are on a
@@ -109,15 +98,15 @@ DEVICE GemmTile gemm_tile(i32 tile, i32 tiles_m, i32 tiles_n, i32 bm, i32 bn) {
 #else
 #define REGISTERS 232
 #endif
-GEMM_KERNEL(GEMM_NAME, 128 + 2 * GEMM_BM, GEMM_BM == 64 ? 2 : 1, PARAMETERS) {
+GEMM_KERNEL_OF(GEMM_NAME, 128 + 2 * GEMM_BM, GEMM_BM == 64 ? 2 : 1, GEMM_PARAMETERS) {
   GEMM_BEGIN
   SHARED(shared);
   u32 a_ring = shared_address(shared), b_ring = a_ring + GEMM_STAGES * A_TILE, staging = b_ring + GEMM_STAGES * B_TILE;
-  u32 full = staging + CONSUMERS * 4 * GEMM_STAGING, empty = full + GEMM_STAGES * 8; /* a barrier a stage */
+  u32 full = staging + CONSUMERS * 4 * GEMM90_STAGING, empty = full + GEMM_STAGES * 8; /* a barrier a stage */
   int t = (int)threadIdx.x, warpgroup = t >> 7;
-  i32 rows = ROWS, columns = COLUMNS, steps = STEPS, tiles_m = (rows + GEMM_BM - 1) / GEMM_BM,
-      tiles_n = (columns + GEMM_BN - 1) / GEMM_BN;
-  i32 tiles = GEMM_OUTER(args) * tiles_m * tiles_n;
+  i32 rows = (i32)GEMM_FN(_M)(args), columns = (i32)GEMM_FN(_N)(args), steps = (i32)GEMM_FN(_steps)(args);
+  i32 tiles_m = (rows + GEMM_BM - 1) / GEMM_BM, tiles_n = (columns + GEMM_BN - 1) / GEMM_BN;
+  i32 tiles = (i32)GEMM_FN(_outer)(args) * tiles_m * tiles_n;
   if (t == 0) {
     for (int s = 0; s < GEMM_STAGES; s++) {
       mbarrier_init(full + s * 8, 1);
@@ -132,15 +121,15 @@ GEMM_KERNEL(GEMM_NAME, 128 + 2 * GEMM_BM, GEMM_BM == 64 ? 2 : 1, PARAMETERS) {
     if (t == 0) {
       u32 stage = 0, parity = 1; /* fresh barriers count as having ended their phase 1 */
       for (i32 tile = (i32)blockIdx.x; tile < tiles; tile += (i32)gridDim.x) {
-        GemmTile at = gemm_tile(tile, tiles_m, tiles_n, GEMM_BM, GEMM_BN);
+        Gemm90Place at = gemm90_place(tile, tiles_m, tiles_n, GEMM_BM, GEMM_BN);
         for (i32 step = 0; step < steps; step++) {
           u32 a_tile = a_ring + stage * A_TILE, b_tile = b_ring + stage * B_TILE;
           mbarrier_wait(empty + stage * 8, parity);
           mbarrier_arrive_expect_tx(full + stage * 8, A_TILE + B_TILE);
           UNROLL (box, GEMM_A_K ? 1 : GEMM_BM / 64)
-            LOAD_A(a_tile + box * GEMM_BOX, full + stage * 8, at, at.m + box * 64, step);
+            LOAD_A(a_tile + box * GEMM90_BOX, full + stage * 8, at, at.m + box * 64, step);
           UNROLL (box, GEMM_B_K ? 1 : GEMM_BN / 64)
-            LOAD_B(b_tile + box * GEMM_BOX, full + stage * 8, at, at.n + box * 64, step);
+            LOAD_B(b_tile + box * GEMM90_BOX, full + stage * 8, at, at.n + box * 64, step);
           if (++stage == GEMM_STAGES) stage = 0, parity ^= 1;
         }
       }
@@ -151,17 +140,17 @@ GEMM_KERNEL(GEMM_NAME, 128 + 2 * GEMM_BM, GEMM_BM == 64 ? 2 : 1, PARAMETERS) {
   setmaxnreg_inc(REGISTERS);
   int half = warpgroup - 1, lane = t & 31, warp = (t & 127) >> 5;
   bool leads = (t & 127) == 0;
-  u32 stage = 0, parity = 0, last = 0, mine = staging + (u32)(half * 4 + warp) * GEMM_STAGING;
+  u32 stage = 0, parity = 0, last = 0, mine = staging + (u32)(half * 4 + warp) * GEMM90_STAGING;
   float d[GEMM_BN / 2];
   for (i32 tile = (i32)blockIdx.x; tile < tiles; tile += (i32)gridDim.x) {
-    GemmTile at = gemm_tile(tile, tiles_m, tiles_n, GEMM_BM, GEMM_BN);
+    Gemm90Place at = gemm90_place(tile, tiles_m, tiles_n, GEMM_BM, GEMM_BN);
     i32 m0 = at.m + half * 64 + warp * 16;
     UNROLL (i, GEMM_BN / 2) d[i] = 0;
     for (i32 step = 0; step < steps; step++) {
       mbarrier_wait(full + stage * 8, parity);
       u32 a_tile = a_ring + stage * A_TILE, b_tile = b_ring + stage * B_TILE;
       wgmma_fence();
-      UNROLL (k, GEMM_BK / 16)
+      UNROLL (k, GEMM90_BK / 16)
         GEMM_WGMMA(GEMM_BN, d, A_OPERAND(a_tile, half, k), B_OPERAND(b_tile, k), 1, !GEMM_A_K, !GEMM_B_K);
       wgmma_commit();
       wgmma_wait(1); /* the step before has been read */
@@ -198,7 +187,7 @@ GEMM_KERNEL(GEMM_NAME, 128 + 2 * GEMM_BM, GEMM_BM == 64 ? 2 : 1, PARAMETERS) {
 #else
     UNROLL (piece, GEMM_BN / 64) {
       i32 n0 = at.n + piece * 64;
-      u32 box = mine + (u32)(piece & 1) * (GEMM_STAGING / 2);
+      u32 box = mine + (u32)(piece & 1) * (GEMM90_STAGING / 2);
       if (lane == 0) bulk_wait_read(1); /* the last piece but one has left */
       __syncwarp();
       UNROLL (i, 8)
@@ -222,32 +211,18 @@ GEMM_KERNEL(GEMM_NAME, 128 + 2 * GEMM_BM, GEMM_BM == 64 ? 2 : 1, PARAMETERS) {
 #endif
 }
 
-#undef CONSUMERS
-#undef A_TILE
-#undef B_TILE
-#undef A_OPERAND
-#undef B_OPERAND
-#undef PARAMETERS
-#undef ROWS
-#undef COLUMNS
-#undef STEPS
 #undef LOAD_A
 #undef LOAD_B
 #undef BIAS
 #undef PAIR
 #undef STORE_BOX
-#undef STORE
+#undef CONSUMERS
+#undef A_TILE
+#undef B_TILE
+#undef A_OPERAND
+#undef B_OPERAND
 #undef PUT_ROW
 #undef REGISTERS
-#undef GEMM_NAME
-#undef GEMM_BEGIN
-#undef GEMM_BM
-#undef GEMM_BN
-#undef GEMM_STAGES
-#undef GEMM_A_K
-#undef GEMM_B_K
-#undef GEMM_OUTER
-#undef GEMM_WGMMA
-#undef GEMM_PACK
-#undef GEMM_VC
 #undef GEMM_C
+#undef GEMM_WGMMA
+#include "gemm_end.h"

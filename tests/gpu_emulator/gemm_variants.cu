@@ -12,7 +12,7 @@ typedef struct {
 } Product;
 
 #define SIZE_HOLES(name)                                                                                               \
-  typedef Product name##_args;                                                                                         \
+  DEVICE i32 name##_outer(Product args) { return (i32)args.outer; }                                                    \
   DEVICE i32 name##_M(Product args) { return (i32)args.M; }                                                            \
   DEVICE i32 name##_N(Product args) { return (i32)args.N; }                                                            \
   DEVICE i32 name##_steps(Product args) { return (i32)(args.K + 63) / 64; }
@@ -51,83 +51,83 @@ SIZE_HOLES(product_plain)
 LOAD_HOLE(product_plain, a, 1, outer)
 LOAD_HOLE(product_plain, b, 1, outer)
 STORE_C_HOLE(product_plain)
-#define GEMM_NAME product_plain
+#define GEMM_NAME       product_plain
+#define GEMM_PARAMETERS (Product, args), (TENSOR_MAP, a_map), (TENSOR_MAP, b_map), (TENSOR_MAP, c_map)
 #define GEMM_BEGIN
-#define GEMM_BM          128
-#define GEMM_BN          256
-#define GEMM_STAGES      4
-#define GEMM_A_K         1
-#define GEMM_B_K         1
-#define GEMM_OUTER(args) (i32) args.outer
-#define GEMM_WGMMA       wgmma_f16
-#define GEMM_PACK        pack_f16
-#define GEMM_C           1
+#define GEMM_BM     128
+#define GEMM_BN     256
+#define GEMM_STAGES 4
+#define GEMM_A_K    1
+#define GEMM_B_K    1
+#define GEMM_WGMMA  wgmma_f16
+#define GEMM_PACK   pack_f16
+#define GEMM_C      1
 #include "gemm_sm90.cu"
 
 SIZE_HOLES(product_nt)
 LOAD_HOLE(product_nt, a, 1, outer)
 LOAD_HOLE(product_nt, b, 1, outer)
 STORE_HOLE(product_nt, 8, bf16)
-#define GEMM_NAME product_nt
+#define GEMM_NAME       product_nt
+#define GEMM_PARAMETERS (Product, args), (TENSOR_MAP, a_map), (TENSOR_MAP, b_map)
 #define GEMM_BEGIN
-#define GEMM_BM          128
-#define GEMM_BN          128
-#define GEMM_STAGES      5
-#define GEMM_A_K         1
-#define GEMM_B_K         1
-#define GEMM_OUTER(args) (i32) args.outer
-#define GEMM_WGMMA       wgmma_bf16
-#define GEMM_VC          8
-#define GEMM_C           0
+#define GEMM_BM     128
+#define GEMM_BN     128
+#define GEMM_STAGES 5
+#define GEMM_A_K    1
+#define GEMM_B_K    1
+#define GEMM_WGMMA  wgmma_bf16
+#define GEMM_VC     8
+#define GEMM_C      0
 #include "gemm_sm90.cu"
 
 SIZE_HOLES(product_nn)
 LOAD_HOLE(product_nn, a, 1, outer)
 LOAD_HOLE(product_nn, b, 0, 0)
 STORE_HOLE(product_nn, 8, bf16)
-#define GEMM_NAME product_nn
+#define GEMM_NAME       product_nn
+#define GEMM_PARAMETERS (Product, args), (TENSOR_MAP, a_map), (TENSOR_MAP, b_map)
 #define GEMM_BEGIN
-#define GEMM_BM          128
-#define GEMM_BN          256
-#define GEMM_STAGES      4
-#define GEMM_A_K         1
-#define GEMM_B_K         0
-#define GEMM_OUTER(args) (i32) args.outer
-#define GEMM_WGMMA       wgmma_bf16
-#define GEMM_VC          8
-#define GEMM_C           0
+#define GEMM_BM     128
+#define GEMM_BN     256
+#define GEMM_STAGES 4
+#define GEMM_A_K    1
+#define GEMM_B_K    0
+#define GEMM_WGMMA  wgmma_bf16
+#define GEMM_VC     8
+#define GEMM_C      0
 #include "gemm_sm90.cu"
 
 SIZE_HOLES(product_tn)
 LOAD_HOLE(product_tn, a, 0, outer)
 LOAD_HOLE(product_tn, b, 0, outer)
 STORE_HOLE(product_tn, 4, f16)
-#define GEMM_NAME product_tn
+#define GEMM_NAME       product_tn
+#define GEMM_PARAMETERS (Product, args), (TENSOR_MAP, a_map), (TENSOR_MAP, b_map)
 #define GEMM_BEGIN
-#define GEMM_BM          128
-#define GEMM_BN          64
-#define GEMM_STAGES      6
-#define GEMM_A_K         0
-#define GEMM_B_K         0
-#define GEMM_OUTER(args) (i32) args.outer
-#define GEMM_WGMMA       wgmma_f16
-#define GEMM_VC          4
-#define GEMM_C           0
+#define GEMM_BM     128
+#define GEMM_BN     64
+#define GEMM_STAGES 6
+#define GEMM_A_K    0
+#define GEMM_B_K    0
+#define GEMM_WGMMA  wgmma_f16
+#define GEMM_VC     4
+#define GEMM_C      0
 #include "gemm_sm90.cu"
 
 SIZE_HOLES(product_tt)
 LOAD_HOLE(product_tt, a, 0, outer)
 LOAD_HOLE(product_tt, b, 1, outer)
 STORE_HOLE(product_tt, 4, bf16)
-#define GEMM_NAME product_tt
+#define GEMM_NAME       product_tt
+#define GEMM_PARAMETERS (Product, args), (TENSOR_MAP, a_map), (TENSOR_MAP, b_map)
 #define GEMM_BEGIN
-#define GEMM_BM          64
-#define GEMM_BN          128
-#define GEMM_STAGES      4
-#define GEMM_A_K         0
-#define GEMM_B_K         1
-#define GEMM_OUTER(args) (i32) args.outer
-#define GEMM_WGMMA       wgmma_bf16
-#define GEMM_VC          4
-#define GEMM_C           0
+#define GEMM_BM     64
+#define GEMM_BN     128
+#define GEMM_STAGES 4
+#define GEMM_A_K    0
+#define GEMM_B_K    1
+#define GEMM_WGMMA  wgmma_bf16
+#define GEMM_VC     4
+#define GEMM_C      0
 #include "gemm_sm90.cu"

@@ -3,6 +3,7 @@
  * every test is skipped, after the sentence that says why. Arguments: the files to try, instead of all. Runs from the
  * root of the repository. */
 #include "cuda_audit.h"
+#include "cuda_batch.h"
 #include "cuda_text.h"
 #include "expand_math.h"
 #include "pass.h"
@@ -26,8 +27,47 @@ static char *text_of(Ctx *c, const char *path) {
   return text;
 }
 
-/* The text of all stages of a model's kernels that have threads; *kernels is their number. */
-static char *printed(Ctx *c, const char *path, int *kernels) {
+typedef Vec(CudaMinimum) Minima;
+
+/* What a kernel by a skeleton was written for. */
+static void expect(Ctx *c, const CudaStage *made, Minima *minima) {
+  static const struct {
+    const char *skeleton, *with, *instruction;
+    uint32_t least;
+  } written[] = {
+      {"gemm_sm80(", "", "HMMA", 8},   {"gemm_sm80(", "", "LDSM", 4},  {"gemm_sm80(", "by cp.async", "LDGSTS.128", 2},
+      {"gemm_simt(", "", "FFMA", 512}, {"gemm_sm90(", "", "HGMMA", 4}, {"gemm_sm90(", "", "UTMALDG", 2}};
+  const char *schedule = made->schedule ? made->schedule : "";
+  for (size_t i = 0; i < sizeof written / sizeof *written; i++)
+    if (!strncmp(schedule, written[i].skeleton, strlen(written[i].skeleton)) && strstr(schedule, written[i].with))
+      vec_push(c->arena, minima, ((CudaMinimum){made->name, written[i].instruction, written[i].least}));
+}
+
+/* Appends a kernel for each batch of an entry's launches (plan/plan_batch.c); returns their number. */
+static int print_batches(Ctx *c, const LoopModule *m, const Plan *plan, int sm, Buf *text) {
+  enum { PARTS = 256 };
+  CudaPart part[PARTS];
+  const char *why = "";
+  int n = 0, batches = 0;
+  for (const Step *s = plan->steps, *next; s; s = next) {
+    next = s->next;
+    while (next && next->kind == STEP_BARRIER) next = next->next;
+    if (s->kind == STEP_BARRIER || !s->batch) continue;
+    Kernel *k = m->kernels.at[s->kernel];
+    assert_true(n < PARTS);
+    part[n++] = (CudaPart){k, k->stages.at[s->stage], s->commit};
+    if (next && next->batch == s->batch) continue;
+    CudaBatch made;
+    CudaWanted want = {sm, false, arena_printf(c->arena, "%s_batch%d", plan->name, s->batch)};
+    if (!cuda_batch(part, n, &want, &made, text, &why)) fail_msg("%s: %s", plan->name, why);
+    n = 0;
+    batches++;
+  }
+  return batches;
+}
+
+/* The text for sm_80 or sm_90a of all stages of a model's kernels that have threads; *kernels is their number. */
+static char *printed(Ctx *c, const char *path, int sm, int *kernels, Minima *minima) {
   Program p;
   LevelUnit planned;
   const char *why = "";
@@ -42,15 +82,43 @@ static char *printed(Ctx *c, const char *path, int *kernels) {
     Kernel *k = planned.module->kernels.at[i];
     for (uint32_t s = 0; s < k->stages.n; s++) {
       CudaStage made;
-      CudaWanted want = {80, false, arena_printf(c->arena, "%s_%s", k->name, k->stages.at[s]->name)};
-      if (!k->stages.at[s]->threads) continue; /* attention and convolutions have no blocks of threads yet */
+      CudaWanted want = {sm, false, arena_printf(c->arena, "%s_%s", k->name, k->stages.at[s]->name)};
       if (!cuda_text_stage(k, k->stages.at[s], &want, &made, &text, &why)) fail_msg("%s: %s", path, why);
+      expect(c, &made, minima);
       ++*kernels;
     }
   }
+  for (uint32_t i = 0; i < p.entries.n; i++)
+    *kernels += print_batches(c, planned.module, planned.entries[i].plan, sm, &text);
   char *kept = arena_strndup(c->arena, text.at, text.n);
   buf_free(&text);
   return kept;
+}
+
+static void compiles_for(Ctx *c, const CudaRtc *rtc, const char *path, const char *arch) {
+  static const char *const exact[] = {"--fmad=false"};
+  Minima minima = {0};
+  bool model = strstr(path, ".sir") != NULL;
+  int kernels = 0;
+  CudaProgram p = {.name = path, .headers = CUDA_HEADERS, .nheaders = CUDA_HEADER_COUNT, .is_file = !model};
+  p.text = model ? printed(c, path, strcmp(arch, "sm_80") ? 90 : 80, &kernels, &minima) : text_of(c, path);
+  assert_true(!model || kernels > 0);
+  LinkFolder folder;
+  assert_true(link_folder_make(c, &folder));
+  CudaImage image;
+  CudaOptions o = {.folder = &folder, .archs = &arch, .narchs = 1, .options = exact, .noptions = 1};
+  bool ok = cuda_compile(c, rtc, &p, 1, &o, &image);
+  link_folder_remove(&folder);
+  if (!ok) fail_msg("%s", diag_first(c->diag, NULL));
+  uint32_t most = 0;
+  for (uint32_t k = 0; k < image.functions.n; k++)
+    if (image.functions.at[k].registers > most) most = image.functions.at[k].registers;
+  if (getenv("SHOW"))
+    for (uint32_t k = 0; k < image.functions.n; k++)
+      printf("%s: %u registers\n", image.functions.at[k].name, image.functions.at[k].registers);
+  printf("%s for %s: %u kernels, at most %u registers, %zu bytes, %.1f s\n", path, arch, image.functions.n, most,
+         image.size, image.seconds);
+  if (!cuda_audit(c, &image, minima.at, (int)minima.n)) fail_msg("%s: %s", path, diag_first(c->diag, NULL));
 }
 
 static void compiles(void **state) {
@@ -62,43 +130,19 @@ static void compiles(void **state) {
     ctx_free(&c);
     skip(); /* no NVRTC, as PyPI cannot be reached */
   }
-  bool model = strstr(path, ".sir") != NULL;
-  static const char *const both[] = {"sm_80", "sm_90a"};
-  const char *const *archs = strstr(path, "_sm90") ? both + 1 : both;
-  int narchs = model && !strstr(path, "tests/plan") ? 2 : 1, kernels = 0;
-  static const char *const names[] = {"vocabulary.h",  "operations.h", "gemm_sm80.cu", "gemm_simt.cu",
-                                      "gemm_result.h", "gemm_tile.h",  "gemm_terms.h", "gemm_end.h"};
-  CudaHeader headers[sizeof names / sizeof *names];
-  for (size_t i = 0; i < sizeof names / sizeof *names; i++)
-    headers[i] = (CudaHeader){names[i], text_of(&c, arena_printf(c.arena, "kernels/cuda/%s", names[i]))};
-  CudaProgram p = {.name = path, .headers = headers, .nheaders = sizeof names / sizeof *names, .is_file = !model};
-  p.text = model ? printed(&c, path, &kernels) : text_of(&c, path);
-  if (model && !kernels) { /* it is one attention or convolution */
-    assert_null(strstr(path, "models/digits"));
-    ctx_free(&c);
-    return;
-  }
-  LinkFolder folder;
-  assert_true(link_folder_make(&c, &folder));
-  CudaImage image[2];
-  static const char *const exact[] = {"--fmad=false"};
-  CudaOptions o = {.folder = &folder, .archs = archs, .narchs = narchs, .options = exact, .noptions = 1};
-  bool ok = cuda_compile(&c, rtc, &p, 1, &o, image);
-  link_folder_remove(&folder);
-  if (!ok) fail_msg("%s", diag_first(c.diag, NULL));
-  for (int i = 0; i < narchs; i++) {
-    uint32_t most = 0;
-    for (uint32_t k = 0; k < image[i].functions.n; k++)
-      if (image[i].functions.at[k].registers > most) most = image[i].functions.at[k].registers;
-    printf("%s for %s: %u kernels, at most %u registers, %zu bytes, %.1f s\n", path, archs[i], image[i].functions.n,
-           most, image[i].size, image[i].seconds);
-    if (!cuda_audit(&c, &image[i], NULL, 0)) fail_msg("%s: %s", path, diag_first(c.diag, NULL));
-  }
+  bool ours = strstr(path, "models/") != NULL;
+  if (!strstr(path, "_sm90") && !strstr(path, "tensor_maps")) compiles_for(&c, rtc, path, "sm_80");
+  if (ours || strstr(path, "_sm90") || strstr(path, "tensor_maps")) compiles_for(&c, rtc, path, "sm_90a");
   ctx_free(&c);
 }
 
 int main(int argc, char **argv) {
-  static const char *const patterns[] = {"kernels/cuda/*.cu", "models/*.sir", "tests/bench/models/*.sir",
-                                         "tests/plan/half.sir", NULL};
+  static const char *const patterns[] = {"kernels/cuda/*.cu",
+                                         "models/*.sir",
+                                         "tests/bench/models/*.sir",
+                                         "tests/plan/half.sir",
+                                         "tests/plan/tensor_maps.sir",
+                                         "tests/nvrtc/tensor_maps.sir",
+                                         NULL};
   return each_file("shipped", argc, argv, patterns, compiles);
 }
