@@ -37,7 +37,9 @@ bool gpu_sticky(CUresult);                             /* after it CUDA does not
 const char *gpu_error_name(const CudaApi *, CUresult); /* "CUDA_ERROR_ILLEGAL_ADDRESS" */
 
 /* ---- sys_library.c ---- */
-void *sys_library_open(const char *name); /* stays open; NULL: it is not there, or this program cannot load any */
+/* Whether there can be any: not in a static program, where one would bring a second C library along. */
+bool sys_library_any(void);
+void *sys_library_open(const char *name); /* stays open; NULL: it is not there */
 void *sys_library_symbol(void *library, const char *name);
 
 /* ---- gpu_device.c: a GPU with the code for it. Several threads may use it at once. ---- */

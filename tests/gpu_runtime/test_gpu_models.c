@@ -313,6 +313,62 @@ static void commands(void **state_) {
   }
 }
 
+/* ---- linked into programs ---- */
+
+static void put(const char *name, const char *text) {
+  char path[128];
+  snprintf(path, sizeof path, "%s/%s", folder, name);
+  FILE *f = fopen(path, "w");
+  assert_true(f && fputs(text, f) >= 0 && !fclose(f));
+}
+
+static void linked(void **state_) {
+  (void)state_;
+#define SCALE "SINTER_FAKE_CC=80 SINTER_FAKE_CODE=$PWD/scale.code.so "
+  static const char *const dynamic[] = {
+      "gcc use.c -I. libscale.a", "gcc -no-pie -fno-pie use.c -I. scale.o",
+      "clang-19 -fuse-ld=lld-19 -Wl,--gc-sections use.c -I. libscale.a",
+      "gcc -shared -Wl,--whole-archive libscale.a -Wl,--no-whole-archive -o libuse.so && "
+      "gcc use.c -I. -L. -luse -Wl,-rpath,$PWD"};
+  static const char *const alone[] = {"gcc -static", "gcc -static-pie", "clang-19 -static -fuse-ld=lld-19"};
+  if (!there) skip(); /* NVRTC is not installed; make() said so */
+  put("scale.sir", "entry scale(x: f32[N]) -> f32[N] where N <= 100 { x * 2 }\n");
+  put("use.c", "#include \"scale.h\"\n#include <stdio.h>\n"
+               "int main(int n, char **v) {\n"
+               "  scale_weights *w;\n  scale_context *c;\n  float x[3] = {1, 2, 3}, y[3];\n"
+               "  scale_dims d = {3};\n  scale_scale_in in = {.x = x, .N = 3};\n  scale_scale_out out = {.out = y};\n"
+               "  if (scale_open(&w, NULL, 1)) return 1;\n"
+               "  if (scale_to(w, n > 1 ? v[1] : \"cuda\")) return puts(scale_open_message(w)), 2;\n"
+               "  if (scale_new(&c, w, &d, NULL, 0) || scale_scale(c, &in, &out)) return 3;\n"
+               "  printf(\"%g %g %g\\n\", y[0], y[1], y[2]);\n"
+               "  scale_free(c);\n  scale_close(w);\n}\n");
+  if (!build(folder, "scale.sir", "scale")) fail_msg("%s", err);
+  must(shell("nm -D scale.so | grep -c ' w dl'"));
+  assert_string_equal(out, "2\n");
+  must(shell("$SINTER compile scale.sir --gpu sm_80 --cpu native --emit obj -o scale.o"));
+  must(shell("$SINTER compile scale.sir --gpu sm_80 --cpu native --emit lib -o libscale.a"));
+  for (size_t i = 0; i < sizeof dynamic / sizeof *dynamic; i++) {
+    must(shell("%s -o use", dynamic[i]));
+    must(shell(SCALE "./use"));
+    assert_string_equal(out, "2 4 6\n");
+  }
+  for (size_t i = 0; i < sizeof alone / sizeof *alone; i++) {
+    must(shell("%s use.c -I. libscale.a -o use", alone[i]));
+    assert_int_equal(shell(SCALE "./use"), 2);
+    assert_string_equal(out,
+                        "no GPU can be used: this program is static or without libdl, and loads no NVIDIA driver\n");
+    must(shell("./use cpu"));
+    assert_string_equal(out, "2 4 6\n");
+  }
+  must(shell("$SINTER compile scale.sir --gpu sm_80 --cpu native --emit exe -o program"));
+  must(shell("printf '\\0\\0\\200\\77' >x.raw && ./program x=x.raw"));
+  assert_string_equal(out, "scale: f32[1]\n[2.0]\n");
+  assert_int_equal(shell(SCALE "./program x=x.raw --device cuda"), 1);
+  assert_string_equal(
+      err, "scale: scale runs on \"cpu\" alone, not on \"cuda\": code for GPUs is in a .so, .o or .a that is "
+           "compiled with --gpu\n");
+}
+
 static int make(void) {
   snprintf(folder, sizeof folder, "/tmp/test_gpu_models_%d", (int)getpid());
   if (mkdir(folder, 0777)) return 1;
@@ -325,7 +381,7 @@ static int make(void) {
 int main(int argc, char **argv) {
   static const char *const patterns[] = {"tests/plan/[!d]*.sir", "models/digits.sir",
                                          NULL}; /* NVRTC works for minutes on deep.sir */
-  const struct CMUnitTest tests[] = {cmocka_unit_test(commands)};
+  const struct CMUnitTest tests[] = {cmocka_unit_test(linked), cmocka_unit_test(commands)};
   if (make()) return 1;
   int bad = argc < 2 ? cmocka_run_group_tests(tests, NULL, NULL) : 0;
   bad += each_file("gpu_models", argc, argv, patterns, one_file);
