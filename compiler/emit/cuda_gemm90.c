@@ -319,15 +319,8 @@ bool cuda_gemm90_stage(Kernel *k, const Stage *st, const CudaWanted *want, CudaS
   for (const Stmt *s = p->epilogue; s; s = s->next)
     if (s->kind == STMT_STORE && dtype_is_half(k->bufs.at[s->ref].dtype)) parts.columns = 8;
   if (!hole_store(k, st, parts.columns, &parts.store)) return false;
-<<<<<<< HEAD
-  const Gemm90Size sizes = {(int64_t)loop_likely(k, total(k->ctx->syms, &p->outer)),
-                            (int64_t)loop_likely(k, total(k->ctx->syms, &p->rows)),
-                            (int64_t)loop_likely(k, total(k->ctx->syms, &p->columns)),
-                            (int64_t)loop_likely(k, total(k->ctx->syms, &p->sums)), stored_bytes(&d)};
-=======
   int64_t terms = likely(k, &p->sums) / (p->part ? (int64_t)loop_likely(k, p->outer.extent[0]) : 1);
   const Gemm90Size sizes = {likely(k, &p->outer), likely(k, &p->rows), likely(k, &p->columns), terms, stored_bytes(&d)};
->>>>>>> gemm90
   const char *why;
   const Gemm90Tile *tile = gemm90_tile(a, &sizes, &why);
   SkeletonText t;
