@@ -1,29 +1,13 @@
 /* Vectors are written lane by lane: a GPU computes them so. What makes them worth it is one access of 16 bytes where a
  * buffer's elements lie side by side. Unrolled loops stay loops (UNROLL), registers arrays that they index. */
-#include "cuda_text.h"
+#include "cuda_skeleton.h"
+#include "scalar.h"
 #include <ctype.h>
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
 
 enum { LONG = 96 }; /* an expression with more letters gets a name */
-
-typedef struct Cuda {
-  Kernel *k;
-  const Stage *stage;
-  DType index; /* of what is idx: i32 where that holds all (loop_narrow), else i64 */
-  Arena *arena;
-  Buf out;
-  const char *error;
-  int depth, shared;
-  uint32_t names, now;
-  const char **var;       /* of a variable: its name, of lane l with ll behind */
-  const char **mask;      /* by lane: which are active; NULL: all */
-  uint32_t *stamp, *uses; /* of expressions in the statement being written */
-  const char ***lane;     /* of an expression: the text of each lane; under `stamp` */
-  bool *alone;            /* of a buffer: no other name for its memory */
-  bool *used;             /* of a variable: some expression names it */
-} Cuda;
 
 static const char *value(Cuda *, Ex, int lane);
 static void block(Cuda *, const Stmt *);
@@ -116,8 +100,15 @@ static const char *number(Cuda *c, DType d, double f) {
   return TEXT(c, f < 0 ? "(%a%s)" : "%a%s", f, end);
 }
 
+static const char *half_number(Cuda *c, DType d, double f) {
+  uint16_t h;
+  scalar_store(d, (Scalar){.f = f}, &h);
+  return TEXT(c, "bits_%s(0x%04xu)", dtype_name(d), h);
+}
+
 static const char *literal(Cuda *c, const Expr *x) {
   DType d = (DType)x->dtype;
+  if (dtype_is_half(d)) return half_number(c, d, x->u.f);
   if (dtype_is_float(d)) return number(c, d, x->u.f);
   if (d == DT_U32) return TEXT(c, "%uu", (uint32_t)x->u.i);
   if (d == DT_U64) return TEXT(c, "%lluull", (unsigned long long)x->u.i);
@@ -135,13 +126,18 @@ static const char *load(Cuda *c, const Expr *x, int l) {
   const char *b = TEXT(c, "%s[%s]", buffer(c, x->ref), offset(c, x->ref, index, x->nin, l));
   const char *mask = x->mask ? value(c, x->mask, l) : NULL;
   if (x->lanes > 1 && c->mask) mask = both(c, mask, c->mask[l]);
-  return mask ? TEXT(c, "(%s ? %s : %s)", mask, b, x->other ? value(c, x->other, l) : "0") : b;
+  if (!mask) return b;
+  DType d = (DType)x->dtype;
+  const char *other = x->other ? value(c, x->other, l) : dtype_is_half(d) ? half_number(c, d, 0) : "0";
+  return TEXT(c, "(%s ? %s : %s)", mask, b, other);
 }
 
 static const char *convert(Cuda *c, const char *v, DType from, DType to) {
   if (from == DT_IDX) from = c->index;
   if (to == DT_IDX) to = c->index;
   if (from == to) return v;
+  if (dtype_is_half(from)) return convert(c, TEXT(c, "%s_to_f32(%s)", dtype_name(from), v), DT_F32, to);
+  if (dtype_is_half(to)) return TEXT(c, "f32_to_%s(%s)", dtype_name(to), convert(c, v, from, DT_F32));
   if (to == DT_BOOL) return TEXT(c, "(%s != 0)", v);
   if (dtype_is_float(from) && !dtype_is_float(to)) {
     if (to != DT_I32 && to != DT_I64 && to != DT_U32) return refuse(c, "a conversion to", dtype_name(to));
@@ -155,6 +151,8 @@ static const char *bits(Cuda *c, const char *v, DType from, DType to) {
   if (from == DT_F64) return convert(c, TEXT(c, "f64_bits(%s)", v), DT_U64, to);
   if (to == DT_F32) return TEXT(c, "__uint_as_float(%s)", convert(c, v, from, DT_U32));
   if (to == DT_F64) return TEXT(c, "bits_f64(%s)", convert(c, v, from, DT_U64));
+  if (dtype_is_half(from)) v = TEXT(c, "%s.bits", v), from = DT_U16;
+  if (dtype_is_half(to)) return TEXT(c, "bits_%s(%s)", dtype_name(to), convert(c, v, from, DT_U32));
   return convert(c, v, from, to);
 }
 
@@ -235,6 +233,28 @@ static const char *sign_of(Op op, DType from) {
   }
 }
 
+/* The f32 that e rounds to 16 bits, or 0. */
+static Ex unrounded(const Cuda *c, Ex e) {
+  const Expr *x = at(c, e);
+  if (x->op != OP_CONVERT || !dtype_is_half((DType)x->dtype)) return 0;
+  return at(c, in(c, x, 0))->dtype == DT_F32 ? in(c, x, 0) : 0;
+}
+
+/* A let that rounds to 16 bits keeps what it rounds, so that its use can round two lanes at once. */
+static bool late(const Cuda *c, uint32_t var) {
+  const LoopVar *v = &c->k->vars.at[var];
+  if (v->kind != VAR_LET) return false;
+  const Expr *x = at(c, v->value);
+  return x->op == OP_VAR ? late(c, x->ref) : unrounded(c, v->value) != 0;
+}
+
+/* What a lane of e rounds to 16 bits, or NULL. */
+static const char *before_rounding(Cuda *c, Ex e, int l) {
+  const Expr x = *at(c, e);
+  if (x.op == OP_VAR && late(c, x.ref)) return lane_name(c, c->var[x.ref], x.lanes, l);
+  return unrounded(c, e) ? value(c, unrounded(c, e), l) : NULL;
+}
+
 static const char *operate(Cuda *c, Ex e, int l) {
   Expr x = *at(c, e);
   Op op = (Op)x.op;
@@ -248,7 +268,8 @@ static const char *operate(Cuda *c, Ex e, int l) {
   case OP_VAR: {
     const LoopVar *v = &c->k->vars.at[x.ref];
     if (v->kind == VAR_LOOP && v->lanes > 1) return l ? TEXT(c, "(%s + %d)", c->var[x.ref], l) : c->var[x.ref];
-    return lane_name(c, c->var[x.ref], v->lanes, l);
+    const char *name = lane_name(c, c->var[x.ref], v->lanes, l);
+    return late(c, x.ref) ? convert(c, name, DT_F32, d) : name;
   }
   case OP_REG: {
     const char *name = reg_name(c, x.ref);
@@ -299,29 +320,37 @@ static bool rows_whole(const Cuda *c, Sym size, int lanes) {
   return false;
 }
 
-/* A vector of a buffer's neighbours may be one access: 16 bytes at a multiple of 16, 4 elements or 2. */
+/* A vector of a buffer's neighbours may be one access: 16 bytes at a multiple of 16, or 8 of 8. */
 static bool whole(const Cuda *c, uint32_t buf, const Ex *index, int n, int lanes) {
   const LoopBuf *b = &c->k->bufs.at[buf];
-  if (lanes == 1 || lanes > 4 || lanes * dtype_size(b->dtype) != 16 || b->kind > BUF_INOUT) return false;
+  size_t one = dtype_size(b->dtype), all = (size_t)lanes * one;
+  if (lanes == 1 || one == 1 || (all != 16 && all != 8) || b->kind > BUF_INOUT) return false;
   if (loop_access(c->k, buf, index, n, lanes) != ACCESS_CONTIGUOUS || loop_divisor(c->k, index[n - 1]) % lanes)
     return false;
   return n == 1 || rows_whole(c, b->dim[n - 1], lanes);
 }
 
-/* Gives the lanes of a load names of their own, by one access of 16 bytes. */
+/* Gives the lanes of a load names of their own, by one access. */
 static void load_whole(Cuda *c, Ex e, const Expr *x) {
   static const char part[] = "xyzw";
   DType d = (DType)x->dtype;
+  int one = (int)dtype_size(d), words = x->lanes * one / 4;
   Ex index[LOOP_RANK];
   memcpy(index, c->k->arg.at + x->in, (size_t)x->nin * sizeof *index);
   const char *o = offset(c, x->ref, index, x->nin, 0), *name = new_name(c);
   bool fixed = c->k->bufs.at[x->ref].kind == BUF_IN && c->alone[x->ref];
-  LINE(c, "const Vec4 %s = ld_global_%sv4(%s + %s);\n", name, fixed ? "nc_" : "", buffer(c, x->ref), o);
-  for (int l = 0; l < x->lanes; l++)
-    c->lane[e][l] =
-        x->lanes == 4
-            ? bits(c, TEXT(c, "%s.%c", name, part[l]), DT_U32, d)
-            : bits(c, TEXT(c, "((u64)%s.%c << 32 | %s.%c)", name, part[2 * l + 1], name, part[2 * l]), DT_U64, d);
+  LINE(c, "const Vec%d %s = ld_global_%sv%d(%s + %s);\n", words, name, fixed ? "nc_" : "", words, buffer(c, x->ref), o);
+  for (int l = 0; l < x->lanes; l++) {
+    const char *word = TEXT(c, "%s.%c", name, part[l * one / 4]);
+    if (one == 8)
+      c->lane[e][l] = bits(c, TEXT(c, "((u64)%s.%c << 32 | %s)", name, part[2 * l + 1], word), DT_U64, d);
+    else if (one == 4)
+      c->lane[e][l] = bits(c, word, DT_U32, d);
+    else if (dtype_is_half(d))
+      c->lane[e][l] = TEXT(c, "bits_%s(%s%s)", dtype_name(d), word, l % 2 ? " >> 16" : "");
+    else
+      c->lane[e][l] = bits(c, TEXT(c, l % 2 ? "(u16)(%s >> 16)" : "(u16)%s", word), DT_U16, d);
+  }
 }
 
 /* The text of one lane. What is used several times in a statement, or long, is named before it. */
@@ -431,6 +460,13 @@ static void put_if(Cuda *c, const Stmt *s) {
   if (s->other) masked(c, v[1], lanes, s->other);
 }
 
+/* Whether the loop is one whole vector. */
+static bool one_vector(const Cuda *c, const Stmt *s) {
+  const Expr *hi = at(c, s->hi);
+  int64_t n;
+  return hi->op == OP_ADD && in(c, hi, 0) == s->lo && ex_is_int(c->k, in(c, hi, 1), &n) && n == s->width;
+}
+
 /* Whole vectors, then what is left. */
 static void put_vector(Cuda *c, const Stmt *s) {
   const char *rest[LOOP_LANES];
@@ -440,6 +476,12 @@ static void put_vector(Cuda *c, const Stmt *s) {
   if (s->tail == TAIL_PAD || s->tail == TAIL_OVERLAP) refuse(c, "this tail of the loop", c->k->vars.at[s->ref].name);
   line(c);
   open_brace(c);
+  if (one_vector(c, s)) {
+    LINE(c, "const %s %s = %s;\n", suffix(c, DT_IDX), j, lo);
+    block(c, s->body);
+    close_brace(c);
+    return;
+  }
   LINE(c, "%s %s = %s;\n", suffix(c, DT_IDX), j, lo);
   LINE(c, "const %s %s = %s;\n", suffix(c, DT_IDX), end, hi);
   LINE(c, "for (; %s + %d <= %s; %s += %d) ", j, w, end, j, w);
@@ -487,10 +529,10 @@ static void put_let(Cuda *c, const Stmt *s) {
   const char *text[LOOP_LANES];
   if (!c->used[s->ref]) return;
   begin(c, s);
-  for (int l = 0; l < v.lanes; l++) text[l] = value(c, s->value, l);
-  const char *name = bind(c, s->ref);
-  for (int l = 0; l < v.lanes; l++)
-    LINE(c, "const %s %s = %s;\n", type_of(c, v.dtype), lane_name(c, name, v.lanes, l), text[l]);
+  bool rounds = late(c, s->ref);
+  for (int l = 0; l < v.lanes; l++) text[l] = rounds ? before_rounding(c, s->value, l) : value(c, s->value, l);
+  const char *name = bind(c, s->ref), *type = type_of(c, rounds ? DT_F32 : v.dtype);
+  for (int l = 0; l < v.lanes; l++) LINE(c, "const %s %s = %s;\n", type, lane_name(c, name, v.lanes, l), text[l]);
 }
 
 /* Sets or declares a tile of registers, element by element and lane by lane. */
@@ -533,30 +575,47 @@ static void put_assign(Cuda *c, const Stmt *s) {
   }
 }
 
+/* The lanes of a value as words of 32 bits; two lanes are rounded to 16 bits at once. */
+static int pack(Cuda *c, Ex e, DType d, const char **word) {
+  int n = 0, one = (int)dtype_size(d), lanes = at(c, e)->lanes;
+  for (int l = 0; l < lanes; l += one == 2 ? 2 : 1) {
+    const char *low = before_rounding(c, e, l);
+    if (low)
+      word[n++] = TEXT(c, "pack_%s(%s, %s)", dtype_name(d), low, before_rounding(c, e, l + 1));
+    else if (one == 2)
+      word[n++] =
+          TEXT(c, "(%s | (u32)%s << 16)", bits(c, value(c, e, l), d, DT_U16), bits(c, value(c, e, l + 1), d, DT_U16));
+    else if (one == 4)
+      word[n++] = bits(c, value(c, e, l), d, DT_U32);
+    else {
+      const char *wide = new_name(c);
+      LINE(c, "const u64 %s = %s;\n", wide, bits(c, value(c, e, l), d, DT_U64));
+      word[n++] = TEXT(c, "(u32)%s", wide);
+      word[n++] = TEXT(c, "(u32)(%s >> 32)", wide);
+    }
+  }
+  return n;
+}
+
 static void put_store(Cuda *c, const Stmt *s) {
   const char *v[LOOP_LANES], *o[LOOP_LANES], *m[LOOP_LANES], *b = buffer(c, s->ref);
   int w = place_lanes(c, s);
   begin(c, s);
-  bool one = w > 1 && !s->mask && !c->mask && whole(c, s->ref, s->index, s->nindex, w);
+  if (w > 1 && !s->mask && !c->mask && at(c, s->value)->lanes == w && whole(c, s->ref, s->index, s->nindex, w)) {
+    const char *word[4];
+    int n = pack(c, s->value, c->k->bufs.at[s->ref].dtype, word);
+    const char *name = new_name(c);
+    const char *to = TEXT(c, "%s + %s", b, offset(c, s->ref, s->index, s->nindex, 0));
+    if (n == 4) LINE(c, "const Vec4 %s = {%s, %s, %s, %s};\n", name, word[0], word[1], word[2], word[3]);
+    if (n == 2) LINE(c, "const Vec2 %s = {%s, %s};\n", name, word[0], word[1]);
+    LINE(c, "st_global_v%d(%s, %s);\n", n, to, name);
+    return;
+  }
   for (int l = 0; l < w; l++) {
     v[l] = value(c, s->value, l);
-    o[l] = one && l ? NULL : offset(c, s->ref, s->index, s->nindex, l);
+    o[l] = offset(c, s->ref, s->index, s->nindex, l);
     m[l] = s->mask ? value(c, s->mask, l) : NULL;
     if (w > 1 && c->mask) m[l] = both(c, m[l], c->mask[l]);
-  }
-  if (one) {
-    DType d = c->k->bufs.at[s->ref].dtype;
-    const char *name = new_name(c), *word[4];
-    for (int l = 0; l < w && w == 4; l++) word[l] = bits(c, v[l], d, DT_U32);
-    for (int l = 0; l < w && w == 2; l++) {
-      const char *wide = new_name(c);
-      LINE(c, "const u64 %s = %s;\n", wide, bits(c, v[l], d, DT_U64));
-      word[2 * l] = TEXT(c, "(u32)%s", wide);
-      word[2 * l + 1] = TEXT(c, "(u32)(%s >> 32)", wide);
-    }
-    LINE(c, "const Vec4 %s = {%s, %s, %s, %s};\n", name, word[0], word[1], word[2], word[3]);
-    LINE(c, "st_global_v4(%s + %s, %s);\n", b, o[0], name);
-    return;
   }
   for (int l = 0; w > 1 && l < w; l++) { /* all are worked out before the first is stored */
     const char *name = new_name(c);
@@ -653,7 +712,10 @@ static void mark(Cuda *c, Ex e, bool *seen) {
   if (!e || seen[e]) return;
   seen[e] = true;
   const Expr *x = at(c, e);
-  if (x->op == OP_VAR) c->used[x->ref] = true;
+  if (x->op == OP_VAR) {
+    c->used[x->ref] = true;
+    if (c->k->vars.at[x->ref].kind == VAR_LET) mark(c, c->k->vars.at[x->ref].value, seen);
+  }
   for (int i = 0; i < x->nin; i++) mark(c, in(c, x, i), seen);
   mark(c, x->mask, seen);
   mark(c, x->other, seen);
@@ -661,6 +723,7 @@ static void mark(Cuda *c, Ex e, bool *seen) {
 
 static void mark_all(Cuda *c, const Stmt *s, bool *seen) {
   for (; s; s = s->next) {
+    if (s->kind == STMT_LET) continue; /* its value counts where something names it */
     const Ex root[] = {s->value, s->mask, s->lo, s->hi};
     for (int i = 0; i < 4; i++) mark(c, root[i], seen);
     for (int i = 0; i < s->nindex; i++) mark(c, s->index[i], seen);
@@ -678,7 +741,7 @@ static bool reduces_block(const Stage *st, const Stmt *s) {
   return false;
 }
 
-static Cuda cuda_new(Kernel *k, const Stage *st) {
+Cuda cuda_print_new(Kernel *k, const Stage *st) {
   Arena *a = arena_new();
   DType index = loop_narrow(k, st) ? DT_I32 : DT_I64;
   Cuda c = {.k = k, .index = index, .stage = st, .arena = a, .depth = 1, .now = 1};
@@ -694,12 +757,6 @@ static Cuda cuda_new(Kernel *k, const Stage *st) {
     if (k->bufs.at[i].inplace >= 0) c.alone[k->bufs.at[i].inplace] = false;
   return c;
 }
-
-/* What stands before the body, each as it is used by what follows. */
-typedef struct Given {
-  const char *name, *text;
-} Given;
-typedef Vec(Given) Givens;
 
 static void give(Cuda *c, Givens *g, const char *type, const char *name, const char *text) {
   vec_push(c->arena, g, ((Given){name, TEXT(c, "  %s %s = %s;\n", type, name, text)}));
@@ -741,14 +798,10 @@ static bool has_name(const char *text, const char *name) {
   return false;
 }
 
-static void put_kernel(Cuda *c, const CudaWanted *want, const bool *loads, const bool *stores, CudaStage *made,
-                       Buf *out) {
-  const char *name = want->name;
+void cuda_print_arguments(Cuda *c, const CudaWanted *want, const bool *loads, const bool *stores, CudaStage *made,
+                          Givens *g, Buf *out) {
   Arena *kept = c->k->ctx->arena;
   Kernel *k = c->k;
-  const Stage *st = c->stage;
-  Givens g = {0};
-  Buf body = c->out, rest = {0};
   buf_put(out, "\ntypedef struct {\n");
   for (int i = 0; i < k->nparams; i++) {
     const char *b = buffer(c, (uint32_t)i),
@@ -756,18 +809,43 @@ static void put_kernel(Cuda *c, const CudaWanted *want, const bool *loads, const
     if (!loads[i] && !stores[i]) continue;
     buf_printf(out, "  %s%s;\n", type, b);
     vec_push(kept, &made->args, ((CudaArg){CUDA_BUFFER, (uint32_t)i}));
-    give(c, &g, TEXT(c, "%s%sconst", type, c->alone[i] ? "__restrict__ " : ""), b, TEXT(c, "args.%s", b));
+    give(c, g, TEXT(c, "%s%sconst", type, c->alone[i] ? "__restrict__ " : ""), b, TEXT(c, "args.%s", b));
   }
   for (uint32_t i = 0; i < k->dims.n; i++) {
     buf_printf(out, "  i64 %s;\n", c->var[i]);
     vec_push(kept, &made->args, ((CudaArg){CUDA_DIM, i}));
-    give(c, &g, TEXT(c, "const %s", suffix(c, DT_IDX)), c->var[i], TEXT(c, "args.%s", c->var[i]));
+    give(c, g, TEXT(c, "const %s", suffix(c, DT_IDX)), c->var[i], TEXT(c, "args.%s", c->var[i]));
   }
   if (made->fails || want->commit) {
     buf_put(out, "  u32 *failed;\n");
     vec_push(kept, &made->args, (CudaArg){.kind = CUDA_FAILED});
-    give(c, &g, "u32 *const", "failed", "args.failed");
+    give(c, g, "u32 *const", "failed", "args.failed");
   }
+  buf_printf(out, "} %s_args;\n", want->name);
+}
+
+void cuda_print_body(const Givens *g, const char *body, Buf *out) {
+  Buf rest = {0};
+  buf_put(&rest, body);
+  for (uint32_t i = g->n; i-- > 0;) {
+    if (!has_name(rest.at, g->at[i].name)) continue;
+    Buf more = {0};
+    buf_put(&more, g->at[i].text);
+    buf_put(&more, rest.at);
+    buf_free(&rest);
+    rest = more;
+  }
+  buf_put(out, rest.at);
+  buf_free(&rest);
+}
+
+static void put_kernel(Cuda *c, const CudaWanted *want, const bool *loads, const bool *stores, CudaStage *made,
+                       Buf *out) {
+  const char *name = want->name;
+  const Stage *st = c->stage;
+  Givens g = {0};
+  Buf body = c->out;
+  cuda_print_arguments(c, want, loads, stores, made, &g, out);
   if (reduces_block(st, st->body)) {
     give(c, &g, "u8 *const", "partial", "shared");
     give(c, &g, "int", "reduces", "0");
@@ -775,36 +853,45 @@ static void put_kernel(Cuda *c, const CudaWanted *want, const bool *loads, const
   c->out = (Buf){0};
   give_place(c, &g);
   buf_free(&c->out);
-  buf_put(&rest, body.n ? body.at : "");
+  buf_printf(out, "\nKERNEL(%s, %d, 1, (%s_args, args)) {\n%s%s", name, st->threads, name,
+             want->commit ? "  if (args.failed[0]) return;\n" : "", c->shared ? "  SHARED(shared);\n" : "");
+  cuda_print_body(&g, body.n ? body.at : "", out);
+  buf_put(out, "}\n");
   buf_free(&body);
-  for (uint32_t i = g.n; i-- > 0;) {
-    if (!has_name(rest.at, g.at[i].name)) continue;
-    Buf more = {0};
-    buf_put(&more, g.at[i].text);
-    buf_put(&more, rest.at);
-    buf_free(&rest);
-    rest = more;
-  }
-  buf_printf(out, "} %s_args;\n\nKERNEL(%s, %d, 1, (%s_args, args)) {\n%s%s%s}\n", name, name, st->threads, name,
-             want->commit ? "  if (args.failed[0]) return;\n" : "", c->shared ? "  SHARED(shared);\n" : "", rest.at);
-  buf_free(&rest);
 }
+
+/* ---- for other files that print (cuda_print.h) ---- */
+
+void cuda_print_given(Cuda *c) {
+  for (uint32_t i = 0; i < c->k->dims.n; i++) c->var[i] = TEXT(c, "%s_d%u", c->k->dims.at[i].name, i);
+}
+
+void cuda_print_block(Cuda *c, const Stmt *s) { block(c, s); }
+const char *cuda_print_reg(const Cuda *c, uint32_t reg) { return reg_name(c, reg); }
+
+const char *cuda_print_value(Cuda *c, Ex e) {
+  c->now++;
+  return value(c, e, 0);
+}
+
+const char *cuda_print_place(Cuda *c, uint32_t buf, const Ex *index, int n) {
+  c->now++;
+  return TEXT(c, "%s + %s", buffer(c, buf), offset(c, buf, index, n, 0));
+}
+
+/* ---- a whole stage ---- */
 
 void cuda_text_begin(Buf *out) { buf_put(out, "#include \"operations.h\"\n"); }
 
 bool cuda_text_stage(Kernel *k, const Stage *st, const CudaWanted *want, CudaStage *made, Buf *out, const char **why) {
-  Cuda c = cuda_new(k, st);
+  if (cuda_skeleton_stage(k, st, want, made, out)) return true;
+  Cuda c = cuda_print_new(k, st);
   uint32_t room = 2 * k->ex.n + 4096;
   if (!st->threads) refuse(&c, "there are no threads in", st->name);
   if (st->segmented) refuse(&c, "the segmented stage", st->name);
   bool *loads = ARENA_ARRAY(c.arena, bool, 2 * k->bufs.n + 1), *stores = loads + k->bufs.n;
   loop_uses(k, st, loads, stores);
-  for (uint32_t i = 0; i < k->bufs.n; i++)
-    if ((loads[i] || stores[i]) && dtype_is_half(k->bufs.at[i].dtype))
-      refuse(&c, "the 16-bit floats of", k->bufs.at[i].name);
-  for (Ex e = 1; e < k->ex.n; e++)
-    if (dtype_is_half((DType)ex_at(k, e)->dtype)) refuse(&c, "the 16-bit floats of", "its values");
-  for (uint32_t i = 0; i < k->dims.n; i++) c.var[i] = TEXT(&c, "%s_d%u", k->dims.at[i].name, i);
+  cuda_print_given(&c);
   mark_all(&c, st->body, ARENA_ARRAY(c.arena, bool, k->ex.n + 1));
   if (!c.error) {
     const uint32_t given[] = {st->tid, st->warp, st->lane_id};

@@ -24,10 +24,11 @@ typedef struct CudaTensor { /* a map as cuTensorMapEncodeTiled makes it: element
 
 typedef struct CudaStage { /* how the kernel is launched; Syms are over the dimensions of the Loop IR's kernel */
   const char *name;
-  int threads; /* of a block, along x */
-  Sym grid;    /* blocks, along x */
-  int shared;  /* bytes of dynamic shared memory */
-  bool fails;  /* it can count a failure */
+  int threads;    /* of a block, along x */
+  Sym grid;       /* blocks, along x */
+  int shared;     /* bytes of dynamic shared memory */
+  bool fails;     /* it can count a failure */
+  bool reordered; /* it sums in another order than the Loop IR does: roundings differ */
   Vec(CudaArg) args;
   Vec(CudaTensor) tensors;
   const char

@@ -124,6 +124,29 @@ struct Stmt {
   Op op;           /* REDUCE: ADD, MAXIMUM, MINIMUM */
 };
 
+typedef struct LoopAxes { /* of a product, the last one innermost; each has a variable in the plain form */
+  int n;
+  uint32_t var[LOOP_RANK];
+  Sym extent[LOOP_RANK];
+} LoopAxes;
+
+/* The parts of a stage that is a product in its plain form: a thread has one element of the result, loops over the sum,
+ * then stores. By them a kernel written by hand can stand for the stage. They are statements and variables of the stage
+ * itself, so that they stay right when its expressions are rewritten. What a and b read besides the variables of axes
+ * are lets; inside the sum's body neither uses one of the other's. The text form does not have them: a stage that was
+ * read has none. */
+typedef struct LoopProduct {
+  LoopAxes outer, rows, columns, sums; /* of the result and both operands; of a alone; of b alone; of a and b alone */
+  const Stmt *a, *b; /* in the body of the innermost sum: the first statements of an operand; a ends at b, b at add */
+  const Stmt *add;   /* sum = fma(a, b, sum) */
+  uint32_t a_value, b_value; /* the lets that hold the operands, in the type of the sum */
+  DType a_type, b_type;      /* in which an operand can be kept without loss: its own, or the 16 bits behind it */
+  uint32_t sum;              /* a register */
+  const Stmt *epilogue;      /* from the first statement that follows the sum, to the end of its block: it stores */
+  uint32_t part;             /* the variable of which part of the one axis summed over a thread has; 0: it has all */
+  Sym parts, chunk;          /* their number; part p has terms p * chunk .. min(extent, (p + 1) * chunk) */
+} LoopProduct;
+
 typedef struct Stage {
   const char *name;
   int naxes;
@@ -138,6 +161,7 @@ typedef struct Stage {
   int64_t thread_extent[LOOP_THREAD_AXES];
   uint32_t tid, warp, lane_id; /* variables that every block has */
   Stmt *body;
+  LoopProduct *product; /* of a stage with threads, or NULL */
   int line;
 } Stage;
 

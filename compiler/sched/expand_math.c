@@ -434,8 +434,9 @@ static Ex f16_value(Math m, Ex h) {
   return from_bits(m, ex_op2(m.k, OP_OR, ex_op2(m.k, OP_OR, value, special), sign));
 }
 
-/* 0: an instruction does it. */
+/* 0: an instruction does it, on a GPU all of it (emit/cuda_text.c). */
 static Ex convert(Math m, Ex a, DType from, DType to) {
+  if (m.t && m.t->threads) return 0;
   bool f16 = m.t && !(m.t->needs & (CPU_F16C | CPU_NEON));
   m.d = DT_F32, m.i = DT_I32;
   if (from == DT_F16 && f16) return ex_convert(m.k, to, f16_value(m, a));

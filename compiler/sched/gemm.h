@@ -21,7 +21,12 @@ typedef struct Gemm {
 Gemm gemm_of(Lower *, Id product); /* its axes; the tile is not chosen */
 /* The index of an operand from batch, free and contracted positions; `row`: of the last free axis. */
 void gemm_operand_index(const Gemm *, bool right, Ex row, Ex *index);
+void gemm_output_index(const Gemm *, Ex row, Ex column, Ex *index); /* of the result, likewise */
+void gemm_open_sum(Gemm *);                                         /* the loops over the contracted axes */
+Sym gemm_column(
+    const Gemm *); /* products of a row of the last free axis on the left: as many as elements on the right */
 int gemm_panel_index(const Gemm *, Ex column, Ex *index); /* of an element of the panels; returns the rank */
 /* A stage that packs the right-hand side into g->panel: panels of nv * lanes columns, zeros beyond the last one. */
 void gemm_pack(Gemm *);
+void gemm_threads(Gemm *); /* the whole kernel, for a GPU */
 #endif

@@ -549,8 +549,38 @@ static int widest(const Lower *l) {
   return (int)(most < 4 ? 4 : most);
 }
 
+/* Of what v is read from. */
+static size_t widest_read(const Lower *l, Id v) {
+  size_t most = 0;
+  if (lower_in_memory(l, v)) return dtype_size(graph_dtype(l->g, v));
+  if (!group_free(l->g, v)) return 0; /* a member */
+  for (uint32_t i = 0; i < graph_at(l->g, v)->nin; i++) {
+    size_t s = widest_read(l, graph_in(l->g, v)[i]);
+    if (s > most) most = s;
+  }
+  return most;
+}
+
+/* A GPU's vectors are lane by lane, one access of memory: 16 bytes of the widest type there, 16 bits at least. */
+static int widest_memory(const Lower *l) {
+  size_t most = 2;
+  for (uint32_t i = 0; i < l->grp->members.n; i++) {
+    Id v = l->grp->members.at[i];
+    for (uint32_t j = 0; j < graph_at(l->g, v)->nin; j++) {
+      size_t s = widest_read(l, graph_in(l->g, v)[j]);
+      if (s > most) most = s;
+    }
+  }
+  for (uint32_t i = 0; i < l->grp->outputs.n; i++) {
+    size_t s = dtype_size(graph_dtype(l->g, l->grp->outputs.at[i]));
+    if (s > most) most = s;
+  }
+  return (int)most;
+}
+
 int lower_lanes(const Lower *l) {
-  return lower_gpu(l) && l->grp->kind == GROUP_NEST ? 1 : l->all->target->vector_bytes / widest(l);
+  if (!lower_gpu(l)) return l->all->target->vector_bytes / widest(l);
+  return l->grp->kind == GROUP_NEST ? 1 : l->all->target->vector_bytes / widest_memory(l);
 }
 
 /* Whether v and what it reads, through moves and conversions, can be masked. */

@@ -93,7 +93,8 @@ typedef struct Lower {
 } Lower;
 
 bool lower_gpu(const Lower *);             /* stages have blocks of threads (threads.h) */
-int lower_lanes(const Lower *);            /* lanes that suit the widest type of the group; 1 in a GPU's plain nests */
+int lower_lanes(const Lower *);            /* lanes that suit the widest type of the group, on a GPU of the memory that
+                                            it reads and stores; 1 in a GPU's plain nests */
 Tail lower_tail(const Lower *);            /* mask where every type of the group can be masked, else peel */
 bool lower_in_memory(const Lower *, Id v); /* another group or the caller has stored it: it is loaded */
 Id lower_memory(const Lower *, Id v);      /* v if it is in memory, of a 16-bit float as f32 that float; else 0 */

@@ -105,7 +105,7 @@ int gemm_panel_index(const Gemm *g, Ex n, Ex *index) {
   return r;
 }
 
-static void open_sum(Gemm *g) {
+void gemm_open_sum(Gemm *g) {
   static const char *const name[] = {"k", "k1", "k2", "k3", "k4", "k5", "k6", "k7"};
   Lower *l = g->l;
   for (int i = 0; i < g->nc; i++)
@@ -137,6 +137,16 @@ static void outer_axes(Lower *l, Outer *o, int reserved) {
 static void outer_loops(Lower *l, const Outer *o) { /* when all axes are there */
   for (int i = 0; i < o->loops; i++)
     loop_for(l->k, OUTER[i], ex_idx(l->k, 0), lower_dim(l, o->extent[i]), FOR_SERIAL, 0, TAIL_NONE, o->to[i]);
+}
+
+Sym gemm_column(const Gemm *g) {
+  const Graph *gr = g->l->g;
+  SymTab *t = gr->ctx->syms;
+  Sym column = sym_int(t, 1);
+  for (int i = 0; i < graph_rank(gr, g->v); i++)
+    if (!g->nfx || i != g->nb + g->nfx - 1) column = sym_mul(t, column, graph_shape(gr, g->v)[i]);
+  for (int i = 0; i < g->nc; i++) column = sym_mul(t, column, graph_shape(gr, g->x)[g->cx[i]]);
+  return column;
 }
 
 /* ---- panels ---- */
@@ -237,7 +247,7 @@ void gemm_pack(Gemm *g) {
   } else {
     Ex n = loop_axis(k, "n", shape[r - 1]);
     outer_loops(l, &outer);
-    open_sum(g);
+    gemm_open_sum(g);
     pack_element(g, n);
   }
   while (k->depth) loop_end(k);
@@ -251,7 +261,7 @@ static Ex column(Gemm *g, Ex col, Ex v, int lanes) {
   return lanes > 1 ? ex_add(k, n, ex_lane(k, lanes)) : n;
 }
 
-static void output_index(const Gemm *g, Ex m, Ex n, Ex *index) {
+void gemm_output_index(const Gemm *g, Ex m, Ex n, Ex *index) {
   int r = 0;
   for (int i = 0; i < g->nb; i++) index[r++] = g->batch[i];
   for (int i = 0; i < g->nfx; i++) index[r++] = i == g->nfx - 1 ? m : g->xs[i];
@@ -268,7 +278,7 @@ static void tile(Gemm *g, int mr, int nv, int lanes, Ex row, Ex col, bool masked
   uint32_t mark = l->memo.n;
   int wide = g->along ? g->along : lanes;
   uint32_t t = loop_reg(k, "t", g->dtype, wide, 2, dim, lower_zero(l, g->dtype));
-  open_sum(g);
+  gemm_open_sum(g);
   uint32_t b = loop_reg(k, "b", g->dtype, wide, 1, &dim[1], 0);
   loop_for(k, "v", zero, ex_idx(k, nv), FOR_UNROLL, 0, TAIL_NONE, &v);
   Ex n = column(g, col, v, lanes);
@@ -310,7 +320,7 @@ static void tile(Gemm *g, int mr, int nv, int lanes, Ex row, Ex col, bool masked
   loop_for(k, "v", zero, ex_idx(k, nv), FOR_UNROLL, 0, TAIL_NONE, &v);
   n = column(g, col, v, lanes);
   if (masked) loop_if(k, ex_op2(k, OP_LESS, n, size));
-  output_index(g, ex_add(k, row, i), n, at);
+  gemm_output_index(g, ex_add(k, row, i), n, at);
   int rank = graph_rank(l->g, g->v);
   iv[0] = i, iv[1] = v;
   Ex sum = ex_reg(k, t, iv, 2);
@@ -414,6 +424,10 @@ void strat_gemm(Lower *l) {
   Kernel *k = l->k;
   SymTab *t = l->all->ctx->syms;
   Gemm g = gemm_of(l, l->grp->anchor);
+  if (lower_gpu(l)) {
+    gemm_threads(&g);
+    return;
+  }
   int64_t columns = -1;
   sym_is_int(t, g.n, &columns);
   bool along = g.nfy && lower_along(l, g.y, g.fy[g.nfy - 1]); /* columns lie one after the other */
@@ -431,11 +445,7 @@ void strat_gemm(Lower *l) {
   if (g.packs != g.dtype && !g.packed) mask &= target_mask(l->all->target, g.packs);
   bool rest = !full && !mask && nr > 1;
 
-  Sym column = sym_int(t, 1), cost; /* products of a row of the last free axis on the left: elements on the right */
-  for (int i = 0; i < graph_rank(l->g, g.v); i++)
-    if (!g.nfx || i != g.nb + g.nfx - 1) column = sym_mul(t, column, graph_shape(l->g, g.v)[i]);
-  for (int i = 0; i < g.nc; i++) column = sym_mul(t, column, graph_shape(l->g, g.x)[g.cx[i]]);
-  cost = sym_mul(t, column, g.m);
+  Sym column = gemm_column(&g), cost = sym_mul(t, column, g.m);
   lower_stage(l, "main", cost, 1, false);
   Sym times = sym_div_up(t, g.m, sym_int(t, g.rows)); /* each task reads its panel once */
   lower_products(l, cost, g.along ? g.along : g.lanes,

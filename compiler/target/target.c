@@ -18,7 +18,8 @@ const Target TARGETS[LEVEL_COUNT] = {
      32, true, true, false, 0},
 };
 
-/* A vector is what a thread loads at once. Products come without threads, with registers as of a small level. */
+/* A vector is what a thread loads at once. Convolutions and attention come without threads, with
+ * registers as of a small level. */
 const Target TARGET_GPU = {.level = LEVEL_GPU,
                            .name = "gpu",
                            .arch = "gpu",

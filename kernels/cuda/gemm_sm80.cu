@@ -1,84 +1,172 @@
-/* c[M][N] = relu(a[M][K] b[N][K]^T + bias[N]) on sm_80: tiles of 128 x 128, a ring of stages filled by cp.async,
- * fragments by ldmatrix, products by mma.sync; 8 warps of 64 x 32. K is a multiple of 8, rows lie at multiples of 16
- * bytes. Grid: (N / 128, M / 128), rounded up. Block: 256. Shared memory: 98304 bytes. */
+/* A product of 16-bit operands on sm_80: a ring of stages filled by cp.async, or by threads where an operand is worked
+ * out; fragments by ldmatrix, products by mma.sync with sums in f32; the result goes through shared memory, so that the
+ * epilogue has neighbouring columns. Holes: compiler/emit/cuda_skeleton.h. Included once for each product.
+ * Alone: c[M][N] = relu(a[M][K] b[N][K]^T + bias[N]), K a multiple of 8, rows at multiples of 16 bytes. Grid: (N / 128,
+ * M / 128), rounded up. Block: 256. Shared memory: 98304 bytes. */
 #include "vocabulary.h"
-enum {
-  BM = 128,
-  BN = 128,
-  BK = 64,
-  STAGES = 3,
-  THREADS = 256,
-  ROW = BK * 2,
-  A_TILE = BM * ROW,
-  STAGE = (BM + BN) * ROW
-};
-
-/* The chunk of 16 bytes in a row of 128 where column chunk q lies: rows differ, so that neither the 8 rows of a
- * fragment nor the 8 chunks of a copy meet in one bank. */
-DEVICE u32 swizzled(u32 tile, int row, int q) { return tile + (u32)(row * ROW + ((q ^ (row & 7)) << 4)); }
-
-/* 128 rows of BK elements; what lies outside of the matrix is zero. */
-DEVICE void load_tile(u32 tile, const bf16 *matrix, i32 row0, i32 rows, i32 k0, i32 depth) {
-  UNROLL (i, 128 * 8 / THREADS) {
-    int c = i * THREADS + (int)threadIdx.x, r = c >> 3, q = c & 7;
-    bool inside = row0 + r < rows && k0 + q * 8 < depth;
-    const bf16 *from = inside ? matrix + (i64)(row0 + r) * depth + k0 + q * 8 : matrix;
-    cp_async_16(swizzled(tile, r, q), from, inside ? 16 : 0);
-  }
+#ifndef GEMM_NAME
+typedef struct {
+  bf16 *c;
+  const bf16 *a, *b;
+  const float *bias;
+  i32 M, N, K;
+} gemm_sm80_args;
+typedef i32 gemm_sm80_index;
+DEVICE i32 gemm_sm80_M(gemm_sm80_args args) { return args.M; }
+DEVICE i32 gemm_sm80_N(gemm_sm80_args args) { return args.N; }
+DEVICE i32 gemm_sm80_K(gemm_sm80_args args) { return args.K; }
+DEVICE const void *gemm_sm80_a_at(gemm_sm80_args args, i32 outer, i32 m, i32 k) {
+  (void)outer;
+  return args.a + (i64)m * args.K + k;
 }
+DEVICE const void *gemm_sm80_b_at(gemm_sm80_args args, i32 outer, i32 n, i32 k) {
+  (void)outer;
+  return args.b + (i64)n * args.K + k;
+}
+DEVICE void gemm_sm80_store(gemm_sm80_args args, i32 outer, i32 m, i32 n, const float *v) {
+  (void)outer;
+  UNROLL (i, 8)
+    if (n + i < args.N) args.c[(i64)m * args.N + n + i] = f32_to_bf16(fmaxf(v[i] + args.bias[n + i], 0));
+}
+#define GEMM_NAME gemm_sm80
+#define GEMM_PARAMETERS                                                                                                \
+  (bf16 *, c), (const bf16 *, a), (const bf16 *, b), (const float *, bias), (i32, M), (i32, N), (i32, K)
+#define GEMM_BEGIN   gemm_sm80_args args = {c, a, b, bias, M, N, K};
+#define GEMM_PACK    pack_bf16
+#define GEMM_MMA     mma_m16n8k16_bf16
+#define GEMM_BM      128
+#define GEMM_BN      128
+#define GEMM_BK      64
+#define GEMM_STAGES  3
+#define GEMM_WARPS_M 2
+#define GEMM_WARPS_N 4
+#define GEMM_BLOCKS  1
+#define GEMM_A_K     1
+#define GEMM_B_K     1
+#define GEMM_A_AT    1
+#define GEMM_B_AT    1
+#define GEMM_VC      8
+#endif
+#define GEMM_THREADS (GEMM_WARPS_M * GEMM_WARPS_N * 32)
+#include "gemm_result.h"
 
-KERNEL(gemm_sm80, 256, 1, (bf16 *, c), (const bf16 *, a), (const bf16 *, b), (const float *, bias), (i32, M), (i32, N),
-       (i32, K)) {
+#define TILE(name) GEMM_JOIN(GEMM_FN(_a), name)
+#define TILE_ROWS  GEMM_BM
+#define TILE_K     GEMM_A_K
+#define TILE_AT    GEMM_A_AT
+#include "gemm_tile.h"
+#define TILE(name) GEMM_JOIN(GEMM_FN(_b), name)
+#define TILE_ROWS  GEMM_BN
+#define TILE_K     GEMM_B_K
+#define TILE_AT    GEMM_B_AT
+#include "gemm_tile.h"
+
+GEMM_KERNEL_OF(GEMM_NAME, GEMM_THREADS, GEMM_BLOCKS, GEMM_PARAMETERS) {
+  enum {
+    BM = GEMM_BM,
+    BN = GEMM_BN,
+    BK = GEMM_BK,
+    STAGES = GEMM_STAGES,
+    WM = BM / GEMM_WARPS_M, /* of a warp */
+    WN = BN / GEMM_WARPS_N,
+    A_TILE = BM * BK * 2,
+    STAGE = (BM + BN) * BK * 2
+  };
+  GEMM_BEGIN
   SHARED(shared);
   u32 ring = shared_address(shared);
-  int lane = (int)threadIdx.x & 31, warp = (int)threadIdx.x >> 5, warp_m = (warp >> 2) * 64, warp_n = (warp & 3) * 32;
-  i32 m0 = (i32)blockIdx.y * BM, n0 = (i32)blockIdx.x * BN, steps = (K + BK - 1) / BK;
-  float d[4][4][4];
-  UNROLL (i, 4)
-    UNROLL (j, 4)
+  int lane = (int)threadIdx.x & 31, warp = (int)threadIdx.x >> 5;
+  int warp_m = warp / GEMM_WARPS_N * WM, warp_n = warp % GEMM_WARPS_N * WN;
+  GEMM_FN(_place) place = GEMM_FN(_place_of)(args);
+  GEMM_INDEX rows = GEMM_FN(_M)(args), columns = GEMM_FN(_N)(args), depth = GEMM_FN(_K)(args);
+  GEMM_INDEX steps = (depth + BK - 1) / BK;
+  float d[WM / 16][WN / 8][4];
+  UNROLL (i, WM / 16)
+    UNROLL (j, WN / 8)
       UNROLL (q, 4) d[i][j][q] = 0;
+#if !GEMM_A_AT
+  Vec4 a_next[BM * BK / 8 / GEMM_THREADS];
+#endif
+#if !GEMM_B_AT
+  Vec4 b_next[BN * BK / 8 / GEMM_THREADS];
+#endif
 
+/* A stage is filled in two halves, with the products of another between them. */
+#if GEMM_A_AT
+#define FILL_A(tile, k0) GEMM_FN(_a_copy)(args, tile, place.outer, place.m0, rows, k0, depth)
+#define PUT_A(tile)
+#else
+#define FILL_A(tile, k0) GEMM_FN(_a_fetch)(args, a_next, place.outer, place.m0, rows, k0, depth)
+#define PUT_A(tile)      GEMM_FN(_a_put)(tile, a_next)
+#endif
+#if GEMM_B_AT
+#define FILL_B(tile, k0) GEMM_FN(_b_copy)(args, (tile) + A_TILE, place.outer, place.n0, columns, k0, depth)
+#define PUT_B(tile)
+#else
+#define FILL_B(tile, k0) GEMM_FN(_b_fetch)(args, b_next, place.outer, place.n0, columns, k0, depth)
+#define PUT_B(tile)      GEMM_FN(_b_put)((tile) + A_TILE, b_next)
+#endif
   UNROLL (s, STAGES - 1) {
     if (s < steps) {
-      load_tile(ring + s * STAGE, a, m0, M, s * BK, K);
-      load_tile(ring + s * STAGE + A_TILE, b, n0, N, s * BK, K);
+      FILL_A(ring + s * STAGE, s * BK);
+      FILL_B(ring + s * STAGE, s * BK);
+      PUT_A(ring + s * STAGE);
+      PUT_B(ring + s * STAGE);
     }
     cp_async_commit();
   }
-  for (int step = 0; step < steps; step++) {
+  for (GEMM_INDEX step = 0; step < steps; step++) {
     cp_async_wait(STAGES - 2);
     __syncthreads(); /* this stage is there for all, and all are done with the one before, which is filled next */
-    int next = step + STAGES - 1;
+    GEMM_INDEX next = step + STAGES - 1;
+    u32 free = ring + (u32)(next % STAGES) * STAGE;
     if (next < steps) {
-      load_tile(ring + next % STAGES * STAGE, a, m0, M, next * BK, K);
-      load_tile(ring + next % STAGES * STAGE + A_TILE, b, n0, N, next * BK, K);
+      FILL_A(free, next * BK);
+      FILL_B(free, next * BK);
     }
     cp_async_commit();
-    u32 a_tile = ring + step % STAGES * STAGE, b_tile = a_tile + A_TILE;
+    u32 a_tile = ring + (u32)(step % STAGES) * STAGE, b_tile = a_tile + A_TILE;
     UNROLL (k, BK / 16) {
-      u32 fa[4][4], fb[2][4];
-      UNROLL (i, 4) ldmatrix_x4(fa[i], swizzled(a_tile, warp_m + i * 16 + (lane & 15), k * 2 + (lane >> 4)));
-      UNROLL (j, 2)
-        ldmatrix_x4(fb[j], swizzled(b_tile, warp_n + j * 16 + (lane & 7) + (lane >> 4) * 8, k * 2 + (lane >> 3 & 1)));
-      UNROLL (i, 4)
-        UNROLL (j, 4) mma_m16n8k16_bf16(d[i][j], fa[i], fb[j >> 1] + (j & 1) * 2);
+      u32 fa[WM / 16][4], fb[WN / 16][4];
+#if GEMM_A_K
+      UNROLL (i, WM / 16)
+        ldmatrix_x4(fa[i], GEMM_FN(_a_chunk)(a_tile, warp_m + i * 16 + (lane & 15), k * 2 + (lane >> 4)));
+#else
+      UNROLL (i, WM / 16)
+        ldmatrix_x4_trans(fa[i], GEMM_FN(_a_chunk)(a_tile, k * 16 + (lane & 7) + (lane >> 4) * 8,
+                                                   (warp_m + i * 16) / 8 + (lane >> 3 & 1)));
+#endif
+#if GEMM_B_K
+      UNROLL (j, WN / 16)
+        ldmatrix_x4(fb[j],
+                    GEMM_FN(_b_chunk)(b_tile, warp_n + j * 16 + (lane & 7) + (lane >> 4) * 8, k * 2 + (lane >> 3 & 1)));
+#else
+      UNROLL (j, WN / 16)
+        ldmatrix_x4_trans(fb[j], GEMM_FN(_b_chunk)(b_tile, k * 16 + (lane & 15), (warp_n + j * 16) / 8 + (lane >> 4)));
+#endif
+      UNROLL (i, WM / 16)
+        UNROLL (j, WN / 8) GEMM_MMA(d[i][j], fa[i], fb[j >> 1] + (j & 1) * 2);
+    }
+    if (next < steps) {
+      PUT_A(free);
+      PUT_B(free);
     }
   }
 
-  UNROLL (j, 4) {
-    i32 column = n0 + warp_n + j * 8 + (lane & 3) * 2;
-    float low = column < N ? bias[column] : 0, high = column + 1 < N ? bias[column + 1] : 0;
-    UNROLL (i, 4)
+  cp_async_wait(0);
+  __syncthreads(); /* all are done with the ring: the result takes its place */
+  UNROLL (i, WM / 16)
+    UNROLL (j, WN / 8)
       UNROLL (h, 2) {
-        i32 row = m0 + warp_m + i * 16 + h * 8 + (lane >> 2);
-        float x = fmaxf(d[i][j][h * 2] + low, 0), y = fmaxf(d[i][j][h * 2 + 1] + high, 0);
-        bf16 *to = c + (i64)row * N + column;
-        if (row < M && column + 1 < N && N % 2 == 0) {
-          *(u32 *)to = pack_bf16(x, y);
-        } else if (row < M) {
-          if (column < N) to[0] = f32_to_bf16(x);
-          if (column + 1 < N) to[1] = f32_to_bf16(y);
-        }
+        int row = warp_m + i * 16 + h * 8 + (lane >> 2), column = warp_n + j * 8 + (lane & 3) * 2;
+        st_shared_v2(ring + (u32)(row * GEMM_LINE + column) * 4, __float_as_uint(d[i][j][h * 2]),
+                     __float_as_uint(d[i][j][h * 2 + 1]));
       }
-  }
+  __syncthreads();
+  GEMM_FN(_store_tile)(args, place, ring);
 }
+#undef FILL_A
+#undef FILL_B
+#undef PUT_A
+#undef PUT_B
+#include "gemm_end.h"

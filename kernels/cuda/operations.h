@@ -16,6 +16,16 @@ DEVICE double bits_f64(u64 x) {
   memcpy(&y, &x, 8);
   return y;
 }
+DEVICE bf16 bits_bf16(u32 x) {
+  bf16 y;
+  y.bits = (u16)x;
+  return y;
+}
+DEVICE f16 bits_f16(u32 x) {
+  f16 y;
+  y.bits = (u16)x;
+  return y;
+}
 
 /* max and min: a where it wins or is NaN, else b */
 #define LOOP_EXTREMES(name, type, a_is_nan)                                                                            \

@@ -78,6 +78,9 @@ typedef struct {
 typedef struct __align__(16) {
   u32 x, y, z, w;
 } Vec4; /* 16 bytes: what one load or store of a thread moves */
+typedef struct __align__(8) {
+  u32 x, y;
+} Vec2;
 typedef struct __align__(64) {
   u64 word[16];
 } TensorMap; /* cuTensorMapEncodeTiled fills it */
@@ -170,6 +173,19 @@ DEVICE Vec4 ld_global_nc_v4(const void *p) { /* of what nothing writes while the
 DEVICE void st_global_v4(void *p, Vec4 v) {
   asm volatile("st.global.v4.u32 [%0], {%1, %2, %3, %4};" ::"l"(p), "r"(v.x), "r"(v.y), "r"(v.z), "r"(v.w) : "memory");
 }
+DEVICE Vec2 ld_global_v2(const void *p) {
+  Vec2 v;
+  asm volatile("ld.global.v2.u32 {%0, %1}, [%2];" : "=r"(v.x), "=r"(v.y) : "l"(p) : "memory");
+  return v;
+}
+DEVICE Vec2 ld_global_nc_v2(const void *p) {
+  Vec2 v;
+  asm volatile("ld.global.nc.L1::no_allocate.v2.u32 {%0, %1}, [%2];" : "=r"(v.x), "=r"(v.y) : "l"(p));
+  return v;
+}
+DEVICE void st_global_v2(void *p, Vec2 v) {
+  asm volatile("st.global.v2.u32 [%0], {%1, %2};" ::"l"(p), "r"(v.x), "r"(v.y) : "memory");
+}
 DEVICE u32 ld_shared_u32(u32 p) {
   u32 v;
   asm volatile("ld.shared.u32 %0, [%1];" : "=r"(v) : "r"(p) : "memory");
@@ -186,6 +202,9 @@ DEVICE Vec4 ld_shared_v4(u32 p) {
 }
 DEVICE void st_shared_u32(u32 p, u32 v) { asm volatile("st.shared.u32 [%0], %1;" ::"r"(p), "r"(v) : "memory"); }
 DEVICE void st_shared_f32(u32 p, float v) { st_shared_u32(p, __float_as_uint(v)); }
+DEVICE void st_shared_v2(u32 p, u32 x, u32 y) {
+  asm volatile("st.shared.v2.u32 [%0], {%1, %2};" ::"r"(p), "r"(x), "r"(y) : "memory");
+}
 DEVICE void st_shared_v4(u32 p, Vec4 v) {
   asm volatile("st.shared.v4.u32 [%0], {%1, %2, %3, %4};" ::"r"(p), "r"(v.x), "r"(v.y), "r"(v.z), "r"(v.w) : "memory");
 }

@@ -5,9 +5,11 @@
 static void land(Thread *t, const Copy *c) {
   void *me = race_current();
   race_switch(t->copy_race[c->group % COPY_FIBERS]);
-  race_read(c->pc, c->from, c->bytes);
+  if (c->bytes) { /* else `from` may be any address */
+    race_read(c->pc, c->from, c->bytes);
+    memcpy(c->to, c->from, c->bytes);
+  }
   race_write(c->pc, c->to, 16);
-  memcpy(c->to, c->from, c->bytes);
   memset((u8 *)c->to + c->bytes, 0, 16 - c->bytes);
   race_release(&t->copy[0]);
   race_switch(me);
@@ -27,7 +29,7 @@ static void land_before(Thread *t, int group) { /* all copies of groups before t
 void emu_cp_async(u32 to, const void *from, u32 bytes, const EmuSite *site) {
   Thread *t = emu_thread();
   if (bytes > 16) emu_fail(site, "cp.async of %u bytes", bytes);
-  Copy c = {emu_shared(to, 16, site), emu_aligned(from, site), bytes, t->copy_group, EMU_CALLER};
+  Copy c = {emu_shared(to, 16, site), emu_aligned(from, 16, site), bytes, t->copy_group, EMU_CALLER};
   if (t->n_copies == MAX_COPIES) emu_fail(site, "more than %d cp.async of a thread under way", MAX_COPIES);
   void **race = &t->copy_race[c.group % COPY_FIBERS];
   if (RACE_ON && !*race) *race = emu_race_new(t->block);

@@ -17,8 +17,8 @@ void *emu_shared(u32 address, int bytes, const EmuSite *site) {
   return emu_place->shared + (address - EMU_SHARED_BASE);
 }
 
-void *emu_aligned(const void *p, const EmuSite *site) {
-  if ((uintptr_t)p % 16) emu_fail(site, "address %p is no multiple of 16", p);
+void *emu_aligned(const void *p, int bytes, const EmuSite *site) {
+  if ((uintptr_t)p % (uintptr_t)bytes) emu_fail(site, "address %p is no multiple of %d", p, bytes);
   return (void *)p;
 }
 

@@ -24,6 +24,9 @@ typedef struct {
   u32 x, y, z, w;
 } __attribute__((aligned(16))) Vec4;
 typedef struct {
+  u32 x, y;
+} __attribute__((aligned(8))) Vec2;
+typedef struct {
   u64 word[16];
 } __attribute__((aligned(64))) TensorMap;
 
@@ -133,18 +136,27 @@ DEVICE float tanh_approx(float x) { return tanhf(x); }
 
 enum { EMU_SHARED_BASE = 1024 };
 u32 emu_shared_address(const void *, const EmuSite *);
-void *emu_shared(u32 address, int bytes, const EmuSite *); /* checks bounds and alignment */
-void *emu_aligned(const void *, const EmuSite *);          /* checks for 16 bytes; casts const away */
+void *emu_shared(u32 address, int bytes, const EmuSite *);   /* checks bounds and alignment */
+void *emu_aligned(const void *, int bytes, const EmuSite *); /* checks for a multiple; casts const away */
 #define shared_address(p)   emu_shared_address(p, EMU_HERE)
-#define ld_global_v4(p)     (*(const Vec4 *)emu_aligned(p, EMU_HERE))
+#define ld_global_v2(p)     (*(const Vec2 *)emu_aligned(p, 8, EMU_HERE))
+#define ld_global_nc_v2(p)  ld_global_v2(p)
+#define st_global_v2(p, v)  ((void)(*(Vec2 *)emu_aligned(p, 8, EMU_HERE) = (v)))
+#define ld_global_v4(p)     (*(const Vec4 *)emu_aligned(p, 16, EMU_HERE))
 #define ld_global_nc_v4(p)  ld_global_v4(p)
-#define st_global_v4(p, v)  ((void)(*(Vec4 *)emu_aligned(p, EMU_HERE) = (v)))
+#define st_global_v4(p, v)  ((void)(*(Vec4 *)emu_aligned(p, 16, EMU_HERE) = (v)))
 #define ld_shared_u32(p)    (*(u32 *)emu_shared(p, 4, EMU_HERE))
 #define ld_shared_f32(p)    (*(float *)emu_shared(p, 4, EMU_HERE))
 #define ld_shared_v4(p)     (*(Vec4 *)emu_shared(p, 16, EMU_HERE))
 #define st_shared_u32(p, v) ((void)(*(u32 *)emu_shared(p, 4, EMU_HERE) = (v)))
 #define st_shared_f32(p, v) ((void)(*(float *)emu_shared(p, 4, EMU_HERE) = (v)))
-#define st_shared_v4(p, v)  ((void)(*(Vec4 *)emu_shared(p, 16, EMU_HERE) = (v)))
+#define st_shared_v2(p, x, y)                                                                                          \
+  __extension__({                                                                                                      \
+    u32 *emu_to_ = emu_shared(p, 8, EMU_HERE);                                                                         \
+    emu_to_[0] = (x);                                                                                                  \
+    emu_to_[1] = (y);                                                                                                  \
+  })
+#define st_shared_v4(p, v) ((void)(*(Vec4 *)emu_shared(p, 16, EMU_HERE) = (v)))
 #define atomicAdd(p, v)                                                                                                \
   __extension__({                                                                                                      \
     __typeof__(p) emu_p_ = (p);                                                                                        \

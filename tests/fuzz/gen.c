@@ -710,6 +710,19 @@ bool fuzz_halve(Program *p, DType half) {
   return true;
 }
 
+void fuzz_add(Program *p, uint32_t seed, bool halves) {
+  enum { BYTES = 160 };
+  uint8_t bytes[BYTES];
+  Draw d = {seed, 7, 0, 0};
+  for (int i = 0; i < BYTES; i++) bytes[i] = (uint8_t)philox_word(&d, (uint64_t)i);
+  Program *made = fuzz_program(p->ctx, bytes, 20 + seed % (BYTES - 20));
+  if (halves && !fuzz_halve(made, seed % 2 ? DT_F16 : DT_BF16)) BUG("%s", diag_first(p->ctx->diag, NULL));
+  Entry e = made->entries.at[0];
+  e.name = str_intern(p->ctx->names, arena_printf(p->ctx->arena, "f%u", seed));
+  entry_roots(&e);
+  vec_push(p->ctx->arena, &p->entries, e);
+}
+
 bool fuzz_lookup(void *ctx, const char *name, int64_t *value) {
   const FuzzDims *d = ctx;
   *value = *name == 'B' ? d->b : d->n;

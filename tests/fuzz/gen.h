@@ -16,6 +16,8 @@ Graph *fuzz_graph(Ctx *, const uint8_t *bytes, size_t n);     /* with outputs; s
 Program *fuzz_program(Ctx *, const uint8_t *bytes, size_t n); /* the same as entry `f(x0, ..) -> (y0, ..)` */
 /* The program with f16 or bf16 where it had f64, and with its bodies inlined. False after a diag_error. */
 bool fuzz_halve(Program *, DType half);
+/* Adds the graph of bytes drawn with this seed to a program as entry `fSEED`; `halves`: with f16 or bf16 by turns. */
+void fuzz_add(Program *, uint32_t seed, bool halves);
 bool fuzz_lookup(void *fuzz_dims, const char *name, int64_t *value); /* a SymLookup */
 /* Values for the inputs: floats in [-4, 4], half of them eighths, integers in [-9, 9]. Other seeds, other values. */
 void fuzz_inputs(const Graph *, FuzzDims, uint64_t seed, Arena *, Tensor *in);

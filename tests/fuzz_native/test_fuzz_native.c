@@ -2,30 +2,16 @@
  * SEEDS=FIRST..LAST tries others than the fixed ones; the names of entries in messages end with their seed. */
 #include "gen.h"
 #include "native.h"
-#include "philox.h"
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
-#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 // cmocka wants the headers above it
 #include <cmocka.h>
 
-enum { FIRST = 1, LAST = 100, HALVES = 40, BATCH = 50, BYTES = 160, MAX_SHOWN = 10 };
-
-static void add_seed(Program *p, uint32_t seed, bool halves) {
-  uint8_t bytes[BYTES];
-  Draw d = {seed, 7, 0, 0};
-  for (int i = 0; i < BYTES; i++) bytes[i] = (uint8_t)philox_word(&d, (uint64_t)i);
-  Program *made = fuzz_program(p->ctx, bytes, 20 + seed % (BYTES - 20));
-  if (halves && !fuzz_halve(made, seed % 2 ? DT_F16 : DT_BF16)) BUG("%s", diag_first(p->ctx->diag, NULL));
-  Entry e = made->entries.at[0];
-  e.name = str_intern(p->ctx->names, arena_printf(p->ctx->arena, "f%u", seed));
-  entry_roots(&e);
-  vec_push(p->ctx->arena, &p->entries, e);
-}
+enum { FIRST = 1, LAST = 100, HALVES = 40, BATCH = 50, MAX_SHOWN = 10 };
 
 static bool holds(Native *n, int entry, uint32_t seed) {
   const Entry *e = &n->before.entries.at[entry];
@@ -51,7 +37,7 @@ static int run_batch(uint32_t first, uint32_t last, bool halves) {
   Ctx c = ctx_new();
   Program *p = ARENA_NEW(c.arena, Program);
   *p = (Program){.ctx = &c, .name = "fuzz"};
-  for (uint32_t seed = first; seed <= last; seed++) add_seed(p, seed, halves);
+  for (uint32_t seed = first; seed <= last; seed++) fuzz_add(p, seed, halves);
   Native n;
   int bad = 0;
   if (!native_open(&n, p, "fuzz", INT64_MAX)) bad = (int)(last - first) + 1;

@@ -141,6 +141,29 @@ static bool gemm(const GpuCase *c, GpuResult *r, bool sm90) {
   return found;
 }
 
+/* f32, alone: the sum's bits are those of one chain of fma, in the order of the terms; error 0 or infinite. */
+static bool gemm_simt(const GpuCase *c, GpuResult *r) {
+  int M = c->size[0], N = c->size[1], K = c->size[2];
+  size_t n = (size_t)M * (size_t)N;
+  float *a = device((size_t)M * (size_t)K * 4), *b = device((size_t)K * (size_t)N * 4), *out = device(n * 4);
+  for (int i = 0; i < M * K; i++) a[i] = uniform();
+  for (int i = 0; i < K * N; i++) b[i] = uniform();
+  unsigned blocks = (unsigned)((M + 63) / 64 * ((N + 63) / 64));
+  bool found = launch(c, r, blocks, 1, 64, 64 * 72 * 4, (void *[]){&out, &a, &b, &M, &N, &K});
+  r->hash = 14695981039346656037u;
+  for (int i = 0; i < M; i++)
+    for (int j = 0; j < N; j++) {
+      float sum = 0;
+      uint32_t bits;
+      for (int k = 0; k < K; k++) sum = fmaf(a[i * K + k], b[k * N + j], sum);
+      if (memcmp(&sum, &out[i * N + j], 4) != 0) r->error = INFINITY;
+      memcpy(&bits, &out[i * N + j], 4);
+      r->hash = (r->hash ^ bits) * 1099511628211u;
+    }
+  free(a), free(b), free(out);
+  return found;
+}
+
 /* Attention in f64: q [heads][T][D], k and v [heads / group][S][D]; mask [T][S] is added to scores, or NULL. */
 typedef struct Attention {
   int heads, T, S, D, group, causal;
@@ -285,6 +308,7 @@ bool gpu_case_run(const GpuCase *c, GpuResult *r) {
   state = 1;
   *r = (GpuResult){0};
   if (!strncmp(c->kernel, "softmax", n)) return softmax(c, r);
+  if (!strncmp(c->kernel, "gemm_simt", n)) return gemm_simt(c, r);
   if (!strncmp(c->kernel, "gemm_sm80", n)) return gemm(c, r, false);
   if (!strncmp(c->kernel, "gemm_sm90", n)) return gemm(c, r, true);
   if (!strncmp(c->kernel, "attention_sm80", n)) return attention_sm80(c, r);

@@ -30,6 +30,15 @@ KERNEL(parameters, 1, 1, (u32 *, out), (u8, a), (i8, b), (u16, c), (i16, d), (u3
   out[4] = (u32)(m + 10 * n + 100 * o + 1000 * p + 10000 * q);
 }
 
+/* ---- memory ---- */
+
+KERNEL(pairs, 32, 1, (u32 *, out), (const u32 *, in)) { /* words 2t and 2t + 1, exchanged on the second way */
+  u32 at = threadIdx.x * 2;
+  Vec2 a = ld_global_v2(in + at), b = ld_global_nc_v2(in + at), c = {b.y, b.x};
+  st_global_v2(out + at, a);
+  st_global_v2(out + 64 + at, c);
+}
+
 /* ---- warps and barriers ---- */
 
 KERNEL(shuffles, 32, 1, (i32 *, out)) {

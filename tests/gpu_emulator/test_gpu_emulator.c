@@ -46,6 +46,13 @@ static void gemm_sm80(void **unused) {
   always("gemm_sm80", 37, 131, 320); /* pairs that are no multiples of 4 bytes */
 }
 
+static void gemm_simt(void **unused) { /* bit by bit */
+  (void)unused;
+  always("gemm_simt", 64, 128, 40);
+  always("gemm_simt", 70, 67, 23); /* tails of all three, rows that are no multiples of 16 bytes */
+  always("gemm_simt", 1, 3, 1);
+}
+
 static void gemm_sm90(void **unused) {
   (void)unused;
   EmulatorCounters n = always("gemm_sm90", 128, 256, 320);
@@ -88,8 +95,9 @@ static void attention_sm90(void **unused) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(softmax),        cmocka_unit_test(gemm_sm80),          cmocka_unit_test(gemm_sm90),
-      cmocka_unit_test(attention_sm80), cmocka_unit_test(attention_variants), cmocka_unit_test(attention_sm90),
+      cmocka_unit_test(softmax),   cmocka_unit_test(gemm_simt),      cmocka_unit_test(gemm_sm80),
+      cmocka_unit_test(gemm_sm90), cmocka_unit_test(attention_sm80), cmocka_unit_test(attention_variants),
+      cmocka_unit_test(attention_sm90),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -76,6 +76,12 @@ static void numbers(void **unused) {
       assert_true(fabs((double)f[i]) < 0x1p-126 || (double)as_float(tf32[i]) == round((double)f[i] / step) * step);
     }
   }
+  static _Alignas(8) uint32_t word[64], pair[2][64];
+  for (uint32_t i = 0; i < 64; i++) word[i] = bits();
+  run("pairs", 32, 0, (void *[]){&(uint32_t *){pair[0]}, &(uint32_t *){word}}, 0, true);
+  for (int i = 0; i < 64; i++) assert_true(pair[0][i] == word[i] && pair[1][i] == word[i ^ 1]);
+  assert_false(launch("pairs", 32, 0, (void *[]){&(uint32_t *){pair[0]}, &(uint32_t *){word + 1}}, 0, true));
+  assert_non_null(strstr(report.message, "is no multiple of 8"));
   float in[32], out[32][5];
   for (int i = 0; i < 32; i++) in[i] = 0.1f + (float)i / 4;
   run("approximate", 32, 0, (void *[]){&(float *){out[0]}, &(float *){in}}, 0, true);

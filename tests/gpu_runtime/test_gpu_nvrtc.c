@@ -33,11 +33,14 @@ static const char *text(const char *path) {
 }
 
 static const void *compiled(const CudaRtc *rtc, const LinkFolder *folder, int program, int arch) {
-  const CudaHeader header = {"vocabulary.h", text("kernels/cuda/vocabulary.h")};
+  static const char *const names[] = {"vocabulary.h", "gemm_result.h", "gemm_tile.h", "gemm_end.h"};
+  CudaHeader headers[4];
+  for (int i = 0; i < 4; i++)
+    headers[i] = (CudaHeader){names[i], text(arena_printf(ctx.arena, "kernels/cuda/%s", names[i]))};
   const CudaProgram p = {.name = files[program],
                          .text = text(arena_printf(ctx.arena, "kernels/cuda/%s.cu", files[program])),
-                         .headers = &header,
-                         .nheaders = 1};
+                         .headers = headers,
+                         .nheaders = 4};
   const CudaOptions o = {.folder = folder, .archs = &archs[arch], .narchs = 1};
   CudaImage m;
   const char *id;

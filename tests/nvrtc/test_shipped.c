@@ -1,6 +1,7 @@
 /* What users get, compiled by NVRTC and audited: the kernels of kernels/cuda, and of every model every kernel that is
- * printed for a GPU. No local memory, no spills, no advice of ptxas. Without NVRTC every test is skipped, after the
- * sentence that says why. Arguments: the files to try, instead of all. Runs from the root of the repository. */
+ * printed for a GPU; those of a program in 16-bit floats. No local memory, no spills, no advice of ptxas. Without NVRTC
+ * every test is skipped, after the sentence that says why. Arguments: the files to try, instead of all. Runs from the
+ * root of the repository. */
 #include "cuda_audit.h"
 #include "cuda_text.h"
 #include "expand_math.h"
@@ -42,7 +43,7 @@ static char *printed(Ctx *c, const char *path, int *kernels) {
     for (uint32_t s = 0; s < k->stages.n; s++) {
       CudaStage made;
       CudaWanted want = {80, false, arena_printf(c->arena, "%s_%s", k->name, k->stages.at[s]->name)};
-      if (!k->stages.at[s]->threads) continue; /* products have no blocks of threads yet */
+      if (!k->stages.at[s]->threads) continue; /* attention and convolutions have no blocks of threads yet */
       if (!cuda_text_stage(k, k->stages.at[s], &want, &made, &text, &why)) fail_msg("%s: %s", path, why);
       ++*kernels;
     }
@@ -64,12 +65,15 @@ static void compiles(void **state) {
   bool model = strstr(path, ".sir") != NULL;
   static const char *const both[] = {"sm_80", "sm_90a"};
   const char *const *archs = strstr(path, "_sm90") ? both + 1 : both;
-  int narchs = model ? 2 : 1, kernels = 0;
-  CudaHeader headers[] = {{"vocabulary.h", text_of(&c, "kernels/cuda/vocabulary.h")},
-                          {"operations.h", text_of(&c, "kernels/cuda/operations.h")}};
-  CudaProgram p = {.name = path, .headers = headers, .nheaders = 2, .is_file = !model};
+  int narchs = model && !strstr(path, "tests/plan") ? 2 : 1, kernels = 0;
+  static const char *const names[] = {"vocabulary.h",  "operations.h", "gemm_sm80.cu", "gemm_simt.cu",
+                                      "gemm_result.h", "gemm_tile.h",  "gemm_terms.h", "gemm_end.h"};
+  CudaHeader headers[sizeof names / sizeof *names];
+  for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+    headers[i] = (CudaHeader){names[i], text_of(&c, arena_printf(c.arena, "kernels/cuda/%s", names[i]))};
+  CudaProgram p = {.name = path, .headers = headers, .nheaders = sizeof names / sizeof *names, .is_file = !model};
   p.text = model ? printed(&c, path, &kernels) : text_of(&c, path);
-  if (model && !kernels) { /* it is one product */
+  if (model && !kernels) { /* it is one attention or convolution */
     assert_null(strstr(path, "models/digits"));
     ctx_free(&c);
     return;
@@ -94,6 +98,7 @@ static void compiles(void **state) {
 }
 
 int main(int argc, char **argv) {
-  static const char *const patterns[] = {"kernels/cuda/*.cu", "models/*.sir", "tests/bench/models/*.sir", NULL};
+  static const char *const patterns[] = {"kernels/cuda/*.cu", "models/*.sir", "tests/bench/models/*.sir",
+                                         "tests/plan/half.sir", NULL};
   return each_file("shipped", argc, argv, patterns, compiles);
 }

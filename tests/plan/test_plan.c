@@ -28,8 +28,8 @@ static int complain(Ctx *c, const char *path, const char *what) {
   return 1;
 }
 
-/* Of a GPU every stage has blocks of threads but those of products, which have no such form yet; of a processor none.
- */
+/* Of a GPU every stage has blocks of threads but those of convolutions and attention, which have no such form yet; of a
+ * processor none. */
 static int check_threads(Ctx *c, const LevelUnit *l, const Program *p, const char *path) {
   int bad = 0;
   for (uint32_t e = 0; e < p->entries.n; e++)
@@ -37,7 +37,7 @@ static int check_threads(Ctx *c, const LevelUnit *l, const Program *p, const cha
       const Lowered *low = &l->entries[e].kernels.at[i];
       const Kernel *k = l->module->kernels.at[low->kernel];
       const Group *group = &l->entries[e].groups->at.at[i];
-      bool product = group_product(group);
+      bool product = group->kind == GROUP_CONV;
       for (uint32_t s = 0; s < k->stages.n; s++)
         if ((k->stages.at[s]->threads > 0) != (l->target->threads && !product))
           bad += complain(

@@ -1,0 +1,214 @@
+/* Which skeleton stands for a product, with which tile, and its text. The tile is chosen without a chip: by how many
+ * waves of blocks there are, how long a block's products take, and how long its operands take to come from the L2
+ * cache. */
+#include "cuda_skeleton.h"
+#include <math.h>
+#include <string.h>
+
+typedef struct Tile {
+  int m, n, k, stages, warps_m, warps_n, blocks; /* blocks: of a multiprocessor, for which there are registers */
+} Tile;
+
+typedef struct Skeleton {
+  const char *file, *name;
+  const Tile *tiles;
+  int ntiles, element, lanes; /* bytes of an operand's element in a tile; neighbours that a thread brings */
+  double products;            /* of a multiprocessor in a cycle */
+} Skeleton;
+
+/* Of an A100: bf16 and f16, f32. */
+static const Tile HALF_TILES[] = {{128, 128, 32, 4, 2, 4, 2}, {128, 64, 32, 4, 2, 2, 2}, {64, 128, 32, 4, 2, 2, 2},
+                                  {64, 64, 64, 3, 2, 2, 3},   {16, 128, 64, 4, 1, 4, 2}, {128, 16, 64, 4, 4, 1, 2}};
+static const Tile SIMT_TILES[] = {{128, 128, 8, 2, 1, 8, 2}, {64, 64, 8, 2, 1, 2, 4}};
+static const Skeleton HALF = {"gemm_sm80.cu", "gemm_sm80", HALF_TILES, 6, 2, 8, 1024},
+                      SIMT = {"gemm_simt.cu", "gemm_simt", SIMT_TILES, 2, 4, 4, 64};
+
+enum { MULTIPROCESSORS = 108, L2_BYTES = 32, LATENCY = 1200 }; /* L2: of a multiprocessor in a cycle; cycles */
+
+/* ---- sizes ---- */
+
+typedef struct Likely {
+  const Kernel *k;
+} Likely;
+
+/* A dimension as it will often be: its only value, else a thousand as far as its bounds allow. */
+static bool likely_dim(void *ctx, const char *name, int64_t *v) {
+  const Kernel *k = ((const Likely *)ctx)->k;
+  for (uint32_t i = 0; i < k->dims.n; i++) {
+    const Dim *d = &k->dims.at[i];
+    if (strcmp(d->name, name) != 0) continue;
+    *v = d->hi < 1024 ? d->hi : d->lo > 1024 ? d->lo : 1024;
+    return true;
+  }
+  return false;
+}
+
+double skeleton_likely(const Kernel *k, const LoopAxes *a) {
+  Likely l = {k};
+  int64_t v = 1;
+  sym_eval(k->ctx->syms, sym_product(k->ctx->syms, a->extent, a->n), likely_dim, &l, &v);
+  return (double)v;
+}
+
+/* ---- the tile ---- */
+
+typedef struct Cost {
+  double blocks, waves, cycles, used;
+} Cost;
+
+static Cost cost(const Skeleton *s, const Tile *t, double outer, double m, double n, double k) {
+  double down = ceil(m / t->m), across = ceil(n / t->n), resident = MULTIPROCESSORS;
+  double multiply = t->m * t->n / s->products, bring = (t->m + t->n) * s->element / (double)L2_BYTES;
+  Cost c = {.blocks = outer * down * across};
+  c.waves = ceil(c.blocks / resident);
+  c.used = m * n / (down * t->m * across * t->n);
+  c.cycles = c.waves * (ceil(k / t->k) * t->k * fmax(multiply, bring) + LATENCY);
+  return c;
+}
+
+/* Little work is done where it lies: a tile would be mostly empty, or as soon done as begun. */
+static bool worth_it(const Kernel *k, const LoopProduct *p) {
+  double sum = skeleton_likely(k, &p->sums),
+         elements = skeleton_likely(k, &p->outer) * skeleton_likely(k, &p->rows) * skeleton_likely(k, &p->columns);
+  return sum >= 16 && sum * elements >= 32768;
+}
+
+static const Tile *choose(Kernel *k, const Skeleton *s, const LoopProduct *p, const char **why) {
+  Arena *a = k->ctx->arena;
+  double outer = skeleton_likely(k, &p->outer), m = skeleton_likely(k, &p->rows), n = skeleton_likely(k, &p->columns),
+         sum = skeleton_likely(k, &p->sums);
+  const Tile *best = NULL;
+  double least = 0;
+  *why = "of the tiles ";
+  for (int i = 0; i < s->ntiles; i++) {
+    const Tile *t = &s->tiles[i];
+    Cost c = cost(s, t, outer, m, n, sum);
+    if (!best || c.cycles < least * 0.98) best = t, least = c.cycles;
+    *why = arena_printf(a, "%s%s%d x %d (%.0f blocks, %.0f waves, %.0f %% used, %.0f cycles)", *why, i ? ", " : "",
+                        t->m, t->n, c.blocks, c.waves, 100 * c.used, c.cycles);
+  }
+  return best;
+}
+
+static int shared_bytes(const Skeleton *s, const Tile *t) {
+  int ring = t->stages * (t->m + t->n + 8) * t->k * s->element, result = t->m * (t->n + 8) * 4;
+  return ring > result ? ring : result;
+}
+
+/* ---- the text ---- */
+
+static void use_lets(Cuda *c, const Stmt *s) {
+  for (; s; s = s->next) {
+    if (s->kind == STMT_LET) c->used[s->ref] = true;
+    use_lets(c, s->body);
+    use_lets(c, s->other);
+  }
+}
+
+static const char *brought(const Operand *o, bool right) {
+  return o->along_k     ? o->in_memory ? "k-major by cp.async" : "k-major by threads"
+         : right        ? o->in_memory ? "n-major by cp.async" : "n-major by threads"
+         : o->in_memory ? "m-major by cp.async"
+                        : "m-major by threads";
+}
+
+static void define(SkeletonText *t, const char *name, int value) {
+  buf_printf(&t->text, "#define GEMM_%s %d\n", name, value);
+}
+
+void skeleton_open(SkeletonText *t, Kernel *k, const Stage *st, const CudaWanted *want, ProductParts *parts) {
+  const LoopProduct *p = st->product;
+  *t = (SkeletonText){.c = cuda_print_new(k, st)};
+  t->holes = (HoleText){&t->c, &t->given, want->name, &t->text};
+  t->stage = (CudaStage){.name = str_intern(k->ctx->names, want->name), .fails = loop_fails(st)};
+  bool *loads = ARENA_ARRAY(t->c.arena, bool, 2 * k->bufs.n + 1), *stores = loads + k->bufs.n;
+  loop_uses(k, st, loads, stores);
+  cuda_print_given(&t->c);
+  cuda_print_arguments(&t->c, want, loads, stores, &t->stage, &t->given, &t->text);
+  buf_printf(&t->text, "typedef %s %s_index;\n", dtype_name(t->c.index), want->name);
+  hole_print_size(&t->holes, "_outer", &p->outer);
+  hole_print_size(&t->holes, "_M", &p->rows);
+  hole_print_size(&t->holes, "_N", &p->columns);
+  hole_print_size(&t->holes, "_K", &p->sums);
+  use_lets(&t->c, parts->store.text);
+  hole_print(&t->holes, "_store", &parts->store);
+  buf_printf(&t->text, "#define GEMM_NAME %s\n#define GEMM_BEGIN %s\n", want->name,
+             want->commit ? "if (args.failed[0]) return;" : "");
+  define(t, "VC", parts->columns);
+}
+
+void skeleton_operand(SkeletonText *t, bool right, Operand *o) {
+  Hole *h = o->in_memory ? &o->at : &o->load;
+  use_lets(&t->c, h->text);
+  if (o->in_memory)
+    hole_print_at(&t->holes, right ? "_b_at" : "_a_at", h);
+  else
+    hole_print(&t->holes, right ? "_b_load" : "_a_load", h);
+  define(t, right ? "B_AT" : "A_AT", o->in_memory);
+  define(t, right ? "B_K" : "A_K", o->along_k);
+}
+
+bool skeleton_close(SkeletonText *t, CudaStage *made, Buf *out) {
+  bool ok = !t->c.error;
+  if (ok) {
+    *made = t->stage;
+    buf_put(out, t->text.at);
+  }
+  buf_free(&t->text);
+  arena_free(t->c.arena);
+  return ok;
+}
+
+static void print_tile(SkeletonText *t, const Skeleton *s, const Tile *tile, DType type) {
+  define(t, "BM", tile->m);
+  define(t, "BN", tile->n);
+  define(t, "BK", tile->k);
+  define(t, "STAGES", tile->stages);
+  define(t, "WARPS_M", tile->warps_m);
+  define(t, "WARPS_N", tile->warps_n);
+  define(t, "BLOCKS", tile->blocks);
+  if (dtype_is_half(type))
+    buf_printf(&t->text, "#define GEMM_PACK pack_%s\n#define GEMM_MMA mma_m16n8k16_%s\n", dtype_name(type),
+               dtype_name(type));
+  buf_printf(&t->text, "#define GEMM_PARAMETERS (%s_args, args)\n#include \"%s\"\n", t->stage.name, s->file);
+}
+
+static Sym blocks(Kernel *k, const LoopProduct *p, const Tile *t) {
+  SymTab *s = k->ctx->syms;
+  Sym down = sym_div_up(s, sym_product(s, p->rows.extent, p->rows.n), sym_int(s, t->m)),
+      across = sym_div_up(s, sym_product(s, p->columns.extent, p->columns.n), sym_int(s, t->n));
+  return sym_mul(s, sym_product(s, p->outer.extent, p->outer.n), sym_mul(s, down, across));
+}
+
+bool skeleton_parts(Kernel *k, const Stage *st, int lanes, ProductParts *parts) {
+  const LoopProduct *p = st->product;
+  parts->columns = 4;
+  for (const Stmt *s = p->epilogue; s; s = s->next)
+    if (s->kind == STMT_STORE && dtype_is_half(k->bufs.at[s->ref].dtype)) parts->columns = 8;
+  return hole_operand(k, st, false, p->a_type, lanes, &parts->a) &&
+         hole_operand(k, st, true, p->b_type, lanes, &parts->b) && hole_store(k, st, parts->columns, &parts->store);
+}
+
+bool cuda_skeleton_stage(Kernel *k, const Stage *st, const CudaWanted *want, CudaStage *made, Buf *out) {
+  const LoopProduct *p = st->product;
+  ProductParts parts;
+  if (!p || k->regs.at[p->sum].dtype != DT_F32 || !worth_it(k, p)) return false;
+  const Skeleton *s = p->a_type == p->b_type && dtype_is_half(p->a_type) ? &HALF : &SIMT;
+  if (!skeleton_parts(k, st, s->lanes, &parts)) return false;
+  if (s == &SIMT) parts.a.in_memory = parts.b.in_memory = false; /* its tiles are turned as they are stored */
+  const char *why;
+  const Tile *tile = choose(k, s, p, &why);
+  SkeletonText t;
+  skeleton_open(&t, k, st, want, &parts);
+  skeleton_operand(&t, false, &parts.a);
+  skeleton_operand(&t, true, &parts.b);
+  print_tile(&t, s, tile, p->a_type);
+  t.stage.threads = 32 * tile->warps_m * tile->warps_n;
+  t.stage.grid = blocks(k, p, tile);
+  t.stage.shared = shared_bytes(s, tile);
+  t.stage.reordered = s == &HALF;
+  t.stage.schedule =
+      arena_printf(k->ctx->arena, "%s(%d x %d x %d, %d stages, a %s, b %s); %s", s->name, tile->m, tile->n, tile->k,
+                   tile->stages, brought(&parts.a, false), brought(&parts.b, true), why);
+  return skeleton_close(&t, made, out);
+}

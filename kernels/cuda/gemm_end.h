@@ -1,0 +1,27 @@
+/* The end of a skeleton of products: the next one in the text begins anew. */
+#undef GEMM_JOIN_
+#undef GEMM_JOIN
+#undef GEMM_FN
+#undef GEMM_ARGS
+#undef GEMM_INDEX
+#undef GEMM_KERNEL_OF
+#undef GEMM_LINE
+#undef GEMM_RESULT_BYTES
+#undef GEMM_THREADS
+#undef GEMM_NAME
+#undef GEMM_PARAMETERS
+#undef GEMM_BEGIN
+#undef GEMM_PACK
+#undef GEMM_MMA
+#undef GEMM_BM
+#undef GEMM_BN
+#undef GEMM_BK
+#undef GEMM_STAGES
+#undef GEMM_WARPS_M
+#undef GEMM_WARPS_N
+#undef GEMM_BLOCKS
+#undef GEMM_A_K
+#undef GEMM_B_K
+#undef GEMM_A_AT
+#undef GEMM_B_AT
+#undef GEMM_VC

@@ -1,0 +1,52 @@
+/* What the skeletons of products share: which tile a block has, and the result on its way out. Included by each of
+ * them, behind its holes (compiler/emit/cuda_skeleton.h says what they are). */
+#define GEMM_JOIN_(a, b)    a##b
+#define GEMM_JOIN(a, b)     GEMM_JOIN_(a, b)
+#define GEMM_FN(name)       GEMM_JOIN(GEMM_NAME, name) /* of this product: several are in one text */
+#define GEMM_ARGS           GEMM_FN(_args)
+#define GEMM_INDEX          GEMM_FN(_index)
+#define GEMM_KERNEL_OF(...) KERNEL(__VA_ARGS__) /* its arguments are expanded before */
+
+/* A line of the result in shared memory, in floats: 8 more than there are columns, so that the 4 rows whose pairs 16
+ * lanes store together lie in different banks. */
+#define GEMM_LINE         (GEMM_BN + 8)
+#define GEMM_RESULT_BYTES (GEMM_BM * GEMM_LINE * 4)
+
+typedef struct {
+  GEMM_INDEX outer, m0, n0;
+} GEMM_FN(_place);
+
+/* Blocks go down GEMM_GROUP tiles of rows before they go on to the next columns, so that those which run together read
+ * few rows and columns, and find them in the L2 cache. */
+DEVICE GEMM_FN(_place) GEMM_FN(_place_of)(GEMM_ARGS args) {
+  enum { GROUP = 8 };
+  GEMM_INDEX block = (GEMM_INDEX)blockIdx.y * (GEMM_INDEX)gridDim.x + (GEMM_INDEX)blockIdx.x;
+  GEMM_INDEX down = (GEMM_FN(_M)(args) + GEMM_BM - 1) / GEMM_BM, across = (GEMM_FN(_N)(args) + GEMM_BN - 1) / GEMM_BN;
+  GEMM_INDEX tile = block % (down * across), first = tile / (GROUP * across) * GROUP,
+             in_group = tile % (GROUP * across);
+  GEMM_INDEX rows = down - first < GROUP ? down - first : GROUP;
+  GEMM_FN(_place) place;
+  place.outer = block / (down * across);
+  place.m0 = (first + in_group % rows) * GEMM_BM;
+  place.n0 = in_group / rows * GEMM_BN;
+  return place;
+}
+
+/* All threads, behind a barrier. Neighbouring threads have neighbouring columns. */
+DEVICE void GEMM_FN(_store_tile)(GEMM_ARGS args, GEMM_FN(_place) place, u32 result) {
+  enum { CHUNKS = GEMM_BN / GEMM_VC };
+  GEMM_INDEX rows = GEMM_FN(_M)(args), columns = GEMM_FN(_N)(args);
+  for (int i = (int)threadIdx.x; i < GEMM_BM * CHUNKS; i += GEMM_THREADS) {
+    int row = i / CHUNKS, column = i % CHUNKS * GEMM_VC;
+    float v[GEMM_VC];
+    if (place.m0 + row >= rows || place.n0 + column >= columns) continue;
+    UNROLL (j, GEMM_VC / 4) {
+      Vec4 four = ld_shared_v4(result + (u32)(row * GEMM_LINE + column + j * 4) * 4);
+      v[j * 4] = __uint_as_float(four.x);
+      v[j * 4 + 1] = __uint_as_float(four.y);
+      v[j * 4 + 2] = __uint_as_float(four.z);
+      v[j * 4 + 3] = __uint_as_float(four.w);
+    }
+    GEMM_FN(_store)(args, place.outer, place.m0 + row, place.n0 + column, v);
+  }
+}
