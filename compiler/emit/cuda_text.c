@@ -884,7 +884,7 @@ const char *cuda_print_place(Cuda *c, uint32_t buf, const Ex *index, int n) {
 void cuda_text_begin(Buf *out) { buf_put(out, "#include \"operations.h\"\n"); }
 
 bool cuda_text_stage(Kernel *k, const Stage *st, const CudaWanted *want, CudaStage *made, Buf *out, const char **why) {
-  if (cuda_skeleton_stage(k, st, want, made, out)) return true;
+  if (cuda_skeleton_stage(k, st, want, made, out) || cuda_attention_stage(k, st, want, made, out)) return true;
   Cuda c = cuda_print_new(k, st);
   uint32_t room = 2 * k->ex.n + 4096;
   if (!st->threads) refuse(&c, "there are no threads in", st->name);

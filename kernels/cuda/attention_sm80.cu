@@ -9,11 +9,11 @@
  *   defined, and ATTENTION_SCALE 0; else it is x * ATTENTION_SCALE for all keys that are seen
  * - NAME_scale(args, outer, row, most, sum): by what a row's results are multiplied, from its largest score and the sum
  *   of the exponentials of the distances to it
- * - NAME_store(args, outer, row, n, v): 8 neighbours of the result
+ * - NAME_store(args, outer, row, n, v): ATTENTION_WIDTH (4 or 8) neighbours of the result
  * - NAME_lse(args, outer, row, x): where ATTENTION_LSE is 1, the logarithm of the sum of the scores' exponentials
- * - ATTENTION_D: 32, 64, 96 or 128; ATTENTION_PACK, ATTENTION_MMA: of bf16 or f16; ATTENTION_OUTER(args): the number of
- *   heads; ATTENTION_BEGIN: a statement
- * Grid: OUTER times (T / 64, rounded up). Block: 128. Shared memory: ATTENTION_SM80_BYTES(D). */
+ * - ATTENTION_D: 32, 64, 96 or 128; ATTENTION_PACK, ATTENTION_MMA: of bf16 or f16; ATTENTION_BEGIN: a
+ *   statement
+ * Grid: heads times (T / 64, rounded up). Block: 128. Shared memory: ATTENTION_SM80_BYTES(D). */
 #include "vocabulary.h"
 
 #ifndef SINTER_ATTENTION_SM80
@@ -33,19 +33,19 @@
 #endif
 
 #ifndef ATTENTION_NAME /* all tensors [heads][positions][64] */
-#define ATTENTION_NAME        attention_sm80
-#define ATTENTION_D           64
-#define ATTENTION_SCALE       args.scale
-#define ATTENTION_LSE         1
-#define ATTENTION_PACK        pack_bf16
-#define ATTENTION_MMA         mma_m16n8k16_bf16
-#define ATTENTION_OUTER(args) args.heads
+#define ATTENTION_NAME  attention_sm80
+#define ATTENTION_D     64
+#define ATTENTION_SCALE args.scale
+#define ATTENTION_LSE   1
+#define ATTENTION_PACK  pack_bf16
+#define ATTENTION_MMA   mma_m16n8k16_bf16
+#define ATTENTION_WIDTH 8
 #define ATTENTION_BEGIN
 typedef struct {
   bf16 *out;
   float *lse;
   const bf16 *q, *k, *v;
-  i32 positions, heads, causal;
+  i32 positions, causal;
   float scale;
 } attention_sm80_args;
 DEVICE i32 attention_sm80_T(attention_sm80_args args) { return args.positions; }
@@ -213,7 +213,10 @@ ATTENTION_KERNEL(ATTENTION_NAME, 128, 1, (ATTENTION_HOLE(_args), args)) {
       v[half * 4] = __uint_as_float(x.x), v[half * 4 + 1] = __uint_as_float(x.y);
       v[half * 4 + 2] = __uint_as_float(x.z), v[half * 4 + 3] = __uint_as_float(x.w);
     }
-    if (q0 + warp * 16 + r < T) ATTENTION_HOLE(_store)(args, outer, q0 + warp * 16 + r, n, v);
+    UNROLL (part, 8 / ATTENTION_WIDTH) {
+      i32 at = q0 + warp * 16 + r;
+      if (at < T) ATTENTION_HOLE(_store)(args, outer, at, n + part * ATTENTION_WIDTH, v + part * ATTENTION_WIDTH);
+    }
   }
 }
 
@@ -229,5 +232,5 @@ ATTENTION_KERNEL(ATTENTION_NAME, 128, 1, (ATTENTION_HOLE(_args), args)) {
 #undef ATTENTION_LSE
 #undef ATTENTION_PACK
 #undef ATTENTION_MMA
-#undef ATTENTION_OUTER
+#undef ATTENTION_WIDTH
 #undef ATTENTION_BEGIN

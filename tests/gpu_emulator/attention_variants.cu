@@ -7,7 +7,7 @@ typedef struct {
   float *lse;
   const void *q, *k, *v;
   const float *mask; /* [T][S]; NULL: none */
-  i32 T, S, heads, group, causal;
+  i32 T, S, group, causal;
   float scale;
 } AttentionArgs;
 
@@ -40,24 +40,24 @@ DEVICE const void *element(const void *base, i64 row, int d, i32 at) { return (c
   }                                                                                                                    \
   DEVICE void name##_lse(AttentionArgs args, i32 outer, i32 row, float x) { args.lse[(i64)outer * args.T + row] = x; }
 
-#define ATTENTION_NAME        attention_d32
-#define ATTENTION_D           32
-#define ATTENTION_SCALE       args.scale
-#define ATTENTION_LSE         1
-#define ATTENTION_PACK        pack_bf16
-#define ATTENTION_MMA         mma_m16n8k16_bf16
-#define ATTENTION_OUTER(args) args.heads
+#define ATTENTION_NAME  attention_d32
+#define ATTENTION_D     32
+#define ATTENTION_SCALE args.scale
+#define ATTENTION_LSE   1
+#define ATTENTION_PACK  pack_bf16
+#define ATTENTION_MMA   mma_m16n8k16_bf16
+#define ATTENTION_WIDTH 8
 #define ATTENTION_BEGIN
 HOLES(attention_d32, 32, pack_bf16)
 #include "attention_sm80.cu"
 
-#define ATTENTION_NAME        attention_d96
-#define ATTENTION_D           96
-#define ATTENTION_SCALE       args.scale
-#define ATTENTION_LSE         0
-#define ATTENTION_PACK        pack_f16
-#define ATTENTION_MMA         mma_m16n8k16_f16
-#define ATTENTION_OUTER(args) args.heads
+#define ATTENTION_NAME  attention_d96
+#define ATTENTION_D     96
+#define ATTENTION_SCALE args.scale
+#define ATTENTION_LSE   0
+#define ATTENTION_PACK  pack_f16
+#define ATTENTION_MMA   mma_m16n8k16_f16
+#define ATTENTION_WIDTH 8
 #define ATTENTION_BEGIN
 HOLES(attention_d96, 96, pack_f16)
 #include "attention_sm80.cu"
@@ -66,10 +66,10 @@ HOLES(attention_d96, 96, pack_f16)
 #define ATTENTION_D     128
 #define ATTENTION_SCALE 0
 #define ATTENTION_SCORE
-#define ATTENTION_LSE         1
-#define ATTENTION_PACK        pack_f16
-#define ATTENTION_MMA         mma_m16n8k16_f16
-#define ATTENTION_OUTER(args) args.heads
+#define ATTENTION_LSE   1
+#define ATTENTION_PACK  pack_f16
+#define ATTENTION_MMA   mma_m16n8k16_f16
+#define ATTENTION_WIDTH 8
 #define ATTENTION_BEGIN
 HOLES(attention_d128, 128, pack_f16)
 DEVICE float attention_d128_score(AttentionArgs args, i32 outer, i32 row, i32 key, float x) {

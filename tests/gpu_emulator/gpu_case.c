@@ -215,9 +215,9 @@ static bool attention_sm80(const GpuCase *c, GpuResult *r) {
   Attention a = attention_of(c->size[0], c->size[1], c->size[1], 64, 1, c->size[2], false);
   struct {
     void *out, *lse, *q, *k, *v;
-    int positions, heads, causal;
+    int positions, causal;
     float scale;
-  } args = {a.out, a.lse, a.q, a.k, a.v, a.T, a.heads, a.causal, a.scale};
+  } args = {a.out, a.lse, a.q, a.k, a.v, a.T, a.causal, a.scale};
   bool found = launch(c, r, (unsigned)((a.T + 63) / 64 * a.heads), 1, 128, 40960, (void *[]){&args});
   attention_judge(&a, r);
   return found;
@@ -235,9 +235,9 @@ static bool attention_variant(const GpuCase *c, GpuResult *r) {
   if (D == 96) free(a.lse), a.lse = NULL;
   struct {
     void *out, *lse, *q, *k, *v, *mask;
-    int T, S, heads, group, causal;
+    int T, S, group, causal;
     float scale;
-  } args = {a.out, a.lse, a.q, a.k, a.v, a.mask, T, S, a.heads, a.group, a.causal, a.scale};
+  } args = {a.out, a.lse, a.q, a.k, a.v, a.mask, T, S, a.group, a.causal, a.scale};
   size_t row = (size_t)(D % 64 ? D * 2 + 16 : D * 2);
   bool found = launch(c, r, (unsigned)((T + 63) / 64 * a.heads), 1, 128, 5 * 64 * row, (void *[]){&args});
   attention_judge(&a, r);

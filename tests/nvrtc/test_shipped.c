@@ -66,8 +66,9 @@ static void compiles(void **state) {
   static const char *const both[] = {"sm_80", "sm_90a"};
   const char *const *archs = strstr(path, "_sm90") ? both + 1 : both;
   int narchs = model && !strstr(path, "tests/plan") ? 2 : 1, kernels = 0;
-  static const char *const names[] = {"vocabulary.h",  "operations.h", "gemm_sm80.cu", "gemm_simt.cu",
-                                      "gemm_result.h", "gemm_tile.h",  "gemm_terms.h", "gemm_end.h"};
+  static const char *const names[] = {"vocabulary.h", "operations.h",  "gemm_sm80.cu",
+                                      "gemm_simt.cu", "gemm_result.h", "gemm_tile.h",
+                                      "gemm_terms.h", "gemm_end.h",    "attention_sm80.cu"};
   CudaHeader headers[sizeof names / sizeof *names];
   for (size_t i = 0; i < sizeof names / sizeof *names; i++)
     headers[i] = (CudaHeader){names[i], text_of(&c, arena_printf(c.arena, "kernels/cuda/%s", names[i]))};
@@ -98,7 +99,11 @@ static void compiles(void **state) {
 }
 
 int main(int argc, char **argv) {
-  static const char *const patterns[] = {"kernels/cuda/*.cu", "models/*.sir", "tests/bench/models/*.sir",
-                                         "tests/plan/half.sir", NULL};
+  static const char *const patterns[] = {"kernels/cuda/*.cu",
+                                         "models/*.sir",
+                                         "tests/bench/models/*.sir",
+                                         "tests/plan/half.sir",
+                                         "tests/plan/attention_tiles.sir",
+                                         NULL};
   return each_file("shipped", argc, argv, patterns, compiles);
 }
