@@ -1,5 +1,6 @@
 /* Vectors are written lane by lane: a GPU computes them so. What makes them worth it is one access of 16 bytes where a
  * buffer's elements lie side by side. Unrolled loops stay loops (UNROLL), registers arrays that they index. */
+#include "cuda_attention.h"
 #include "cuda_skeleton.h"
 #include "scalar.h"
 #include <ctype.h>
@@ -924,7 +925,8 @@ static bool put_stage(Kernel *k, const Stage *st, const CudaWanted *want, bool p
 }
 
 bool cuda_text_stage(Kernel *k, const Stage *st, const CudaWanted *want, CudaStage *made, Buf *out, const char **why) {
-  return cuda_skeleton_stage(k, st, want, made, out) || put_stage(k, st, want, false, made, out, why);
+  return cuda_skeleton_stage(k, st, want, made, out) || cuda_attention_stage(k, st, want, made, out) ||
+         put_stage(k, st, want, false, made, out, why);
 }
 
 bool cuda_text_part(Kernel *k, const Stage *st, const CudaWanted *want, CudaStage *made, Buf *out, const char **why) {

@@ -103,8 +103,13 @@ static void attention_sm90(void **unused) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(softmax),        cmocka_unit_test(gemm_sm80), cmocka_unit_test(gemm_sm90),
-      cmocka_unit_test(gemm_variants),  cmocka_unit_test(gemm_simt), cmocka_unit_test(attention_sm80),
+      cmocka_unit_test(softmax),
+      cmocka_unit_test(gemm_sm80),
+      cmocka_unit_test(gemm_sm90),
+      cmocka_unit_test(gemm_variants),
+      cmocka_unit_test(gemm_simt),
+      cmocka_unit_test(attention_sm80),
+      cmocka_unit_test(attention_variants),
       cmocka_unit_test(attention_sm90),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
