@@ -1,6 +1,5 @@
 /* Vectors are written lane by lane: a GPU computes them so. What makes them worth it is one access of 16 bytes where a
  * buffer's elements lie side by side. Unrolled loops stay loops (UNROLL), registers arrays that they index. */
-#include "cuda_attention.h"
 #include "cuda_skeleton.h"
 #include "scalar.h"
 #include <ctype.h>
