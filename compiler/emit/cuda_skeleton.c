@@ -99,8 +99,7 @@ static void define(SkeletonText *t, const char *name, int value) {
   buf_printf(&t->text, "#define GEMM_%s %d\n", name, value);
 }
 
-void skeleton_open(SkeletonText *t, Kernel *k, const Stage *st, const CudaWanted *want, ProductParts *parts) {
-  const LoopProduct *p = st->product;
+void skeleton_begin(SkeletonText *t, Kernel *k, const Stage *st, const CudaWanted *want) {
   *t = (SkeletonText){.c = cuda_print_new(k, st)};
   t->holes = (HoleText){&t->c, &t->given, want->name, &t->text};
   t->stage = (CudaStage){.name = str_intern(k->ctx->names, want->name), .fails = loop_fails(st)};
@@ -109,6 +108,11 @@ void skeleton_open(SkeletonText *t, Kernel *k, const Stage *st, const CudaWanted
   cuda_print_given(&t->c);
   cuda_print_arguments(&t->c, want, loads, stores, &t->stage, &t->given, &t->text);
   buf_printf(&t->text, "typedef %s %s_index;\n", dtype_name(t->c.index), want->name);
+}
+
+void skeleton_open(SkeletonText *t, Kernel *k, const Stage *st, const CudaWanted *want, ProductParts *parts) {
+  const LoopProduct *p = st->product;
+  skeleton_begin(t, k, st, want);
   hole_print_size(&t->holes, "_outer", &p->outer);
   hole_print_size(&t->holes, "_M", &p->rows);
   hole_print_size(&t->holes, "_N", &p->columns);

@@ -7,6 +7,9 @@
 /* What cuda_text_stage does, if a skeleton fits; else false, and nothing is changed. */
 bool cuda_skeleton_stage(Kernel *, const Stage *, const CudaWanted *, CudaStage *made, Buf *out);
 
+bool cuda_attention_stage(Kernel *, const Stage *, const CudaWanted *, CudaStage *made,
+                          Buf *out); /* cuda_attention.c */
+
 /* ---- holes (cuda_holes.c). Skeletons see every group of axes flat: rows as m, columns as n, sums as k. ---- */
 
 enum { HOLE_AXES = 3 };
@@ -82,5 +85,7 @@ typedef struct SkeletonText { /* of one kernel, while it is made */
 void skeleton_open(SkeletonText *, Kernel *, const Stage *, const CudaWanted *, ProductParts *);
 /* NAME_a_at or NAME_a_load, GEMM_A_AT, GEMM_A_K; likewise of b. */
 void skeleton_operand(SkeletonText *, bool right, Operand *);
+/* Begins with NAME_args alone; `parts` and the rest of skeleton_open are a product's. */
+void skeleton_begin(SkeletonText *, Kernel *, const Stage *, const CudaWanted *);
 bool skeleton_close(SkeletonText *, CudaStage *made, Buf *out); /* false: it cannot be printed, nothing is appended */
 #endif
