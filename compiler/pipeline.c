@@ -111,6 +111,7 @@ static bool run_level(Compilation *c, LevelUnit *l, bool code) {
 
 bool compile_loops(Compilation *c) {
   c->unit.program = c->program;
+  c->unit.tf32 = c->options->tf32;
   c->unit.init = plan_init_entry(c->program);
   for (int i = 0; i < c->nlevels; i++)
     if (!run_level(c, &c->level[i], c->options->emit != EMIT_LOOP)) return false;

@@ -19,8 +19,10 @@ typedef struct Skeleton {
 /* Of an A100: bf16 and f16, f32. */
 static const Tile HALF_TILES[] = {{128, 128, 32, 4, 2, 4, 2}, {128, 64, 32, 4, 2, 2, 2}, {64, 128, 32, 4, 2, 2, 2},
                                   {64, 64, 64, 3, 2, 2, 3},   {16, 64, 64, 4, 1, 4, 4},  {64, 16, 64, 4, 4, 1, 4}};
+static const Tile TF32_TILES[] = {{128, 128, 16, 4, 2, 4, 1}, {64, 64, 32, 3, 2, 2, 2}, {16, 64, 32, 4, 1, 4, 4}};
 static const Tile SIMT_TILES[] = {{128, 128, 8, 2, 1, 8, 1}, {64, 64, 8, 2, 1, 2, 4}};
 static const Skeleton HALF = {"gemm_sm80.cu", "gemm_sm80", HALF_TILES, 6, 2, 8, 1024},
+                      TF32 = {"gemm_sm80.cu", "gemm_sm80", TF32_TILES, 3, 4, 4, 512},
                       SIMT = {"gemm_simt.cu", "gemm_simt", SIMT_TILES, 2, 4, 4, 64};
 
 enum { MULTIPROCESSORS = 108, L2_BYTES = 32, LATENCY = 1200 }; /* L2: of a multiprocessor in a cycle; cycles */
@@ -162,7 +164,9 @@ static void print_tile(SkeletonText *t, const Skeleton *s, const Tile *tile, DTy
   define(t, "WARPS_M", tile->warps_m);
   define(t, "WARPS_N", tile->warps_n);
   define(t, "BLOCKS", tile->blocks);
-  if (dtype_is_half(type))
+  if (s != &SIMT) define(t, "ELEMENT", s->element);
+  if (s == &TF32) buf_put(&t->text, "#define GEMM_MMA mma_m16n8k8_tf32\n");
+  if (s == &HALF)
     buf_printf(&t->text, "#define GEMM_PACK pack_%s\n#define GEMM_MMA mma_m16n8k16_%s\n", dtype_name(type),
                dtype_name(type));
   buf_printf(&t->text, "#define GEMM_PARAMETERS (%s_args, args)\n#include \"%s\"\n", t->stage.name, s->file);
@@ -189,12 +193,15 @@ bool cuda_skeleton_stage(Kernel *k, const Stage *st, const CudaWanted *want, Cud
   ProductParts parts;
   if (!p || k->regs.at[p->sum].dtype != DT_F32 || !worth_it(k, p)) return false;
   if (want->sm >= 90 && cuda_gemm90_stage(k, st, want, made, out)) return true;
-  const Skeleton *s = p->a_type == p->b_type && dtype_is_half(p->a_type) ? &HALF : &SIMT;
+  const Skeleton *s = p->a_type == p->b_type && dtype_is_half(p->a_type) ? &HALF : p->tf32 ? &TF32 : &SIMT;
   if (!skeleton_parts(k, st, s->lanes, &parts)) return false;
   const char *why;
   Tile chosen = *choose(k, s, p, &why), *tile = &chosen;
   if (!simple(&parts.a) || !simple(&parts.b)) tile->blocks = 1;
-  if (s == &SIMT) parts.a.in_memory = parts.b.in_memory = false; /* its tiles are turned as they are stored */
+  if (s != &HALF) { /* what lies by term is turned as it is stored */
+    parts.a.in_memory &= s == &TF32 && parts.a.along_k;
+    parts.b.in_memory &= s == &TF32 && parts.b.along_k;
+  }
   SkeletonText t;
   skeleton_open(&t, k, st, want, &parts);
   skeleton_operand(&t, false, &parts.a);
@@ -203,9 +210,10 @@ bool cuda_skeleton_stage(Kernel *k, const Stage *st, const CudaWanted *want, Cud
   t.stage.threads = 32 * tile->warps_m * tile->warps_n;
   t.stage.grid = blocks(k, p, tile);
   t.stage.shared = shared_bytes(s, tile);
-  t.stage.reordered = s == &HALF;
+  t.stage.reordered = s != &SIMT;
+  if (s == &TF32) t.stage.rounds = DT_F16; /* which has as many bits of mantissa */
   t.stage.schedule =
-      arena_printf(k->ctx->arena, "%s(%d x %d x %d, %d stages, a %s, b %s); %s", s->name, tile->m, tile->n, tile->k,
-                   tile->stages, brought(&parts.a, false), brought(&parts.b, true), why);
+      arena_printf(k->ctx->arena, "%s(%s%d x %d x %d, %d stages, a %s, b %s); %s", s->name, s == &TF32 ? "tf32, " : "",
+                   tile->m, tile->n, tile->k, tile->stages, brought(&parts.a, false), brought(&parts.b, true), why);
   return skeleton_close(&t, made, out);
 }

@@ -141,6 +141,7 @@ typedef struct LoopProduct {
   const Stmt *add;   /* sum = fma(a, b, sum) */
   uint32_t a_value, b_value; /* the lets that hold the operands, in the type of the sum */
   DType a_type, b_type;      /* in which an operand can be kept without loss: its own, or the 16 bits behind it */
+  bool tf32;                 /* operands of f32 may keep but 10 bits of their mantissa */
   uint32_t sum;              /* a register */
   const Stmt *epilogue;      /* from the first statement that follows the sum, to the end of its block: it stores */
   uint32_t

@@ -479,6 +479,7 @@ static bool lower_groups(Planner *p) {
                   .facts = p->facts,
                   .updated = p->updated,
                   .places = &p->unit->places,
+                  .tf32 = p->unit->tf32,
                   .dims = p->e->dims.at,
                   .ndims = p->e->dims.n};
   for (uint32_t k = 0; k < groups->at.n; k++) {

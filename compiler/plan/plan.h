@@ -38,6 +38,7 @@ typedef struct Unit { /* what all levels share */
   const Program *program;
   const Entry *init; /* hidden entry that sets cells to their start values (its updates); NULL: there is none */
   FailPlaces places; /* code of `fail` - 1 */
+  bool tf32;         /* products of f32 may round their operands to tf32, where that is fast */
   Vec(PlanConst) consts;
 } Unit;
 

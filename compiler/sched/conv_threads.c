@@ -375,6 +375,7 @@ static void sum_stage(Threads *q, Sym products) {
   LoopProduct *p = ARENA_NEW(l->all->ctx->arena, LoopProduct);
   if (q->tiles) k->stage->product = p;
   open_element(q, p, &index[0], at);
+  p->tf32 = c->l->all->tf32;
   p->sum = loop_reg(k, "sum", c->dtype, 1, 0, NULL, lower_zero(l, c->dtype));
   if (q->pointwise) l->merged = c->w.n, l->line = at[2];
   sum_up(q, p, at[1], index[0]);

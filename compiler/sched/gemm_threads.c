@@ -117,6 +117,7 @@ static void sum_stage(Gemm *g, const Cut *c) {
   for (int i = 0; i < g->nb; i++) g->batch[i] = index[cut + i];
   for (int i = 0; i < g->nfx; i++) g->xs[i] = row = index[first + i];
   for (int i = 0; i < g->nfy; i++) g->ys[i] = column = index[second + i];
+  p->tf32 = l->all->tf32;
   p->sum = loop_reg(k, "sum", g->dtype, 1, 0, NULL, lower_zero(l, g->dtype));
   Ex sum = ex_reg(k, p->sum, NULL, 0);
   open_sums(g, c, cut ? index[0] : 0);

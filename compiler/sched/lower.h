@@ -55,6 +55,7 @@ typedef struct Lowering { /* what the groups of one entry share */
   const SymFacts *facts;
   const uint8_t *updated; /* node -> it is a CELL that this entry writes; may be NULL */
   FailPlaces *places;
+  bool tf32; /* products may do with operands of 10 bits of mantissa */
   const Dim *dims;
   uint32_t ndims;
 } Lowering;

@@ -47,6 +47,11 @@ static int set_jobs(CompileOptions *o, const char *text) {
   return CLI_DONE;
 }
 
+static int set_precision(CompileOptions *o, const char *word) {
+  o->tf32 = !strcmp(word, "tf32");
+  return o->tf32 || !strcmp(word, "exact") ? CLI_DONE : cli_usage("--precision wants exact or tf32, not \"%s\"", word);
+}
+
 static int set_max_size(CompileOptions *o, const char *text) {
   size_t n = strspn(text, "0123456789");
   int shift = !text[n] ? 0 : !strcmp(text + n, "K") ? 10 : !strcmp(text + n, "M") ? 20 : -1;
@@ -106,11 +111,12 @@ static int read_words(CliModel *m, int argc, char **argv, SirOptions *sir, SirDe
     }
     const char *value = joined ? a + 2 : equals ? equals + 1 : i + 1 < argc ? argv[++i] : NULL;
     if (!value) return cli_usage("%s wants a value after it", option);
-    int code = !strcmp(option, "-D")           ? set_define(m, sir, defines, value)
-               : !strcmp(option, "-j")         ? set_jobs(o, value)
-               : !strcmp(option, "--max-size") ? set_max_size(o, value)
-               : !strcmp(option, "--emit")     ? set_emit(o, value)
-                                               : set_text(o, option, value);
+    int code = !strcmp(option, "-D")            ? set_define(m, sir, defines, value)
+               : !strcmp(option, "-j")          ? set_jobs(o, value)
+               : !strcmp(option, "--max-size")  ? set_max_size(o, value)
+               : !strcmp(option, "--emit")      ? set_emit(o, value)
+               : !strcmp(option, "--precision") ? set_precision(o, value)
+                                                : set_text(o, option, value);
     if (code) return code;
   }
   return m->file ? CLI_DONE : cli_usage("which model? Name its file");

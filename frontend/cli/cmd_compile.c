@@ -21,6 +21,7 @@ static const char HELP[] =
     "                      runs on all that come later. Wants NVRTC, but no GPU: `sinter cuda --help` says where it "
     "is\n"
     "                      looked for\n"
+    "  --precision tf32    on a GPU, tensor cores multiply f32 too, rounded to 10 bits of mantissa (default: exact)\n"
     "  -D NAME=VALUE       another value for a const of the file\n"
     "  --prefix NAME       of the C functions (default: the file's name)\n"
     "  -j N                processes that generate code at once (default: one a processor)\n"
@@ -55,10 +56,10 @@ static bool read_weights(Arena *a, const char *path, const void *model, CompileW
 }
 
 int cmd_compile(int argc, char **argv) {
-  CliModel m = {
-      .help = HELP,
-      .allowed = "-o --emit --target --cpu --gpu -D --prefix -j --dump-dir --time --check --no-explain --linker --size "
-                 "--max-size --weights"};
+  CliModel m = {.help = HELP,
+                .allowed = "-o --emit --target --cpu --gpu --precision -D --prefix -j --dump-dir --time --check "
+                           "--no-explain --linker --size "
+                           "--max-size --weights"};
   int code;
   if (!cli_model_begin(&m, argc, argv, &code)) return cli_model_end(&m, code);
   const CompileOptions *o = &m.options;

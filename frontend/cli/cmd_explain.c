@@ -4,7 +4,7 @@
 #include <string.h>
 
 static const char HELP[] =
-    "sinter explain FILE.sir [--target MACHINE] [--cpu LEVELS] [--gpu ARCHS] [-D NAME=VALUE]\n"
+    "sinter explain FILE.sir [--target MACHINE] [--cpu LEVELS] [--gpu ARCHS] [--precision tf32] [-D NAME=VALUE]\n"
     "sinter explain ARTEFACT\n"
     "\n"
     "Prints, for every entry: the kernels with the operations each computes, why its neighbours were or were not\n"
@@ -48,7 +48,7 @@ static int explain_artefact(int argc, const char *path) {
 }
 
 int cmd_explain(int argc, char **argv) {
-  CliModel m = {.help = HELP, .allowed = "--target --cpu --gpu -D"};
+  CliModel m = {.help = HELP, .allowed = "--target --cpu --gpu --precision -D"};
   int code;
   for (int i = 1; i < argc; i++)
     if (is_elf(argv[i])) return explain_artefact(argc, argv[i]);

@@ -11,6 +11,7 @@
 #undef GEMM_NAME
 #undef GEMM_PARAMETERS
 #undef GEMM_BEGIN
+#undef GEMM_ELEMENT
 #undef GEMM_PACK
 #undef GEMM_MMA
 #undef GEMM_BM

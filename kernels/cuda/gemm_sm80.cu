@@ -1,8 +1,8 @@
-/* A product of 16-bit operands on sm_80: a ring of stages filled by cp.async, or by threads where an operand is worked
- * out; fragments by ldmatrix, products by mma.sync with sums in f32; the result goes through shared memory, so that the
- * epilogue has neighbouring columns. Holes: compiler/emit/cuda_skeleton.h. Included once for each product.
- * Alone: c[M][N] = relu(a[M][K] b[N][K]^T + bias[N]), K a multiple of 8, rows at multiples of 16 bytes. Grid: (N / 128,
- * M / 128), rounded up. Block: 256. Shared memory: 98304 bytes. */
+/* A product of operands of 16 bits, or of tf32 in 32, on sm_80: a ring of stages filled by cp.async, or by threads
+ * where an operand is worked out; fragments by ldmatrix, products by mma.sync with sums in f32; the result goes through
+ * shared memory, so that the epilogue has neighbouring columns. Holes: compiler/emit/cuda_skeleton.h. Included once for
+ * each product. Alone: c[M][N] = relu(a[M][K] b[N][K]^T + bias[N]), K a multiple of 8, rows at multiples of 16 bytes.
+ * Grid: (N / 128, M / 128), rounded up. Block: 256. Shared memory: 98304 bytes. */
 #include "vocabulary.h"
 #ifndef GEMM_NAME
 typedef struct {
@@ -39,6 +39,7 @@ DEVICE void gemm_sm80_store(gemm_sm80_args args, i32 outer, i32 m, i32 n, const 
 #define GEMM_PARAMETERS                                                                                                \
   (bf16 *, c), (const bf16 *, a), (const bf16 *, b), (const float *, bias), (i32, M), (i32, N), (i32, K)
 #define GEMM_BEGIN   gemm_sm80_args args = {c, a, b, bias, M, N, K};
+#define GEMM_ELEMENT 2
 #define GEMM_PACK    pack_bf16
 #define GEMM_MMA     mma_m16n8k16_bf16
 #define GEMM_BM      128
@@ -56,6 +57,14 @@ DEVICE void gemm_sm80_store(gemm_sm80_args args, i32 outer, i32 m, i32 n, const 
 #endif
 #define GEMM_THREADS (GEMM_WARPS_M * GEMM_WARPS_N * 32)
 #include "gemm_result.h"
+#if GEMM_ELEMENT == 2
+#define GEMM_WORD(v, i) GEMM_PACK((v)[(i) * 2], (v)[(i) * 2 + 1])
+#define GEMM_ROUND(fragment)
+#else
+#define GEMM_WORD(v, i) __float_as_uint((v)[i])
+#define GEMM_ROUND(fragment)                                                                                           \
+  UNROLL (q, 4) (fragment)[q] = f32_to_tf32(__uint_as_float((fragment)[q]))
+#endif
 
 #define TILE(name) GEMM_JOIN(GEMM_FN(_a), name)
 #define TILE_ROWS  GEMM_BM
@@ -76,8 +85,8 @@ GEMM_KERNEL_OF(GEMM_NAME, GEMM_THREADS, GEMM_BLOCKS, GEMM_PARAMETERS) {
     STAGES = GEMM_STAGES,
     WM = BM / GEMM_WARPS_M, /* of a warp */
     WN = BN / GEMM_WARPS_N,
-    A_TILE = BM * BK * 2,
-    STAGE = (BM + BN) * BK * 2
+    A_TILE = BM * BK * GEMM_ELEMENT,
+    STAGE = (BM + BN) * BK * GEMM_ELEMENT
   };
   GEMM_BEGIN
   SHARED(shared);
@@ -93,10 +102,10 @@ GEMM_KERNEL_OF(GEMM_NAME, GEMM_THREADS, GEMM_BLOCKS, GEMM_PARAMETERS) {
     UNROLL (j, WN / 8)
       UNROLL (q, 4) d[i][j][q] = 0;
 #if !GEMM_A_AT
-  Vec4 a_next[BM * BK / 8 / GEMM_THREADS];
+  Vec4 a_next[A_TILE / 16 / GEMM_THREADS];
 #endif
 #if !GEMM_B_AT
-  Vec4 b_next[BN * BK / 8 / GEMM_THREADS];
+  Vec4 b_next[(STAGE - A_TILE) / 16 / GEMM_THREADS];
 #endif
 
 /* A stage is filled in two halves, with the products of another between them. */
@@ -134,9 +143,9 @@ GEMM_KERNEL_OF(GEMM_NAME, GEMM_THREADS, GEMM_BLOCKS, GEMM_PARAMETERS) {
     }
     cp_async_commit();
     u32 a_tile = ring + (u32)(step % STAGES) * STAGE, b_tile = a_tile + A_TILE;
-    UNROLL (k, BK / 16) {
+    UNROLL (k, BK * GEMM_ELEMENT / 32) { /* 32 bytes of each row */
       u32 fa[WM / 16][4], fb[WN / 16][4];
-#if GEMM_A_K
+#if GEMM_A_K || GEMM_ELEMENT == 4
       UNROLL (i, WM / 16)
         ldmatrix_x4(fa[i], GEMM_FN(_a_chunk)(a_tile, warp_m + i * 16 + (lane & 15), k * 2 + (lane >> 4)));
 #else
@@ -144,7 +153,7 @@ GEMM_KERNEL_OF(GEMM_NAME, GEMM_THREADS, GEMM_BLOCKS, GEMM_PARAMETERS) {
         ldmatrix_x4_trans(fa[i], GEMM_FN(_a_chunk)(a_tile, k * 16 + (lane & 7) + (lane >> 4) * 8,
                                                    (warp_m + i * 16) / 8 + (lane >> 3 & 1)));
 #endif
-#if GEMM_B_K
+#if GEMM_B_K || GEMM_ELEMENT == 4
       UNROLL (j, WN / 16)
         ldmatrix_x4(fb[j],
                     GEMM_FN(_b_chunk)(b_tile, warp_n + j * 16 + (lane & 7) + (lane >> 4) * 8, k * 2 + (lane >> 3 & 1)));
@@ -152,6 +161,8 @@ GEMM_KERNEL_OF(GEMM_NAME, GEMM_THREADS, GEMM_BLOCKS, GEMM_PARAMETERS) {
       UNROLL (j, WN / 16)
         ldmatrix_x4_trans(fb[j], GEMM_FN(_b_chunk)(b_tile, k * 16 + (lane & 15), (warp_n + j * 16) / 8 + (lane >> 4)));
 #endif
+      UNROLL (i, WM / 16) GEMM_ROUND(fa[i]);
+      UNROLL (j, WN / 16) GEMM_ROUND(fb[j]);
       UNROLL (i, WM / 16)
         UNROLL (j, WN / 8) GEMM_MMA(d[i][j], fa[i], fb[j >> 1] + (j & 1) * 2);
     }
@@ -177,4 +188,6 @@ GEMM_KERNEL_OF(GEMM_NAME, GEMM_THREADS, GEMM_BLOCKS, GEMM_PARAMETERS) {
 #undef FILL_B
 #undef PUT_A
 #undef PUT_B
+#undef GEMM_WORD
+#undef GEMM_ROUND
 #include "gemm_end.h"

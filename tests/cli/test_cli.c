@@ -283,6 +283,8 @@ static void informs(void **state) {
   assert_false(there("-"));
   says("compile m.sir -o -", 2,
        "sinter: where to? Name the output by -o FILE\n`sinter compile --help` says how it is used.\n");
+  says("compile m.sir --precision half -o m.so", 2,
+       "sinter: --precision wants exact or tf32, not \"half\"\n`sinter compile --help` says how it is used.\n");
   says("compile", 2, "sinter: which model? Name its file\n`sinter compile --help` says how it is used.\n");
   says("check none.sir", 1, "error: cannot open none.sir: No such file or directory [sir-no-file]\n");
   says("trian", 2, "sinter: there is no command \"trian\"; did you mean train?\n");

@@ -52,6 +52,7 @@ STORE_HOLE(tiled_nt, 8, bf16)
 #define GEMM_NAME       tiled_nt
 #define GEMM_PARAMETERS (Tiled, args)
 #define GEMM_BEGIN
+#define GEMM_ELEMENT 2
 #define GEMM_PACK    pack_bf16
 #define GEMM_MMA     mma_m16n8k16_bf16
 #define GEMM_BM      128
@@ -75,6 +76,7 @@ STORE_HOLE(tiled_nn, 8, bf16)
 #define GEMM_NAME       tiled_nn
 #define GEMM_PARAMETERS (Tiled, args)
 #define GEMM_BEGIN
+#define GEMM_ELEMENT 2
 #define GEMM_PACK    pack_bf16
 #define GEMM_MMA     mma_m16n8k16_bf16
 #define GEMM_BM      64
@@ -98,6 +100,7 @@ STORE_HOLE(tiled_tn, 4, f16)
 #define GEMM_NAME       tiled_tn
 #define GEMM_PARAMETERS (Tiled, args)
 #define GEMM_BEGIN
+#define GEMM_ELEMENT 2
 #define GEMM_PACK    pack_f16
 #define GEMM_MMA     mma_m16n8k16_f16
 #define GEMM_BM      128
@@ -121,6 +124,7 @@ STORE_HOLE(tiled_tt, 4, bf16)
 #define GEMM_NAME       tiled_tt
 #define GEMM_PARAMETERS (Tiled, args)
 #define GEMM_BEGIN
+#define GEMM_ELEMENT 2
 #define GEMM_PACK    pack_bf16
 #define GEMM_MMA     mma_m16n8k16_bf16
 #define GEMM_BM      16
@@ -144,6 +148,7 @@ STORE_HOLE(tiled_worked, 8, f16)
 #define GEMM_NAME       tiled_worked
 #define GEMM_PARAMETERS (Tiled, args)
 #define GEMM_BEGIN
+#define GEMM_ELEMENT 2
 #define GEMM_PACK    pack_f16
 #define GEMM_MMA     mma_m16n8k16_f16
 #define GEMM_BM      64

@@ -146,6 +146,9 @@ static void caught_by_asan(void **state) {
 static const GpuCase right[] = {
     {"softmax", {3, 4096, 0}, 0, true},         {"softmax", {2, 77, 0}, 1, false},
     {"gemm_sm80", {128, 128, 192}, 0, true},    {"gemm_sm80", {130, 72, 136}, 1, false},
+    {"tiled_nn", {72, 136, 104}, 0, true},
+    {"tiled_tn", {72, 136, 104}, 1, false},
+    {"tiled_worked", {67, 35, 201}, 2, true},
     {"gemm_simt", {64, 64, 40}, 0, true},       {"gemm_simt", {70, 67, 23}, 1, false},
     {"gemm_sm90", {128, 128, 320}, 0, true},    {"gemm_sm90", {300, 264, 72}, 1, false},
     {"product_plain", {131, 264, 72}, 0, true}, {"product_nt", {37, 131, 40}, 1, false},

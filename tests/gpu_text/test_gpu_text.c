@@ -338,11 +338,11 @@ static void try_module(LoopModule *m) {
   assert_true(tried > 0);
 }
 
-static LoopModule *planned(Program *p) {
+static LoopModule *planned(Program *p, bool tf32) {
   LevelUnit level;
   bool ok =
       program_map(p, pass_inline_all, NULL) && program_map(p, pass_simplify, NULL) && program_map(p, pass_half, NULL);
-  Unit unit = {.program = p, .init = ok ? plan_init_entry(p) : NULL};
+  Unit unit = {.program = p, .init = ok ? plan_init_entry(p) : NULL, .tf32 = tf32};
   if (!ok || !plan_level(&unit, &TARGET_GPU, &level)) fail_msg("%s: %s", p->name, diag_first(p->ctx->diag, NULL));
   return level.module;
 }
@@ -359,7 +359,7 @@ static void one_file(void **state_) {
     if (!text || !loop_parse(&c, path, text, n, &m)) fail_msg("%s: %s", path, text ? diag_first(c.diag, NULL) : why);
   } else {
     if (!sir_trace(&c, path, NULL, &p)) fail_msg("%s: %s", path, diag_first(c.diag, NULL));
-    m = planned(&p);
+    m = planned(&p, strstr(path, "tf32"));
   }
   try_module(m);
   ctx_free(&c);
@@ -374,7 +374,7 @@ static void random_graphs(void **state_) {
   Ctx c = ctx_new();
   Program p = {.ctx = &c, .name = "fuzz"};
   for (unsigned seed = first; seed <= last; seed++) fuzz_add(&p, seed, *state_ != NULL);
-  try_module(planned(&p));
+  try_module(planned(&p, false));
   ctx_free(&c);
 }
 
