@@ -6,7 +6,7 @@
  * first, so that an axis that both operands have, or else one of each, lies innermost and is a multiple of 8: these 8
  * are then in the operand together, or beside it. */
 #include "conv.h"
-#include <math.h>
+#include "product.h"
 #include <string.h>
 
 enum {
@@ -15,20 +15,8 @@ enum {
   COPIED_USES = 256,
   TILE_CHANNELS = 8,
   TILE_TERMS = 32,
-  BLOCKS = 216,
-  TILE = 64,
-  PART_TERMS = 512,
-  PARTS = 32,
   SEGMENT = 32
 };
-
-static void axes_add(const Lower *l, LoopAxes *a, Ex var, Sym extent) {
-  a->var[a->n] = ex_at(l->k, var)->ref;
-  a->extent[a->n++] = extent;
-}
-
-/* The first statement behind a place in the block being built. */
-static Stmt **next_statement(const Kernel *k) { return k->tail[k->depth]; }
 
 typedef struct Threads {
   Conv *c;
@@ -39,11 +27,10 @@ typedef struct Threads {
   bool own;             /* the axes that lie innermost: the first of each, else the channels that are summed over */
   Sym inputs;           /* channels of the sum: those of a group, or rounded up */
   bool channels_inside; /* the innermost axis of the sum: the channels, else places */
-  int64_t parts;        /* of the sum; 0: it is whole */
-  Sym chunk;            /* of its first axis, a part */
-  Sym shape[MAX_RANK];  /* of the result, and its rank: as it is stored, with its places as one axis or several */
+  ProductCut cut;
+  Sym shape[MAX_RANK]; /* of the result, and its rank: as it is stored, with its places as one axis or several */
   int rank;
-  uint32_t copy[2], scratch; /* buffers */
+  uint32_t copy[2]; /* buffers */
 } Threads;
 
 /* ---- choosing ---- */
@@ -203,46 +190,30 @@ static int sum_axes(Threads *q, Sym *size, Ex **var) {
   return n;
 }
 
-/* Where the result has few tiles and the sum is long, as in the gradients of kernels, parts of it are work for more
- * blocks, as of products. */
-static void plan_parts(Threads *q) {
+static void plan_cut(Threads *q) {
   Conv *c = q->c;
   const Lower *l = c->l;
   SymTab *t = l->all->ctx->syms;
-  Sym size[MAX_RANK], inner;
+  Sym size[MAX_RANK], columns = sym_mul(t, q->shape[0], sym_product(t, q->shape + 2, q->rank - 2));
   Ex *var[MAX_RANK];
   int n = sum_axes(q, size, var);
   if (c->dtype != DT_F32 || !q->tiles) return;
-  inner = sym_product(t, size + 1, n - 1);
-  double columns = loop_likely(l->k, sym_mul(t, graph_shape(l->g, c->v)[0], sym_product(t, q->shape + 2, q->rank - 2))),
-         tiles = (double)(c->groups * c->batches) * ceil(loop_likely(l->k, c->per) / TILE) * ceil(columns / TILE),
-         terms = loop_likely(l->k, sym_mul(t, size[0], inner)),
-         parts = fmin(fmin(floor(BLOCKS / tiles), floor(terms / PART_TERMS)), fmin(PARTS, loop_likely(l->k, size[0])));
-  if (!(parts >= 2)) return;
-  q->parts = (int64_t)parts;
-  q->chunk = sym_div_up(t, size[0], sym_int(t, q->parts));
-  if (!whole(l, inner)) q->chunk = sym_round_up(t, q->chunk, sym_int(t, NEIGHBOURS));
+  q->cut =
+      product_cut(l, sym_int(t, c->groups * c->batches), c->per, columns, size[0], sym_product(t, size + 1, n - 1), 8);
 }
 
 static void open_sum(Threads *q, LoopProduct *p, Ex part) {
   static const char *const name[] = {"k0", "k1", "k2", "k3"};
-  Conv *c = q->c;
-  Kernel *k = c->l->k;
-  Sym size[MAX_RANK], places = sym_product(c->l->all->ctx->syms, c->w.size, c->w.n);
+  Lower *l = q->c->l;
+  Sym size[MAX_RANK], places = sym_product(l->all->ctx->syms, q->c->w.size, q->c->w.n);
   Ex *var[MAX_RANK];
   int64_t all;
-  bool unrolled = is_int(c->l, places, &all) && all <= UNROLLED_WINDOW;
+  bool unrolled = is_int(l, places, &all) && all <= UNROLLED_WINDOW;
   int n = sum_axes(q, size, var);
   for (int i = 0; i < n; i++) {
-    Ex lo = ex_idx(k, 0), hi = lower_dim(c->l, size[i]);
-    bool cut = !i && part;
-    if (cut) {
-      lo = loop_let(k, "lo", ex_mul(k, part, lower_dim(c->l, q->chunk)));
-      hi = ex_op2(k, OP_MINIMUM, hi, ex_add(k, lo, lower_dim(c->l, q->chunk)));
-    }
-    loop_for(k, var[i] == &c->i ? "i" : name[i], lo, hi, unrolled && !cut && var[i] != &c->i ? FOR_UNROLL : FOR_SERIAL,
-             0, TAIL_NONE, var[i]);
-    axes_add(c->l, &p->sums, *var[i], size[i]);
+    bool channels = var[i] == &q->c->i;
+    product_loop(l, p, channels ? "i" : name[i], size[i], unrolled && !channels ? FOR_UNROLL : FOR_SERIAL, &q->cut,
+                 part, var[i]);
   }
 }
 
@@ -279,14 +250,15 @@ static void sum_up(Threads *q, LoopProduct *p, Ex o, Ex part) {
   p->a_type = lower_packed_type(l, c->kernel);
   p->b_type = lower_packed_type(l, c->x);
   open_sum(q, p, part);
-  Stmt **at = next_statement(k);
+  product_whole(l, p);
+  Stmt **at = product_next(k);
   Ex a = loop_let(k, "a", ex_convert(k, c->dtype, ex_convert(k, p->a_type, weight(q, o))));
   p->a = *at;
   l->memo.n = mark; /* the operands share nothing */
-  at = next_statement(k);
+  at = product_next(k);
   Ex b = loop_let(k, "b", ex_convert(k, c->dtype, ex_convert(k, p->b_type, operand(q))));
   p->b = *at;
-  at = next_statement(k);
+  at = product_next(k);
   loop_assign(k, p->sum, NULL, 0, conv_product(c, a, b, ex_reg(k, p->sum, NULL, 0)), 0);
   p->add = *at;
   p->a_value = ex_at(k, a)->ref;
@@ -318,11 +290,11 @@ static void open_element(Threads *q, LoopProduct *p, Ex *part, Ex *at) {
   Kernel *k = l->k;
   SymTab *t = l->all->ctx->syms;
   const Sym *y = graph_shape(l->g, c->v);
-  int n = c->w.n, cut = q->parts > 0, axes = q->rank - 2;
+  int n = c->w.n, cut = q->cut.parts > 0, axes = q->rank - 2;
   int64_t all = c->groups * c->batches;
   Sym shape[MAX_RANK + 2];
   Ex index[MAX_RANK + 2], *own = index + cut;
-  shape[0] = sym_int(t, q->parts);
+  shape[0] = sym_int(t, q->cut.parts);
   shape[cut] = y[0], shape[cut + 1] = sym_int(t, all), shape[cut + 2] = c->per;
   memcpy(shape + cut + 3, q->shape + 2, (size_t)axes * sizeof *shape);
   threads_index(l, threads_line(l, sym_product(t, shape, cut + 3 + axes)), shape, cut + 3 + axes, index);
@@ -339,15 +311,15 @@ static void open_element(Threads *q, LoopProduct *p, Ex *part, Ex *at) {
   memcpy(at + 2, own + 3, (size_t)axes * sizeof *own);
   *part = cut ? index[0] : 0;
   if (cut) {
-    axes_add(l, &p->outer, *part, shape[0]);
+    product_axis(l, &p->outer, *part, shape[0]);
     p->part = p->outer.var[0];
-    p->chunk = q->chunk;
+    p->chunk = q->cut.chunk;
   }
-  if (all > 1) axes_add(l, &p->outer, c->group, shape[cut + 1]);
-  axes_add(l, &p->rows, own[2], c->per);
-  if (!q->own) axes_add(l, &p->columns, c->batch, y[0]);
-  for (int a = 0; a < axes; a++) axes_add(l, &p->columns, own[3 + a], q->shape[2 + a]);
-  if (q->own) axes_add(l, &p->columns, c->batch, y[0]);
+  if (all > 1) product_axis(l, &p->outer, c->group, shape[cut + 1]);
+  product_axis(l, &p->rows, own[2], c->per);
+  if (!q->own) product_axis(l, &p->columns, c->batch, y[0]);
+  for (int a = 0; a < axes; a++) product_axis(l, &p->columns, own[3 + a], q->shape[2 + a]);
+  if (q->own) product_axis(l, &p->columns, c->batch, y[0]);
 }
 
 /* Stores what is made of the sum at an index of q->shape. */
@@ -370,7 +342,7 @@ static void sum_stage(Threads *q, Sym products) {
   Lower *l = c->l;
   Kernel *k = l->k;
   Ex index[MAX_RANK + 1], *at = index + 1;
-  lower_stage(l, q->parts ? "partial" : "main", products, 1, false);
+  lower_stage(l, q->cut.parts ? "partial" : "main", products, 1, false);
   lower_products(l, products, target_lanes(l->all->target, c->dtype), sym_int(l->all->ctx->syms, 0));
   LoopProduct *p = ARENA_NEW(l->all->ctx->arena, LoopProduct);
   if (q->tiles) k->stage->product = p;
@@ -380,10 +352,10 @@ static void sum_stage(Threads *q, Sym products) {
   if (q->pointwise) l->merged = c->w.n, l->line = at[2];
   sum_up(q, p, at[1], index[0]);
   l->merged = 0;
-  Stmt **stores = next_statement(k);
+  Stmt **stores = product_next(k);
   Ex sum = ex_reg(k, p->sum, NULL, 0);
-  if (q->parts)
-    loop_store(k, q->scratch, index, q->rank + 1, sum, 0);
+  if (q->cut.parts)
+    loop_store(k, q->cut.scratch, index, q->rank + 1, sum, 0);
   else
     store(q, at, sum);
   p->epilogue = *stores;
@@ -398,13 +370,13 @@ static void combine_stage(Threads *q) {
   SymTab *t = l->all->ctx->syms;
   Sym all = sym_product(t, q->shape, q->rank);
   Ex index[MAX_RANK + 1];
-  lower_stage(l, "combine", sym_mul(t, sym_int(t, q->parts), all), 1, false);
+  lower_stage(l, "combine", sym_mul(t, sym_int(t, q->cut.parts), all), 1, false);
   vec_last(&l->out->stages).combines = true;
   threads_index(l, threads_line(l, all), q->shape, q->rank, index + 1);
   uint32_t acc = loop_reg(k, "sum", c->dtype, 1, 0, NULL, lower_zero(l, c->dtype));
   Ex sum = ex_reg(k, acc, NULL, 0);
-  loop_for(k, "part", ex_idx(k, 0), ex_idx(k, q->parts), FOR_SERIAL, 0, TAIL_NONE, index);
-  loop_assign(k, acc, NULL, 0, ex_add(k, sum, ex_load(k, q->scratch, index, q->rank + 1, 0, 0)), 0);
+  loop_for(k, "part", ex_idx(k, 0), ex_idx(k, q->cut.parts), FOR_SERIAL, 0, TAIL_NONE, index);
+  loop_assign(k, acc, NULL, 0, ex_add(k, sum, ex_load(k, q->cut.scratch, index, q->rank + 1, 0, 0)), 0);
   loop_end(k);
   store(q, index + 1, sum);
   nest_close(l);
@@ -512,20 +484,21 @@ void conv_threads(Conv *c, Sym products) {
     l->out->schedule = arena_printf(l->all->ctx->arena, "conv(threads, row = %d)", lanes);
     return;
   }
-  plan_parts(&q);
-  if (q.parts) {
-    Sym shape[MAX_RANK + 1] = {sym_int(t, q.parts)};
+  plan_cut(&q);
+  if (q.cut.parts) {
+    Sym shape[MAX_RANK + 1] = {sym_int(t, q.cut.parts)};
     memcpy(shape + 1, q.shape, (size_t)q.rank * sizeof *shape);
-    q.scratch = lower_scratch(l, "parts", c->dtype, shape, q.rank + 1, ARG_SCRATCH, 0);
+    q.cut.scratch = lower_scratch(l, "parts", c->dtype, shape, q.rank + 1, ARG_SCRATCH, 0);
   }
   for (int i = 0; i < 2; i++)
     if (q.copied[i]) copy_stage(&q, i);
   sum_stage(&q, products);
-  if (q.parts) combine_stage(&q);
-  l->out->schedule = arena_printf(l->all->ctx->arena, "conv(threads%s%s)",
-                                  q.copied[0] && q.copied[1] ? ", operand and kernel copied"
-                                  : q.copied[0]              ? ", operand copied"
-                                  : q.copied[1]              ? ", kernel copied"
-                                                             : "",
-                                  q.parts ? arena_printf(l->all->ctx->arena, ", parts = %d", (int)q.parts) : "");
+  if (q.cut.parts) combine_stage(&q);
+  l->out->schedule =
+      arena_printf(l->all->ctx->arena, "conv(threads%s%s)",
+                   q.copied[0] && q.copied[1] ? ", operand and kernel copied"
+                   : q.copied[0]              ? ", operand copied"
+                   : q.copied[1]              ? ", kernel copied"
+                                              : "",
+                   q.cut.parts ? arena_printf(l->all->ctx->arena, ", parts = %d", (int)q.cut.parts) : "");
 }

@@ -1,10 +1,12 @@
 /* Element-wise groups. Where every read moves with the element the space is one line of elements, cut into tasks of a
  * few thousand; else the last axis is the vector axis and the others are axes of the stage. A GPU has a thread for each
- * vector, of the line or of the last axis. */
+ * vector, of the line or of the last axis; what lies along another axis in memory goes through squares in shared
+ * memory. */
 #include "threads.h"
 #include <string.h>
 
 #define CHUNK 4096
+enum { TURN = 32, TURN_ROWS = 8 }; /* side of a square, and rows of it that threads have at a time */
 
 bool elem_flat(const Lower *l, Id v, bool root) {
   const Graph *g = l->g;
@@ -112,6 +114,95 @@ static Ex draw_fours(Lower *l, Ex lo, Ex hi, int lanes) {
   return ex_add(k, lo, ex_mul(k, fours, all));
 }
 
+/* ---- tiles on a GPU ---- */
+
+static int64_t most_of(const Lower *l, Sym s) {
+  int64_t lo, hi;
+  sym_range(l->all->facts, s, &lo, &hi);
+  return hi;
+}
+
+/* Whether v shows memory whose neighbours lie along another axis of the space than the last, and both are long. */
+static bool is_turned(const Lower *l, Id v, int *axis) {
+  const Graph *g = l->g;
+  const Group *grp = l->grp;
+  int n, last = grp->rank - 1;
+  if (graph_op(g, v) != OP_TRANSPOSE || lower_in_memory(l, v) || graph_dtype(g, v) == DT_BOOL ||
+      graph_rank(g, v) != grp->rank || memcmp(graph_shape(g, v), grp->space, (size_t)grp->rank * sizeof(Sym)) != 0 ||
+      !lower_memory(l, *graph_in(g, v)))
+    return false;
+  const int64_t *axes = graph_attr(g, v, "axes", &n);
+  for (*axis = 0; axes[*axis] != last;) ++*axis;
+  return *axis != last && most_of(l, grp->space[last]) >= TURN && most_of(l, grp->space[*axis]) >= TURN;
+}
+
+/* A node of the group, or what a member reads, that is_turned; 0: there is none. */
+static Id find_turned(const Lower *l, int *axis) {
+  for (uint32_t i = 0; lower_gpu(l) && i < l->grp->members.n; i++) {
+    Id v = l->grp->members.at[i];
+    if (is_turned(l, v, axis)) return v;
+    for (uint32_t j = 0; j < graph_at(l->g, v)->nin; j++)
+      if (is_turned(l, graph_in(l->g, v)[j], axis)) return graph_in(l->g, v)[j];
+  }
+  return 0;
+}
+
+/* What the outputs read and write becomes parameters of the kernel, which stand before its shared memory: by a stage
+ * that is not kept. */
+static void declare_parameters(Lower *l) {
+  loop_stage(l->k, "declared");
+  for (int i = 0; i < l->grp->rank; i++) l->at[i] = ex_idx(l->k, 0);
+  lower_store_outputs(l, NULL);
+  l->memo.n = 0;
+  (void)vec_pop(&l->k->stages);
+}
+
+/* Opens the loop in which a thread has elements of a square: those of the axis `across` run along the threads. */
+static void open_square(Lower *l, const Ex *first, const Ex *thread, int across, int down, Ex *row) {
+  Kernel *k = l->k;
+  Ex r, in_a, in_b;
+  loop_for(k, "r", ex_idx(k, 0), ex_idx(k, TURN / TURN_ROWS), FOR_UNROLL, 0, TAIL_NONE, &r);
+  *row = ex_add(k, thread[0], ex_mul(k, r, ex_idx(k, TURN_ROWS)));
+  l->at[across] = loop_let(k, "i", ex_add(k, first[across], thread[1]));
+  l->at[down] = loop_let(k, "j", ex_add(k, first[down], *row));
+  in_a = ex_op2(k, OP_LESS, l->at[across], lower_dim(l, l->grp->space[across]));
+  in_b = ex_op2(k, OP_LESS, l->at[down], lower_dim(l, l->grp->space[down]));
+  loop_if(k, ex_op2(k, OP_AND, in_a, in_b));
+}
+
+/* Squares of the space: what `v` shows is read along `axis`, and waits in shared memory to be stored along the last. A
+ * row of a square is one longer, so that neither way two threads meet in one bank. */
+static void turn_squares(Lower *l, Id v, int axis) {
+  Kernel *k = l->k;
+  SymTab *t = l->all->ctx->syms;
+  const Group *grp = l->grp;
+  int last = grp->rank - 1;
+  Sym squares[MAX_RANK], side = sym_int(t, TURN), dim[2] = {side, sym_int(t, TURN + 1)};
+  Ex first[MAX_RANK], row, thread[2];
+  for (int i = 0; i <= last; i++)
+    squares[i] = i == axis || i == last ? sym_div_up(t, grp->space[i], side) : grp->space[i];
+  Ex b = loop_axis(k, "b", sym_product(t, squares, grp->rank));
+  thread[0] = loop_threads(k, "ty", TURN_ROWS);
+  thread[1] = loop_threads(k, "tx", TURN);
+  threads_index(l, b, squares, grp->rank, first);
+  uint32_t tile = loop_alloc_shared(k, "square", graph_dtype(l->g, v), dim, 2), mark = l->memo.n;
+  memcpy(l->at, first, sizeof first);
+  first[axis] = ex_mul(k, first[axis], ex_idx(k, TURN));
+  first[last] = ex_mul(k, first[last], ex_idx(k, TURN));
+  open_square(l, first, thread, axis, last, &row);
+  loop_store(k, tile, (Ex[]){row, thread[1]}, 2, lower_pull(l, v, l->at, grp->rank), 0);
+  loop_end(k);
+  loop_end(k);
+  l->memo.n = mark;
+  loop_barrier(k, LOOP_BLOCK);
+  open_square(l, first, thread, last, axis, &row);
+  Ex value = loop_let(k, "turned", ex_load(k, tile, (Ex[]){thread[1], row}, 2, 0, 0));
+  lower_remember(l, v, l->at, grp->rank, value);
+  lower_store_outputs(l, NULL);
+  while (k->depth) loop_end(k);
+  l->out->schedule = arena_printf(l->all->ctx->arena, "threads(squares of %d)", TURN);
+}
+
 void strat_elem(Lower *l) {
   const Group *grp = l->grp;
   SymTab *t = l->all->ctx->syms;
@@ -119,6 +210,9 @@ void strat_elem(Lower *l) {
   Sym total = lower_total(l, grp->space, grp->rank);
   bool flat = grp->rank > 0;
   for (uint32_t i = 0; i < grp->members.n; i++) flat &= elem_flat(l, grp->members.at[i], true);
+  int axis;
+  Id turned = flat ? 0 : find_turned(l, &axis);
+  if (turned) declare_parameters(l);
   lower_stage(l, "main", total, grp->cost, grp->rank == 0);
   if (!grp->rank) {
     if (lower_gpu(l))
@@ -127,6 +221,10 @@ void strat_elem(Lower *l) {
       loop_axis(l->k, "t", sym_int(t, 1));
     lower_store_outputs(l, NULL);
     l->out->schedule = "scalar";
+    return;
+  }
+  if (turned) {
+    turn_squares(l, turned, axis);
     return;
   }
   int drawn = 0; /* four vectors of each wait in registers */
