@@ -11,6 +11,7 @@ typedef struct Cuda {
   Arena *arena;
   Buf out;
   const char *error;
+  bool part; /* a function of a kernel, which gives it the number of its block */
   int depth, shared;
   uint32_t names, now;
   const char **var;       /* of a variable: its name, of lane l with ll behind */

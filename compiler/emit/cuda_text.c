@@ -774,7 +774,7 @@ static void give_place(Cuda *c, Givens *g) {
     give(c, g, type, c->var[st->thread[i]], i ? TEXT(c, "%s %% %lld", rest, n) : rest);
     rest = TEXT(c, "%s / %lld", rest, n);
   }
-  rest = TEXT(c, "(%s)blockIdx.x", suffix(c, DT_IDX));
+  rest = TEXT(c, "(%s)%s", suffix(c, DT_IDX), c->part ? "block" : "blockIdx.x");
   c->now++;
   for (int i = st->naxes - 1; i > 0; i--) {
     const char *n = size(c, st->extent[i]);
@@ -853,8 +853,12 @@ static void put_kernel(Cuda *c, const CudaWanted *want, const bool *loads, const
   c->out = (Buf){0};
   give_place(c, &g);
   buf_free(&c->out);
-  buf_printf(out, "\nKERNEL(%s, %d, 1, (%s_args, args)) {\n%s%s", name, st->threads, name,
-             want->commit ? "  if (args.failed[0]) return;\n" : "", c->shared ? "  SHARED(shared);\n" : "");
+  if (c->part)
+    buf_printf(out, "\nDEVICE void %s(const %s_args args, const u32 block) {\n  (void)block;\n", name, name);
+  else
+    buf_printf(out, "\nKERNEL(%s, %d, 1, (%s_args, args)) {\n", name, st->threads, name);
+  buf_printf(out, "%s%s", want->commit ? "  if (args.failed[0]) return;\n" : "",
+             c->shared ? "  SHARED(shared);\n" : "");
   cuda_print_body(&g, body.n ? body.at : "", out);
   buf_put(out, "}\n");
   buf_free(&body);
@@ -883,9 +887,10 @@ const char *cuda_print_place(Cuda *c, uint32_t buf, const Ex *index, int n) {
 
 void cuda_text_begin(Buf *out) { buf_put(out, "#include \"operations.h\"\n"); }
 
-bool cuda_text_stage(Kernel *k, const Stage *st, const CudaWanted *want, CudaStage *made, Buf *out, const char **why) {
-  if (cuda_skeleton_stage(k, st, want, made, out)) return true;
+static bool put_stage(Kernel *k, const Stage *st, const CudaWanted *want, bool part, CudaStage *made, Buf *out,
+                      const char **why) {
   Cuda c = cuda_print_new(k, st);
+  c.part = part;
   uint32_t room = 2 * k->ex.n + 4096;
   if (!st->threads) refuse(&c, "there are no threads in", st->name);
   if (st->segmented) refuse(&c, "the segmented stage", st->name);
@@ -916,4 +921,12 @@ bool cuda_text_stage(Kernel *k, const Stage *st, const CudaWanted *want, CudaSta
   if (!ok) buf_free(&c.out);
   arena_free(c.arena);
   return ok;
+}
+
+bool cuda_text_stage(Kernel *k, const Stage *st, const CudaWanted *want, CudaStage *made, Buf *out, const char **why) {
+  return cuda_skeleton_stage(k, st, want, made, out) || put_stage(k, st, want, false, made, out, why);
+}
+
+bool cuda_text_part(Kernel *k, const Stage *st, const CudaWanted *want, CudaStage *made, Buf *out, const char **why) {
+  return put_stage(k, st, want, true, made, out, why);
 }

@@ -45,4 +45,6 @@ typedef struct CudaWanted {
  * *made is allocated in its arena. False: *why says what cannot be written. */
 void cuda_text_begin(Buf *out);
 bool cuda_text_stage(Kernel *, const Stage *, const CudaWanted *, CudaStage *made, Buf *out, const char **why);
+/* The same as a function NAME(NAME_args, u32 block), of a kernel that shares its blocks out (cuda_batch.h). */
+bool cuda_text_part(Kernel *, const Stage *, const CudaWanted *, CudaStage *made, Buf *out, const char **why);
 #endif

@@ -7,6 +7,8 @@
 enum {
   KERNELS_A_PROGRAM = 16, /* one alone takes 47 ms, each further one 10 */
   OLDEST = 80,            /* before it there are no bf16 and no asynchronous copies */
+  SHARED_80 = 99 << 10,   /* what a block may have: the text of sm_80 runs on 8.6 and 12.0 too, which have the least */
+  SHARED_90 = 227 << 10,
 };
 
 /* ---- architectures ---- */
@@ -129,6 +131,8 @@ static bool put_function(Texts *t, const EntryPlan *e, const Step *s) {
     if (!cuda_text_stage(k, stage, &want, &f.made, &t->now, &why))
       return diag_error(c->diag, "gpu-kernel", place_of(e, s), "%s", why);
   }
+  if (f.made.shared > (t->text->sm == 90 ? SHARED_90 : SHARED_80))
+    BUG("%s wants %d bytes of shared memory", f.made.name, f.made.shared);
   vec_push(c->arena, &t->text->functions, f);
   if (++t->kernels == KERNELS_A_PROGRAM) end_program(t);
   return true;

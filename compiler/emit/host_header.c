@@ -104,9 +104,9 @@ void host_header(const HostLayout *h, const char *source, const char *artefact, 
   buf_printf(
       b,
       " * Link or load %s beside it; nothing else is needed. Every function returns SINTER_OK or another status; the\n"
-      " * message of the context (or of the weights, for open, save, get, set and to) then says what was wrong, in one "
-      "sentence,\n"
-      " * and nothing was changed. */\n",
+      " * message of the context (or of the weights, for open, save, get, set and to) then says what was wrong, in "
+      "one\n"
+      " * sentence, and nothing was changed. */\n",
       artefact);
   buf_printf(b,
              "#ifndef %s_H\n#define %s_H\n#include <stddef.h>\n#include <stdint.h>\n#ifdef __cplusplus\nextern \"C\" "

@@ -210,6 +210,7 @@ struct Step {
   Sym *dims;           /* LAUNCH: a value for each dimension of the kernel; CALL: of the plan */
   View *views;         /* a view for each parameter; buf -1: not bound (the stage does not use it); COPY: dst, src */
   bool serial, commit; /* what follows up to `bytes` is not part of the text */
+  int batch;           /* on a GPU: steps of one number, side by side, may run at the same time; 0: it stands alone */
   Sym work;            /* LAUNCH: rough nanoseconds on one thread; 0: not known */
   Sym flops;           /* LAUNCH: operations by the formula; 0: none */
   Sym bytes;           /* LAUNCH: of the buffers it reads and of those it writes; COPY: of one side */

@@ -399,6 +399,17 @@ static bool places_fit(const Fuse *f, const Group *x, const Group *to) {
   return true;
 }
 
+static bool scalar_sum(const Graph *g, Id v) { return graph_op(g, v) == OP_ADD && !graph_rank(g, v); }
+
+/* Whether v adds up scalars, three or more: in the kernels that make them each would wait for the one before. */
+static bool long_sum(const Fuse *f, Id v) {
+  const Graph *g = f->g;
+  if (!scalar_sum(g, v)) return false;
+  bool more = scalar_sum(g, graph_in(g, v)[0]) || scalar_sum(g, graph_in(g, v)[1]);
+  for (uint32_t i = 0; i < f->users[v].n; i++) more |= scalar_sum(g, f->users[v].at[i]);
+  return more;
+}
+
 /* Whose loop nest both would share: the product's, else the reduction's, else the rows', else the larger space's. */
 static Group host(const Group *p, const Group *c) {
   if (group_product(c)) return *c;
@@ -426,6 +437,8 @@ static const char *why_not(Fuse *f, int a, int b, const Group *to) {
   if (is_tile(p) && c->kind != GROUP_ELEM) return "a reduction does not ride on a product's tile";
   if (is_tile(p) && (group_product(p) ? p->cost : 0) + c->cost > EPILOGUE_COST)
     return "the epilogue would be too long for a register tile";
+  if (p->rank && !c->rank && long_sum(f, vec_last(&c->members)))
+    return "a sum of many scalars waits for all of them: it stands alone";
   if (p->kind == GROUP_REDUCE && c->kind != GROUP_ELEM) return "a reduction over these axes ends its loop nest";
   if (c->kind == GROUP_REDUCE && p->kind != GROUP_ELEM) return "the loop nests differ";
   if (c->kind == GROUP_REDUCE && !feeds_only(f, a, b)) return "the value is needed elsewhere too: it is stored once";

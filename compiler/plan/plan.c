@@ -530,6 +530,8 @@ static bool plan_entry(Unit *unit, LevelUnit *lv, const Entry *e, EntryPlan *out
   for (uint32_t i = 0; i < p.plan->bufs.n; i++) /* an output that no later kernel reads is only stored to */
     if (out->binds.at[i].kind == BIND_OUTPUT && !output_read(&p, (int)i)) p.plan->bufs.at[i].kind = BUF_OUT;
   plan_memory(&p);
+  plan_commits(&p);
+  if (lv->target->threads) plan_batches(&p);
   plan_barriers(&p);
   sort_buffers(&p);
   vec_push(p.arena, &lv->module->plans, p.plan);

@@ -3,8 +3,7 @@
 #include "planner.h"
 #include <string.h>
 
-/* Which views of a launch or copy are read and written. */
-static void step_uses(const Planner *p, const Step *s, bool **read, bool **write) {
+void planner_step_uses(const Planner *p, const Step *s, bool **read, bool **write) {
   const Kernel *k = s->kind == STEP_LAUNCH ? p->level->module->kernels.at[s->kernel] : NULL;
   uint32_t n = k ? k->bufs.n : 2;
   *read = ARENA_ARRAY(p->arena, bool, n);
@@ -24,13 +23,14 @@ typedef struct Touch { /* of a buffer of the plan by a step */
   int view;
 } Touch;
 
-/* Whether two buffers may share memory: places of one part that are not known to be apart, or one binding. `places`:
- * they have places. */
+/* `places`: they have places. */
 static bool same_memory(const Planner *p, int a, int b, bool places) {
   PlanBind x = p->out->binds.at[a], y = p->out->binds.at[b];
   if (x.kind != y.kind || x.kind != BIND_ARENA) return x.kind == y.kind && x.index == y.index;
   return places ? !planner_apart(p, &p->life.at[a], &p->life.at[b]) : a == b;
 }
+
+bool planner_share_memory(const Planner *p, int a, int b) { return same_memory(p, a, b, true); }
 
 typedef struct Own { /* whether all accesses to buffer `buf` are at the task's own leading index */
   const Kernel *k;
@@ -105,12 +105,11 @@ static bool same_tasks(const Planner *p, const Touch *x, const Touch *y) {
   }
 }
 
-/* A launch that reads what only a commit has stored is skipped with it: after a failure nothing would be there. */
-static void spread_commits(Planner *p) {
+void plan_commits(Planner *p) {
   bool *skipped = ARENA_ARRAY(p->arena, bool, p->plan->bufs.n + 1);
   for (Step *s = p->plan->steps; s; s = s->next) {
     bool *read, *write;
-    step_uses(p, s, &read, &write);
+    planner_step_uses(p, s, &read, &write);
     for (int i = 0; i < s->nviews; i++) s->commit |= s->views[i].buf >= 0 && read[i] && skipped[s->views[i].buf];
     for (int i = 0; i < s->nviews; i++) {
       int b = s->views[i].buf;
@@ -133,7 +132,7 @@ static bool next_step(const Planner *p, Phase *f, const Step *s, bool places) {
   bool clash = s->commit && f->fails;
   uint32_t before = f->since.n;
   bool *read, *write;
-  step_uses(p, s, &read, &write);
+  planner_step_uses(p, s, &read, &write);
   for (int i = 0; i < s->nviews; i++)
     if (s->views[i].buf >= 0) vec_push(p->arena, &f->since, (Touch){s->views[i].buf, write[i], s, i});
   for (uint32_t i = before; i < f->since.n; i++)
@@ -154,7 +153,7 @@ void plan_phases(Planner *p, int *first, int *last) {
   Phase f = {0};
   int phase = 0, at = 0;
   uint32_t i = 0;
-  spread_commits(p);
+  plan_commits(p);
   for (const Step *s = p->plan->steps; s; s = s->next, i++) {
     phase += next_step(p, &f, s, false);
     for (; at <= p->positions.at[i]; at++) first[at] = last[at] = phase; /* a position without steps: the next one's */
@@ -165,7 +164,6 @@ void plan_phases(Planner *p, int *first, int *last) {
 
 void plan_barriers(Planner *p) {
   Phase f = {0};
-  spread_commits(p);
   for (Step **at = &p->plan->steps; *at; at = &(*at)->next) {
     if (!next_step(p, &f, *at, true)) continue;
     Step *b = ARENA_NEW(p->arena, Step);

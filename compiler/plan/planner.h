@@ -57,8 +57,18 @@ void plan_memory(Planner *);
 /* Numbers the phases, as far as barriers stand whatever the places will be: those of the first and of the last step at
  * each position. Arrays of groups + 1. */
 void plan_phases(Planner *, int *first, int *last);
-/* Marks the steps that a failure must skip, then puts barriers where steps meet in memory. Places are known. */
+/* Marks the steps that a failure must skip: a launch that reads what only a commit has stored is skipped with it, for
+ * after a failure nothing would be there. */
+void plan_commits(Planner *);
+/* Brings steps together that may run at once (Step.batch), for a GPU. Places and commits are known. */
+void plan_batches(Planner *);
+/* Puts barriers where steps meet in memory. Places and commits are known. */
 void plan_barriers(Planner *);
+/* Which views of a launch or copy are read and written: arrays of its views. */
+void planner_step_uses(const Planner *, const Step *, bool **read, bool **write);
+/* Whether two buffers may share memory: places of one part of the arena that are not known to be apart, or one binding.
+ */
+bool planner_share_memory(const Planner *, int a, int b);
 /* Kernels of the level from number first_kernel on that are the same as an earlier one are dropped; the plans from
  * number first_plan on and the entry launch that one. */
 void plan_share(Planner *, uint32_t first_kernel, uint32_t first_plan);

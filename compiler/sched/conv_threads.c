@@ -8,7 +8,7 @@
 #include "conv.h"
 #include <string.h>
 
-enum { UNROLLED_WINDOW = 25 /* places */, NEIGHBOURS = 8, COPIED_USES = 256 };
+enum { UNROLLED_WINDOW = 25 /* places */, NEIGHBOURS = 8, COPIED_USES = 256, TILE_CHANNELS = 8, TILE_TERMS = 32 };
 
 static void axes_add(const Lower *l, LoopAxes *a, Ex var, Sym extent) {
   a->var[a->n] = ex_at(l->k, var)->ref;
@@ -20,6 +20,8 @@ static Stmt **next_statement(const Kernel *k) { return k->tail[k->depth]; }
 
 typedef struct Threads {
   Conv *c;
+  bool line;        /* places of the result are counted as one axis */
+  bool pointwise;   /* and those of the operand are the same */
   bool copied[2];   /* operand, kernel */
   bool own;         /* the axes that lie innermost: the first of each, else the channels that are summed over */
   Sym inputs;       /* channels of the sum: those of a group, or rounded up */
@@ -29,6 +31,20 @@ typedef struct Threads {
 /* ---- choosing ---- */
 
 static bool is_int(const Lower *l, Sym s, int64_t *n) { return sym_is_int(l->all->ctx->syms, s, n); }
+
+static int64_t most_of(const Lower *l, Sym s) {
+  int64_t lo, hi;
+  sym_range(l->all->facts, s, &lo, &hi);
+  return hi;
+}
+
+/* Whether there is enough to multiply for tiles: with fewer channels, one as a rule, elements wait for memory. */
+static bool worth_tiles(const Threads *q) {
+  const Conv *c = q->c;
+  SymTab *t = c->l->all->ctx->syms;
+  Sym terms = sym_mul(t, sym_product(t, c->w.size, c->w.n), q->inputs);
+  return most_of(c->l, c->per) >= TILE_CHANNELS && most_of(c->l, terms) >= TILE_TERMS;
+}
 
 /* In how many products an element of the operand is, about. */
 static double uses(const Conv *c) {
@@ -53,13 +69,17 @@ static bool in_memory(const Lower *l, Id v) { /* in another order of axes perhap
   return lower_memory(l, v) != 0;
 }
 
-/* A window of one place with nothing around: the operand's rows are those of the result. */
+/* Windows of one place, one for each of the operand's: its line of places is that of the result. */
 static bool pointwise(const Conv *c) {
-  int64_t n;
-  for (int a = 0; a < c->w.n; a++)
-    if (!is_int(c->l, c->w.size[a], &n) || n != 1 || !is_int(c->l, c->w.lo[a], &n) || n || c->w.base[a] > 1)
+  const Lower *l = c->l;
+  int n = c->w.n;
+  const Sym *x = graph_shape(l->g, c->x) + 2, *y = graph_shape(l->g, c->v) + 2;
+  int64_t size, lo;
+  for (int a = 0; a < n; a++)
+    if (!is_int(l, c->w.size[a], &size) || size != 1 || !is_int(l, c->w.lo[a], &lo) || lo || c->w.stride[a] > 1 ||
+        c->w.base[a] > 1)
       return false;
-  return true;
+  return !memcmp(x, y, (size_t)n * sizeof *x);
 }
 
 static void choose(Threads *q) {
@@ -69,9 +89,13 @@ static void choose(Threads *q) {
   const Sym *y = graph_shape(l->g, c->v);
   Sym inputs = q->inputs = graph_shape(l->g, c->kernel)[1];
   DType x = lower_packed_type(l, c->x);
+  int last = c->w.n + 1;
+  bool one = pointwise(c);
+  q->pointwise = one && q->line && elem_merges(l, c->x, c->w.n, false);
+  Sym row = q->pointwise ? sym_product(t, y + 2, c->w.n) : y[last];
+  if (one && whole(l, inputs) && lower_along(l, c->x, last) && whole(l, row)) return; /* a product as it is */
   if (dtype_size(c->packs) != 2 || x != c->packs || uses(c) < COPIED_USES) return;
-  bool one = pointwise(c), row = lower_along(l, c->x, 1 + c->w.n) && c->w.stride[c->w.n - 1] == 1;
-  if (one && whole(l, inputs) && row && whole(l, y[1 + c->w.n])) return; /* as a product */
+  q->pointwise = false;
   q->own = c->groups == 1 && !whole(l, inputs) && whole(l, y[0]) && whole(l, c->per);
   if (!q->own) q->inputs = sym_round_up(t, inputs, sym_int(t, NEIGHBOURS));
   bool there = q->inputs == inputs && !q->own;
@@ -158,6 +182,8 @@ static void open_sum(Threads *q, LoopProduct *p) {
       continue;
     }
     for (int a = 0; a < c->w.n; a++) {
+      c->e[a] = zero;
+      if (is_int(l, c->w.size[a], &n) && n == 1) continue;
       loop_for(k, window[a], zero, lower_dim(l, c->w.size[a]), unrolled ? FOR_UNROLL : FOR_SERIAL, 0, TAIL_NONE,
                &c->e[a]);
       axes_add(l, &p->sums, c->e[a], c->w.size[a]);
@@ -213,35 +239,69 @@ static void sum_up(Threads *q, LoopProduct *p, Ex o) {
   l->memo.n = mark;
 }
 
-void conv_threads(Conv *c, Sym products) {
+/* Whether the places of the result can be counted as one axis, by which all that follows the sum reads and stores. */
+static bool one_line(const Conv *c) {
+  const Lower *l = c->l;
+  const Sym *y = graph_shape(l->g, c->v);
+  int n = c->w.n, rank = n + 2;
+  int64_t last;
+  if (n == 1 || (is_int(l, y[rank - 1], &last) && last == 1)) return false;
+  for (uint32_t i = 0; i < l->grp->members.n; i++) {
+    Id v = l->grp->members.at[i];
+    bool alike = graph_rank(l->g, v) == rank && !memcmp(graph_shape(l->g, v), y, (size_t)rank * sizeof *y);
+    if (v != c->v && !(alike && elem_merges(l, v, n, true))) return false;
+  }
+  return true;
+}
+
+/* The thread's element: variables of its axes, its index in the result; neighbours of the last column are neighbours in
+ * the copy, or in the result. */
+static void open_element(Threads *q, LoopProduct *p, Ex *at) {
+  Conv *c = q->c;
   Lower *l = c->l;
   Kernel *k = l->k;
   SymTab *t = l->all->ctx->syms;
   const Sym *y = graph_shape(l->g, c->v);
+  int n = c->w.n, axes = q->line ? 1 : n;
+  int64_t all = c->groups * c->batches;
+  Sym shape[MAX_RANK + 1] = {y[0], sym_int(t, all), c->per};
+  Ex own[MAX_RANK + 1];
+  for (int a = 0; a < axes; a++) shape[3 + a] = q->line ? sym_product(t, y + 2, n) : y[2 + a];
+  threads_index(l, threads_line(l, lower_total(l, y, n + 2)), shape, 3 + axes, own);
+  c->batch = own[0];
+  c->group = all > 1 ? own[1] : ex_idx(k, 0);
+  conv_group(c);
+  if (!q->line)
+    memcpy(c->p, own + 3, (size_t)n * sizeof *own);
+  else if (q->pointwise)
+    for (int a = 0; a < n; a++) c->p[a] = a < n - 1 ? ex_idx(k, 0) : own[3];
+  else
+    threads_index(l, own[3], y + 2, n, c->p);
+  at[0] = c->batch, at[1] = ex_add(k, ex_mul(k, c->group, lower_dim(l, c->per)), own[2]);
+  for (int a = 0; a < n; a++) at[2 + a] = !q->line ? c->p[a] : a < n - 1 ? ex_idx(k, 0) : own[3];
+  if (all > 1) axes_add(l, &p->outer, c->group, shape[1]);
+  axes_add(l, &p->rows, own[2], c->per);
+  if (!q->own) axes_add(l, &p->columns, c->batch, y[0]);
+  for (int a = 0; a < axes; a++) axes_add(l, &p->columns, own[3 + a], shape[3 + a]);
+  if (q->own) axes_add(l, &p->columns, c->batch, y[0]);
+}
+
+void conv_threads(Conv *c, Sym products) {
+  Lower *l = c->l;
+  Kernel *k = l->k;
   int rank = c->w.n + 2;
-  Threads q = {.c = c};
+  Ex at[MAX_RANK];
+  Threads q = {.c = c, .line = one_line(c)};
   choose(&q);
   for (int i = 0; i < 2; i++)
     if (q.copied[i]) copy_stage(&q, i);
-  /* batch, group, channel of it, place */
-  Sym shape[MAX_RANK + 1] = {y[0], sym_int(t, c->groups * c->batches), c->per};
-  Ex own[MAX_RANK + 1], at[MAX_RANK];
-  memcpy(shape + 3, y + 2, (size_t)c->w.n * sizeof *y);
   lower_stage(l, "main", products, 1, false);
-  lower_products(l, products, target_lanes(l->all->target, c->dtype), sym_int(t, 0));
-  LoopProduct *p = k->stage->product = ARENA_NEW(l->all->ctx->arena, LoopProduct);
-  threads_index(l, threads_line(l, lower_total(l, y, rank)), shape, rank + 1, own);
-  c->batch = own[0], c->group = own[1];
-  memcpy(c->p, own + 3, (size_t)c->w.n * sizeof *own);
-  conv_group(c);
-  at[0] = c->batch, at[1] = ex_add(k, ex_mul(k, c->group, lower_dim(l, c->per)), own[2]);
-  memcpy(at + 2, c->p, (size_t)c->w.n * sizeof *at);
-  axes_add(l, &p->outer, c->group, shape[1]);
-  axes_add(l, &p->rows, own[2], c->per);
-  if (!q.own) axes_add(l, &p->columns, c->batch, y[0]);
-  for (int a = 0; a < c->w.n; a++) axes_add(l, &p->columns, c->p[a], y[2 + a]);
-  if (q.own) axes_add(l, &p->columns, c->batch, y[0]); /* neighbours in the copy */
+  lower_products(l, products, target_lanes(l->all->target, c->dtype), sym_int(l->all->ctx->syms, 0));
+  LoopProduct *p = ARENA_NEW(l->all->ctx->arena, LoopProduct);
+  if (worth_tiles(&q)) k->stage->product = p;
+  open_element(&q, p, at);
   p->sum = loop_reg(k, "sum", c->dtype, 1, 0, NULL, lower_zero(l, c->dtype));
+  if (q.line) l->merged = c->w.n, l->line = at[rank - 1];
   sum_up(&q, p, at[1]);
   Stmt **stores = next_statement(k);
   lower_remember(l, c->v, at, rank, ex_reg(k, p->sum, NULL, 0));

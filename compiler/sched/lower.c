@@ -37,6 +37,11 @@ uint32_t lower_scratch(Lower *l, const char *name, DType d, const Sym *shape, in
   return b;
 }
 
+static bool is_one(const Lower *l, Sym s) {
+  int64_t k;
+  return sym_is_int(l->all->ctx->syms, s, &k) && k == 1;
+}
+
 /* The same memory with the merged axes as one, if that is how it is walked. */
 static int merge(const Lower *l, const Sym *shape, int rank, const Ex *index, Sym *to, Ex *at) {
   int kept = l->merged && rank >= l->merged && index[rank - 1] == l->line ? rank - l->merged : rank;
@@ -62,6 +67,7 @@ Ex lower_load(Lower *l, Id v, const Sym *shape, int rank, const Ex *index, Ex ma
     return ex_load(l->k, lower_param(l, v, &total, 1, false), l->at, 1, mask, 0);
   }
   rank = merge(l, shape, rank, index, as, at);
+  while (lower_gpu(l) && rank > 1 && is_one(l, as[rank - 1])) rank--; /* what lies side by side is then seen to */
   return ex_load(l->k, lower_param(l, v, as, rank, false), at, rank, mask, 0);
 }
 
@@ -213,11 +219,6 @@ static void guard_close(Lower *l, Guarded g) {
 typedef struct AxisBlock {
   int from, nfrom, to, nto;
 } AxisBlock;
-
-static bool is_one(const Lower *l, Sym s) {
-  int64_t k;
-  return sym_is_int(l->all->ctx->syms, s, &k) && k == 1;
-}
 
 /* The blocks of a reshape, as small as they can be; one of all axes where sizes do not say more. Returns their number.
  */

@@ -150,6 +150,9 @@ void lower_random_run(Lower *, Id v, Ex first, int lanes, Ex out[4]);
 /* How many last axes of `space` can be walked as one by all members, or by what a reduction reads and the members
  * before it; 1: none but the last. */
 int elem_merged(const Lower *, const Sym *space, int rank, Id reduction);
+/* Whether v, whose last `n` axes are those of the space, reads along them only by the number of the element in them.
+ * `root`: v itself, as in elem_flat. */
+bool elem_merges(const Lower *, Id v, int n, bool root);
 /* Whether v can be worked out from the number of the element in the space alone (Lower.flat). `root`: v itself, what it
  * reads of the group is asked on its own. */
 bool elem_flat(const Lower *, Id v, bool root);

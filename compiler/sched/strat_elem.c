@@ -28,8 +28,7 @@ bool elem_flat(const Lower *l, Id v, bool root) {
   return true;
 }
 
-/* Whether v, whose last `n` axes are those of the space, reads along them only by the number of the element in them. */
-static bool merges(const Lower *l, Id v, int n, bool root) {
+bool elem_merges(const Lower *l, Id v, int n, bool root) {
   const Graph *g = l->g;
   int m, rank = graph_rank(g, v), inside = 0;
   Op o = graph_op(g, v);
@@ -44,17 +43,17 @@ static bool merges(const Lower *l, Id v, int n, bool root) {
       if (inside != n || axes[m - n + i] != rank - n + i ||
           graph_shape(g, x)[m - n + i] != graph_shape(g, v)[rank - n + i])
         return false;
-    return merges(l, x, n, false);
+    return elem_merges(l, x, n, false);
   }
   if (o == OP_TRANSPOSE) { /* of the axes before them */
     const int64_t *axes = graph_attr(g, v, "axes", &m);
     for (int i = rank - n; i < rank; i++)
       if (axes[i] != i) return false;
-    return merges(l, *graph_in(g, v), n, false);
+    return elem_merges(l, *graph_in(g, v), n, false);
   }
   if (!op_elementwise(o)) return false;
   for (uint32_t i = 0; i < graph_at(g, v)->nin; i++)
-    if (!merges(l, graph_in(g, v)[i], n, false)) return false;
+    if (!elem_merges(l, graph_in(g, v)[i], n, false)) return false;
   return true;
 }
 
@@ -62,12 +61,12 @@ int elem_merged(const Lower *l, const Sym *space, int rank, Id reduction) {
   int64_t one;
   if (!rank || (sym_is_int(l->all->ctx->syms, space[rank - 1], &one) && one == 1)) return 1; /* its index is always 0 */
   for (int n = rank; n > 1; n--) {
-    bool all = !reduction || merges(l, *graph_in(l->g, reduction), n, false);
+    bool all = !reduction || elem_merges(l, *graph_in(l->g, reduction), n, false);
     for (uint32_t i = 0; all && i < l->grp->members.n; i++) {
       Id v = l->grp->members.at[i];
       if (reduction && v >= reduction) break;
       all = graph_rank(l->g, v) == rank && !memcmp(graph_shape(l->g, v), space, (size_t)rank * sizeof *space) &&
-            merges(l, v, n, true);
+            elem_merges(l, v, n, true);
     }
     if (all) return n;
   }

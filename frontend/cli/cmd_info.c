@@ -7,7 +7,7 @@ static const char HELP_INFO[] =
     "usage: sinter info ARTEFACT [--kernels]\n"
     "\n"
     "Prints what an artefact holds: entries, parameters and states, levels of processors, bytes.\n"
-    "  --kernels  also the kernels of each level\n";
+    "  --kernels  also the kernels of each level and GPU\n";
 static const char HELP_VERIFY[] = "usage: sinter verify ARTEFACT\n"
                                   "\n"
                                   "Checks the length and the checksum of an artefact without loading it.\n";
@@ -76,6 +76,16 @@ static void print_gpu_code(const SinterModel *m) {
   if (m->gpu_images.n) printf("\n");
 }
 
+static void print_gpu_kernels(const SinterModel *m) {
+  const SinterGpuImage *g = SINTER_LIST(SinterGpuImage, m, m->gpu_images);
+  char name[SINTER_GPU_TEXT];
+  for (uint32_t i = 0; i < m->gpu_images.n; i++) {
+    const SinterGpuKernel *k = SINTER_LIST(SinterGpuKernel, m, g[i].kernels);
+    sinter_gpu_text(&g[i], name);
+    for (uint32_t n = 0; n < g[i].kernels.n; n++) printf("  %s %s\n", name, sinter_text(m, k[n].name));
+  }
+}
+
 static void print_info(const Artefact *s, bool kernels) {
   const SinterModel *m = s->m;
   int level = s->api ? s->api->level() : -1;
@@ -102,6 +112,7 @@ static void print_info(const Artefact *s, bool kernels) {
   for (uint32_t i = 0; kernels && i < m->kernels.n; i++)
     printf("  %s %s %s\n", sinter_level_text(k[i].level), k[i].name ? sinter_text(m, k[i].name) : "?",
            k[i].stage ? sinter_text(m, k[i].stage) : "");
+  if (kernels) print_gpu_kernels(m);
 }
 
 static int info(int argc, char **argv) {

@@ -13,7 +13,7 @@
 static const char HELP[] =
     "usage: sinter train ARTEFACT --data NAME=FILE.npy ... --save FILE [--epochs N] [--batch N]\n"
     "                    [--holdout FRACTION | --eval NAME=FILE.npy ...] [--seed N] [--lr X]\n"
-    "                    [--weights FILE] [--step ENTRY] [--threads N]\n"
+    "                    [--weights FILE] [--step ENTRY] [--threads N] [--device D]\n"
     "\n"
     "Trains by calling the entry marked `train` on batches of rows, shuffled anew in each epoch, and writes the\n"
     "parameters and states to a safetensors file. An entry `evaluate` with results of rank 0 (loss, accuracy) then "
@@ -31,7 +31,10 @@ static const char HELP[] =
     "  --lr X             the input `lr` of the entry\n"
     "  --weights FILE     begins with these instead of start values\n"
     "  --step ENTRY       trains by this entry\n"
-    "  --threads N        at most N threads (default: SINTER_THREADS, or the processors there are)\n";
+    "  --threads N        at most N threads (default: SINTER_THREADS, or the processors there are)\n"
+    "  --device D         where it runs: cpu, or cuda or cuda:N if it was compiled with --gpu (default: SINTER_DEVICE, "
+    "or "
+    "cpu)\n";
 
 enum { SAVE_SECONDS = 60, HELD_OUT_SHUFFLE = 0x7fffffff };
 
@@ -459,7 +462,7 @@ static int make_context(Train *t, const char *threads) {
 static int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
 
 typedef struct Texts {
-  const char *epochs, *batch, *holdout, *seed, *lr, *weights, *save, *step, *threads;
+  const char *epochs, *batch, *holdout, *seed, *lr, *weights, *save, *step, *threads, *device;
   Words data, eval;
 } Texts;
 
@@ -499,6 +502,7 @@ static int set_up(Train *t, Texts *x) {
   if (!status) status = feed_ready(t, &t->step, smaller(t->batch, t->n_train));
   if (!status && t->has_eval) status = feed_ready(t, &t->eval, smaller(t->batch, t->n_held));
   if (!status) status = artefact_weights(&t->s, x->weights, x->weights && !x->seed ? 0 : (uint64_t)t->seed, false);
+  if (!status) status = artefact_device(&t->s, x->device);
   if (!status) status = make_context(t, x->threads);
   return status;
 }
@@ -528,7 +532,7 @@ static int run(int argc, char **argv) {
       {"--epochs", &x.epochs, NULL, NULL}, {"--batch", &x.batch, NULL, NULL}, {"--holdout", &x.holdout, NULL, NULL},
       {"--seed", &x.seed, NULL, NULL},     {"--lr", &x.lr, NULL, NULL},       {"--weights", &x.weights, NULL, NULL},
       {"--save", &x.save, NULL, NULL},     {"--step", &x.step, NULL, NULL},   {"--threads", &x.threads, NULL, NULL},
-      {"--data", NULL, NULL, &x.data},     {"--eval", NULL, NULL, &x.eval}};
+      {"--device", &x.device, NULL, NULL}, {"--data", NULL, NULL, &x.data},   {"--eval", NULL, NULL, &x.eval}};
   Train t = {.live = isatty(1)};
   int status = cli_options(argc, argv, options, sizeof options / sizeof *options, &rest);
   if (!status) status = check_texts(&t, &x, &rest);

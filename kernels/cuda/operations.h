@@ -59,14 +59,14 @@ LOOP_EXTREMES(u32, u32, 0)
   }
 LOOP_SIGNED(i32, i32, u32, 32)
 LOOP_SIGNED(i64, i64, u64, 64)
-DEVICE u32 add_u32(u32 a, u32 b) { return a + b; }
-DEVICE u32 sub_u32(u32 a, u32 b) { return a - b; }
-DEVICE u32 mul_u32(u32 a, u32 b) { return a * b; }
-DEVICE u32 shl_u32(u32 a, u32 b) { return b >= 32 ? 0 : a << b; }
-DEVICE u32 shr_u32(u32 a, u32 b) { return b >= 32 ? 0 : a >> b; }
-DEVICE u64 sub_u64(u64 a, u64 b) { return a - b; }
-DEVICE u64 shl_u64(u64 a, u64 b) { return b >= 64 ? 0 : a << b; }
-DEVICE u64 shr_u64(u64 a, u64 b) { return b >= 64 ? 0 : a >> b; }
+#define LOOP_UNSIGNED(name, type, bits)                                                                                \
+  DEVICE type add_##name(type a, type b) { return a + b; }                                                             \
+  DEVICE type sub_##name(type a, type b) { return a - b; }                                                             \
+  DEVICE type mul_##name(type a, type b) { return a * b; }                                                             \
+  DEVICE type shl_##name(type a, type b) { return b >= bits ? 0 : a << b; }                                            \
+  DEVICE type shr_##name(type a, type b) { return b >= bits ? 0 : a >> b; }
+LOOP_UNSIGNED(u32, u32, 32)
+LOOP_UNSIGNED(u64, u64, 64)
 DEVICE u32 mulhi_u32(u32 a, u32 b) { return (u32)((u64)a * b >> 32); }
 
 /* Floats to integers truncate and saturate; NaN is 0. The bounds are exact in either float type but the upper one,

@@ -89,6 +89,7 @@ typedef struct __align__(64) {
   extern "C" __global__ void __launch_bounds__(threads, blocks) name(EACH(PARAMETER, __VA_ARGS__))
 #define DEVICE       static __device__ __forceinline__
 #define TENSOR_MAP   const __grid_constant__ TensorMap /* the type of a kernel's parameter, used by its address */
+#define CONSTANT     const __grid_constant__           /* before the type of a parameter that is indexed */
 #define SHARED(name) extern __shared__ __align__(1024) u8 name[] /* the block's dynamic shared memory */
 /* for (int i = 0; i < n; i++), unrolled: what keeps arrays in registers */
 #define UNROLL(i, n) _Pragma("unroll") for (int i = 0; i < (n); i++)

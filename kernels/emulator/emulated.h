@@ -78,6 +78,7 @@ typedef struct EmuSite { /* a place in kernel text */
   static void name(EACH(PARAMETER, __VA_ARGS__))
 #define DEVICE       static inline __attribute__((always_inline, unused))
 #define TENSOR_MAP   const TensorMap
+#define CONSTANT     const
 #define SHARED(name) u8 *const name = emu_place->shared
 #define UNROLL(i, n) for (int i = 0; i < (n); i++)
 #define ROLLED

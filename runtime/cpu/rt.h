@@ -125,8 +125,8 @@ typedef struct RtGpu { /* an int is a status, with a sentence in the message */
   void (*free)(GpuContext *); /* NULL is allowed */
   int (*call)(GpuContext *, RtGpuCall *, char *message);
 } RtGpu;
-/* Not linked where an artefact has no code for GPUs, nor in a program without a C library: at NULL. */
-extern const RtGpu rt_gpu __attribute__((visibility("hidden"), weak));
+/* Empty where an artefact has no code for GPUs, and in a program without a C library. */
+extern const RtGpu rt_gpu __attribute__((visibility("hidden")));
 
 /* ---- rt_weights.c ---- */
 struct SinterWeights {

@@ -181,7 +181,7 @@ int sinter_rt_create(SinterContext **out, SinterWeights *w, const int64_t *most,
   c->fail = (SinterFail *)(void *)(block + l.fail);
   for (uint32_t i = 0; i < RT_MODEL->dims.n; i++) c->most[i] = most[i];
   for (uint32_t i = 0; i < RT_MODEL->entries.n; i++) c->calls[i] = w->first_call[i];
-  if (&rt_gpu && (status = rt_gpu.create(&c->gpu, &c->on, w, c->most, message))) {
+  if (rt_gpu.create && (status = rt_gpu.create(&c->gpu, &c->on, w, c->most, message))) {
     sinter_rt_free(c);
     return rt_weights_fail(w, status, "%s", message);
   }

@@ -1,6 +1,8 @@
 /* Parameters and states: one block with the object, all cells and the derived buffers of the level in use. */
 #include "rt.h"
 
+__attribute__((weak)) const RtGpu rt_gpu = {0}; /* that of runtime/cuda is stronger */
+
 static const SinterWeights NO_MEMORY = {.status = SINTER_ERROR_MEMORY, .message = "no memory to open the weights"};
 
 bool rt_take(SinterWeights *w, bool alone) {
@@ -138,7 +140,7 @@ int rt_weights_make(SinterWeights **out, uint64_t seed, SinterEmbedded *stored) 
 
 /* By whoever has them alone; after a failure they are where they were. */
 static __attribute__((noinline)) int move(SinterWeights *w, const char *device, char *message) {
-  if (&rt_gpu) return rt_gpu.move(w, device, message);
+  if (rt_gpu.move) return rt_gpu.move(w, device, message);
   if (rt_equal(device, "cpu")) return SINTER_OK;
   return rt_fail(
       message, SINTER_ERROR_GPU,

@@ -56,6 +56,7 @@ extern void artefact_end(Artefact *);                                 /* also af
 /* Each returns CLI_DONE, or CLI_FAILED after a sentence. */
 /* Opens a file's weights, or without one start values; `own`: those that it brings, if it does. Prints notes. */
 int artefact_weights(Artefact *, const char *file, uint64_t seed, bool own);
+int artefact_device(Artefact *, const char *device); /* text of --device or NULL: where contexts run from now on */
 int artefact_context(Artefact *, const int64_t *max_dims, const char *threads); /* threads: text of --threads or NULL */
 
 bool model_has_params(const SinterModel *);
@@ -121,6 +122,8 @@ int run_command(int argc, char **argv); /* argv[0] is passed over */
   "  --weights FILE  parameters and states from a safetensors file\n"                                                  \
   "  --init SEED     start values drawn from the seed, a number\n"                                                     \
   "  --threads N     at most N threads (default: SINTER_THREADS, or the processors there are)\n"                       \
+  "  --device D      where it runs: cpu, or cuda or cuda:N if it was compiled with --gpu (default: SINTER_DEVICE, or " \
+  "cpu)\n"                                                                                                             \
   "  --out DIR       writes the results to DIR/NAME.npy (one without a name: DIR/0.npy) and prints none\n"             \
   "  --out -         writes the results to the standard output, one .npy after another\n"                              \
   "  --result NAME   this result only\n"                                                                               \

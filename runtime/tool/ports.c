@@ -10,6 +10,10 @@ int artefact_weights(Artefact *s, const char *file, uint64_t seed, bool own) {
   return CLI_DONE;
 }
 
+int artefact_device(Artefact *s, const char *device) {
+  return device && s->api->to(s->w, device) ? cli_fail("%s", s->api->open_message(s->w)) : CLI_DONE;
+}
+
 int artefact_context(Artefact *s, const int64_t *max_dims, const char *threads) {
   int64_t n = 0;
   if (threads && !number_read_int(threads, 1, 256, &n))

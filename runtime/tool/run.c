@@ -3,7 +3,7 @@
 #include "rt.h"
 
 typedef struct RunOptions {
-  const char *weights, *init, *threads, *out, *result;
+  const char *weights, *init, *threads, *device, *out, *result;
   bool raw;
 } RunOptions;
 
@@ -123,6 +123,7 @@ static int run_entry(Call *c, const Words *rest, int next, const RunOptions *o) 
   if (!status && o->raw && !o->out && !c->input_taken) status = cli_usage("--raw goes with --out or with NAME=-");
   if (!status) status = call_settle(c);
   if (!status) status = artefact_weights(&c->s, o->weights, (uint64_t)seed, own);
+  if (!status) status = artefact_device(&c->s, o->device);
   if (!status) call_most(c), status = artefact_context(&c->s, c->most, o->threads);
   if (!status) status = call(c);
   bool stream = o->out && rt_equal(o->out, "-");
@@ -137,8 +138,9 @@ int run_command(int argc, char **argv) {
   RunOptions o = {0};
   Words rest = {cli_alloc(sizeof(char *) * ((size_t)argc + 1)), 0};
   const Option options[] = {{"--weights", &o.weights, NULL, NULL}, {"--init", &o.init, NULL, NULL},
-                            {"--threads", &o.threads, NULL, NULL}, {"--out", &o.out, NULL, NULL},
-                            {"--result", &o.result, NULL, NULL},   {"--raw", NULL, &o.raw, NULL}};
+                            {"--threads", &o.threads, NULL, NULL}, {"--device", &o.device, NULL, NULL},
+                            {"--out", &o.out, NULL, NULL},         {"--result", &o.result, NULL, NULL},
+                            {"--raw", NULL, &o.raw, NULL}};
   Call c = {0};
   int next = 0, status = cli_options(argc, argv, options, sizeof options / sizeof *options, &rest);
   if (!status && o.weights && o.init) status = cli_usage("--weights and --init exclude each other");

@@ -58,12 +58,16 @@ static void says(const char *arguments, int status, const char *sentence) {
   assert_string_equal(err, sentence);
 }
 
+#define NO_GPU                                                                                                         \
+  "sinter: fake runs on \"cpu\" alone, not on \"cuda\": code for GPUs is in a .so, .o or .a that is compiled with "    \
+  "--gpu\n"
+
 static void runs(void **state) {
   (void)state;
   assert_int_equal(sinter("run fake.so predict x=one.npy --init 2"), 0);
   assert_string_equal(out, "y: f32[1, 3]\n[[41.0, 81.0, 121.0]]\n");
   assert_string_equal(err, "");
-  assert_int_equal(sinter("run fake.so predict 0=one.npy --init=2 --threads 3 --out results"), 0);
+  assert_int_equal(sinter("run fake.so predict 0=one.npy --init=2 --threads 3 --device cpu --out results"), 0);
   assert_string_equal(out, "");
   char path[128];
   snprintf(path, sizeof path, "%s/results/y.npy", folder);
@@ -125,6 +129,10 @@ static void run_refuses(void **state) {
        "sinter: cannot open none.st: there is no such file or folder\n");
   says("run fake.so predict x=one.npy --init 1 --out no/folder", 1,
        "sinter: cannot make the folder no/folder: there is no such file or folder\n");
+  says("run fake.so predict x=one.npy --init 1 --device cuda", 1, NO_GPU);
+  says("run fake.so predict x=one.npy --init 1 --device x", 1,
+       "sinter: fake runs on \"cpu\" alone, not on \"x\": code for GPUs is in a .so, .o or .a that is compiled with "
+       "--gpu\n");
   says("run fake.so predict x=one.npy --init 1 --threads 0", 1,
        "sinter: --threads is \"0\": a number from 1 to 256 is expected\n");
   says("run none.so", 1, "sinter: cannot open none.so: there is no such file or folder\n");
@@ -204,6 +212,8 @@ static void train_refuses(void **state) {
 #define USE  "`sinter train --help` says how it is used.\n"
 #define NOTE "note: x: f64 is converted to f32\n"
   says("train", 2, "sinter: train wants an artefact\n" USE);
+  says("train fake.so --data x=x.npy y=y.npy --lr 1 --device cuda --save d.st", 1,
+       "note: x: f64 is converted to f32\n" NO_GPU);
   says("train fake.so --save d.st", 2, "sinter: train wants --data NAME=FILE.npy ...\n" USE);
   says("train fake.so --data x=x.npy", 2, "sinter: train wants --save FILE\n" USE);
   says("train fake.so x=x.npy --data y=y.npy --save d.st", 2,

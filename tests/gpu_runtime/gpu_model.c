@@ -16,7 +16,7 @@ static const struct {
                       {"k_update", 12, 6},  {"k_square", 64, 3}, {"k_reverse_add", 64, 4},
                       {"k_gather", 64, 6},  {"k_noise", 64, 3},  {"k_double", 64, 2}};
 
-unsigned char fake_gpu[2 * 4096] __attribute__((aligned(64)));
+unsigned char fake_gpu_code[2 * 4096] __attribute__((aligned(64)));
 
 /* ---- records behind those of fake_build ---- */
 
@@ -158,7 +158,7 @@ __attribute__((format(printf, 2, 3))) static void say(char **at, const char *fmt
 }
 
 static void put_image(SinterGpuImage *image, int which) {
-  char *at = (char *)fake_gpu + which * 4096;
+  char *at = (char *)fake_gpu_code + which * 4096;
   SinterGpuKernel k[KERNELS];
   say(&at, ".version 9.0\n.target sm_%s\n", which == IMAGE_90 ? "90a" : "80");
   for (int i = 0; i < KERNELS; i++) {

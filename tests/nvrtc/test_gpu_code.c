@@ -145,7 +145,8 @@ static void binaries(void **state) {
     assert_non_null(strstr(out, "  code for GPUs\n"));
   }
   assert_int_equal(shell("grep -q k0_rows_0_row_main b/m.o && grep -q k0_rows_0_row_main b/libm.a"), 0);
-  assert_int_equal(sinter("info b/m"), 0);
+  assert_int_equal(sinter("info b/m --kernels"), 0);
+  assert_non_null(strstr(out, "\n  compute_80 k0_rows_0_row_main\n"));
   assert_non_null(strstr(out, "\nGPU code: compute_80 (PTX, "));
 }
 

@@ -3,6 +3,7 @@
  * every test is skipped, after the sentence that says why. Arguments: the files to try, instead of all. Runs from the
  * root of the repository. */
 #include "cuda_audit.h"
+#include "cuda_batch.h"
 #include "cuda_text.h"
 #include "expand_math.h"
 #include "pass.h"
@@ -30,16 +31,43 @@ typedef Vec(CudaMinimum) Minima;
 
 /* What a kernel by a skeleton was written for. */
 static void expect(Ctx *c, const CudaStage *made, Minima *minima) {
+  static const struct {
+    const char *skeleton, *with, *instruction;
+    uint32_t least;
+  } written[] = {{"gemm_sm80(", "", "HMMA", 8},
+                 {"gemm_sm80(", "", "LDSM", 4},
+                 {"gemm_sm80(", "by cp.async", "LDGSTS.128", 2},
+                 {"gemm_simt(", "", "FFMA", 512},
+                 {"gemm_sm90(", "", "HGMMA", 4},
+                 {"gemm_sm90(", "", "UTMALDG", 2},
+                 {"gemm_sm90(", "c by TMA", "UTMASTG", 1}};
   const char *schedule = made->schedule ? made->schedule : "";
-  bool half = !strncmp(schedule, "gemm_sm80(", 10), copies = half && strstr(schedule, "by cp.async");
-  if (half) vec_push(c->arena, minima, ((CudaMinimum){made->name, "HMMA", 8}));
-  if (half) vec_push(c->arena, minima, ((CudaMinimum){made->name, "LDSM", 4}));
-  if (copies) vec_push(c->arena, minima, ((CudaMinimum){made->name, "LDGSTS.128", 2}));
-  bool tensors = !strncmp(schedule, "gemm_sm90(", 10);
-  if (tensors) vec_push(c->arena, minima, ((CudaMinimum){made->name, "HGMMA", 4}));
-  if (tensors) vec_push(c->arena, minima, ((CudaMinimum){made->name, "UTMALDG", 2}));
-  if (strstr(schedule, "c by TMA")) vec_push(c->arena, minima, ((CudaMinimum){made->name, "UTMASTG", 1}));
-  if (!strncmp(schedule, "gemm_simt(", 10)) vec_push(c->arena, minima, ((CudaMinimum){made->name, "FFMA", 512}));
+  for (size_t i = 0; i < sizeof written / sizeof *written; i++)
+    if (!strncmp(schedule, written[i].skeleton, strlen(written[i].skeleton)) && strstr(schedule, written[i].with))
+      vec_push(c->arena, minima, ((CudaMinimum){made->name, written[i].instruction, written[i].least}));
+}
+
+/* Appends a kernel for each batch of an entry's launches (plan/plan_batch.c); returns their number. */
+static int print_batches(Ctx *c, const LoopModule *m, const Plan *plan, int sm, Buf *text) {
+  enum { PARTS = 256 };
+  CudaPart part[PARTS];
+  const char *why = "";
+  int n = 0, batches = 0;
+  for (const Step *s = plan->steps, *next; s; s = next) {
+    next = s->next;
+    while (next && next->kind == STEP_BARRIER) next = next->next;
+    if (s->kind == STEP_BARRIER || !s->batch) continue;
+    Kernel *k = m->kernels.at[s->kernel];
+    assert_true(n < PARTS);
+    part[n++] = (CudaPart){k, k->stages.at[s->stage], s->commit};
+    if (next && next->batch == s->batch) continue;
+    CudaBatch made;
+    CudaWanted want = {sm, false, arena_printf(c->arena, "%s_batch%d", plan->name, s->batch)};
+    if (!cuda_batch(part, n, &want, &made, text, &why)) fail_msg("%s: %s", plan->name, why);
+    n = 0;
+    batches++;
+  }
+  return batches;
 }
 
 /* The text for sm_80 or sm_90a of all stages of a model's kernels that have threads; *kernels is their number. */
@@ -59,33 +87,26 @@ static char *printed(Ctx *c, const char *path, int sm, int *kernels, Minima *min
     for (uint32_t s = 0; s < k->stages.n; s++) {
       CudaStage made;
       CudaWanted want = {sm, false, arena_printf(c->arena, "%s_%s", k->name, k->stages.at[s]->name)};
-      if (!k->stages.at[s]->threads) continue; /* attention and convolutions have no blocks of threads yet */
       if (!cuda_text_stage(k, k->stages.at[s], &want, &made, &text, &why)) fail_msg("%s: %s", path, why);
       expect(c, &made, minima);
       ++*kernels;
     }
   }
+  for (uint32_t i = 0; i < p.entries.n; i++)
+    *kernels += print_batches(c, planned.module, planned.entries[i].plan, sm, &text);
   char *kept = arena_strndup(c->arena, text.at, text.n);
   buf_free(&text);
   return kept;
 }
 
 static void compiles_for(Ctx *c, const CudaRtc *rtc, const char *path, const char *arch) {
-  static const char *const names[] = {"vocabulary.h",  "operations.h", "gemm_sm80.cu", "gemm_sm90.cu", "gemm_simt.cu",
-                                      "gemm_result.h", "gemm_tile.h",  "gemm_terms.h", "gemm_end.h"};
   static const char *const exact[] = {"--fmad=false"};
-  CudaHeader headers[sizeof names / sizeof *names];
-  bool model = strstr(path, ".sir") != NULL;
   Minima minima = {0};
+  bool model = strstr(path, ".sir") != NULL;
   int kernels = 0;
-  for (size_t i = 0; i < sizeof names / sizeof *names; i++)
-    headers[i] = (CudaHeader){names[i], text_of(c, arena_printf(c->arena, "kernels/cuda/%s", names[i]))};
-  CudaProgram p = {.name = path, .headers = headers, .nheaders = sizeof names / sizeof *names, .is_file = !model};
+  CudaProgram p = {.name = path, .headers = CUDA_HEADERS, .nheaders = CUDA_HEADER_COUNT, .is_file = !model};
   p.text = model ? printed(c, path, strcmp(arch, "sm_80") ? 90 : 80, &kernels, &minima) : text_of(c, path);
-  if (model && !kernels) { /* it is one attention or convolution */
-    assert_null(strstr(path, "models/digits"));
-    return;
-  }
+  assert_true(!model || kernels > 0);
   LinkFolder folder;
   assert_true(link_folder_make(c, &folder));
   CudaImage image;

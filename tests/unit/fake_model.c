@@ -124,8 +124,8 @@ enum {
 static SinterKernel *const KERNELS[] = {k_init,        k_pack,   k_predict, k_train,  k_total, k_update,  k_square,
                                         k_reverse_add, k_gather, k_noise,   k_double, k_hook,  k_evaluate};
 _Alignas(64) static const unsigned char CONSTS[64];
-extern const unsigned char fake_gpu[] __attribute__((weak)); /* tests/gpu_runtime/gpu_model.c */
-const SinterImage sinter_image = {(const SinterModel *)(const void *)fake_description, KERNELS, CONSTS, fake_gpu};
+extern const unsigned char fake_gpu_code[] __attribute__((weak)); /* tests/gpu_runtime/gpu_model.c */
+const SinterImage sinter_image = {(const SinterModel *)(const void *)fake_description, KERNELS, CONSTS, fake_gpu_code};
 
 /* ---- the description ---- */
 static uint32_t used;

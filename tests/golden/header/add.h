@@ -1,8 +1,8 @@
 /* add: made by sinter 0.1.0 from add.sir. Do not edit; compile the model again.
  *
  * Link or load add.so beside it; nothing else is needed. Every function returns SINTER_OK or another status; the
- * message of the context (or of the weights, for open, save, get and set) then says what was wrong, in one sentence,
- * and nothing was changed. */
+ * message of the context (or of the weights, for open, save, get, set and to) then says what was wrong, in one
+ * sentence, and nothing was changed. */
 #ifndef ADD_H
 #define ADD_H
 #include <stddef.h>
@@ -45,6 +45,8 @@ void add_close(add_weights *);
 int add_save(add_weights *, const char *safetensors);
 int add_get(add_weights *, const char *name, void *data, size_t bytes);
 int add_set(add_weights *, const char *name, const void *data, size_t bytes);
+/* Where calls run, in contexts made from now on: "cpu", or "cuda" or "cuda:N" if it was compiled for GPUs. */
+int add_to(add_weights *, const char *device);
 const char *add_open_message(const add_weights *);
 
 /* Bytes that a context needs for sizes up to these; 0 if they are out of bounds. */

@@ -1,8 +1,8 @@
 /* digits: made by sinter 0.1.0 from digits.sir. Do not edit; compile the model again.
  *
  * Link or load digits.so beside it; nothing else is needed. Every function returns SINTER_OK or another status; the
- * message of the context (or of the weights, for open, save, get and set) then says what was wrong, in one sentence,
- * and nothing was changed. */
+ * message of the context (or of the weights, for open, save, get, set and to) then says what was wrong, in one
+ * sentence, and nothing was changed. */
 #ifndef DIGITS_H
 #define DIGITS_H
 #include <stddef.h>
@@ -45,6 +45,8 @@ void digits_close(digits_weights *);
 int digits_save(digits_weights *, const char *safetensors);
 int digits_get(digits_weights *, const char *name, void *data, size_t bytes);
 int digits_set(digits_weights *, const char *name, const void *data, size_t bytes);
+/* Where calls run, in contexts made from now on: "cpu", or "cuda" or "cuda:N" if it was compiled for GPUs. */
+int digits_to(digits_weights *, const char *device);
 const char *digits_open_message(const digits_weights *);
 
 /* Bytes that a context needs for sizes up to these; 0 if they are out of bounds. */
