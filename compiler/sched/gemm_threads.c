@@ -48,12 +48,8 @@ typedef struct Cut { /* parts 0: the sum is whole */
   uint32_t scratch;
 } Cut;
 
-enum {
-  BLOCKS = 216,
-  TILE = 64,
-  TERMS = 256,
-  PARTS = 32
-}; /* which fill a GPU; of a side; of a part, at least; at most */
+enum { BLOCKS = 216, TILE = 128 }; /* that fill a GPU; of a side */
+enum { TERMS = 512, PARTS = 32 };  /* of a part, at least; at most */
 
 /* Where the result has few tiles and the sum is long, as in the gradients of weights, parts of it are work for more
  * blocks. Their number is fixed, their length follows the sizes; each begins at a multiple of 8

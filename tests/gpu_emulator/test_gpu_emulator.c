@@ -92,6 +92,16 @@ static void attention_sm80(void **unused) {
   }
 }
 
+static void attention_variants(void **unused) {
+  (void)unused;
+  always("attention_d32", 2, 130, 141);
+  always("attention_d32", 1, 77, 9); /* rows of queries, a whole block of them, that see nothing */
+  always("attention_d96", 4, 65, 33);
+  always("attention_d96", 1, 1, 200); /* one query of a cache */
+  always("attention_d128", 2, 70, 131);
+  always("attention_d128", 1, 64, 64);
+}
+
 static void attention_sm90(void **unused) {
   (void)unused;
   for (int causal = 0; causal < 2; causal++) {
@@ -103,8 +113,13 @@ static void attention_sm90(void **unused) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(softmax),        cmocka_unit_test(gemm_sm80), cmocka_unit_test(gemm_sm90),
-      cmocka_unit_test(gemm_variants),  cmocka_unit_test(gemm_simt), cmocka_unit_test(attention_sm80),
+      cmocka_unit_test(softmax),
+      cmocka_unit_test(gemm_sm80),
+      cmocka_unit_test(gemm_sm90),
+      cmocka_unit_test(gemm_variants),
+      cmocka_unit_test(gemm_simt),
+      cmocka_unit_test(attention_sm80),
+      cmocka_unit_test(attention_variants),
       cmocka_unit_test(attention_sm90),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);

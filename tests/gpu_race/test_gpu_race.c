@@ -151,6 +151,7 @@ static const GpuCase right[] = {
     {"product_plain", {131, 264, 72}, 0, true}, {"product_nt", {37, 131, 40}, 1, false},
     {"product_nn", {136, 264, 328}, 0, true},   {"product_tn", {136, 136, 72}, 2, false},
     {"product_tt", {72, 136, 328}, 0, true},    {"attention_sm80", {1, 77, 1}, 0, true},
+    {"attention_d32", {2, 70, 77}, 1, false},   {"attention_d128", {1, 65, 131}, 0, true},
     {"attention_sm90", {1, 300, 0}, 0, true},   {"wgmma_bf16_8", {0}, 0, true},
     {"misuse", {1 /* SYNCWARP */}, 0, true},    {"misuse", {3 /* ATOMIC_SUM_OF_BLOCKS */}, 0, true},
 };
@@ -170,6 +171,7 @@ static const Fault faults[] = {
     {"no_barrier_in_ring", "gemm_sm80.no_sync", {128, 128, 256}, WRONG, NULL, "ldmatrix_x4(fa[i]"},
     {"wrong_lanes_of_ldmatrix", "gemm_sm80.wrong_lanes", {128, 128, 64}, WRONG, NULL, NULL},
     {"no_barrier_of_tiles", "gemm_simt.no_sync", {64, 64, 40}, WRONG, NULL, "Vec4 x = ld_shared_v4"},
+    {"staged_over_tiles_in_use", "attention_sm80.no_last_sync", {1, 77, 0}, RIGHT, NULL, "st_shared_f32(staged"},
     {"no_wait_for_empty",
      "gemm_sm90.no_empty",
      {128, 128, 640},
