@@ -315,7 +315,7 @@ bool cuda_gemm90_stage(Kernel *k, const Stage *st, const CudaWanted *want, CudaS
   ProductParts parts = {.columns = 4};
   Arena *a = k->ctx->arena;
   const LoopProduct *p = st->product;
-  if (p->part || !make(k, st, &d)) return false;
+  if (!make(k, st, &d)) return false;
   for (const Stmt *s = p->epilogue; s; s = s->next)
     if (s->kind == STMT_STORE && dtype_is_half(k->bufs.at[s->ref].dtype)) parts.columns = 8;
   if (!hole_store(k, st, parts.columns, &parts.store)) return false;

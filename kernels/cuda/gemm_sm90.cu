@@ -152,24 +152,28 @@ GEMM_KERNEL_OF(GEMM_NAME, 128 + 2 * GEMM_BM, GEMM_BM == 64 ? 2 : 1, GEMM_PARAMET
   float d[GEMM_BN / 2];
   for (i32 tile = (i32)blockIdx.x; tile < tiles; tile += (i32)gridDim.x) {
     Gemm90Place at = gemm90_place(tile, tiles_m, tiles_n, GEMM_BM, GEMM_BN);
-    i32 begin = GEMM_FN(_begin)(args, at.outer), end = GEMM_FN(_end)(args, at.outer);
+    i32 step = GEMM_FN(_begin)(args, at.outer), end = GEMM_FN(_end)(args, at.outer);
     i32 m0 = at.m + half * 64 + warp * 16;
+    bool first = true;
     UNROLL (i, GEMM_BN / 2) d[i] = 0;
-    for (i32 step = begin; step < end; step++) {
-      mbarrier_wait(full + stage * 8, parity);
-      u32 a_tile = a_ring + stage * A_TILE, b_tile = b_ring + stage * B_TILE;
-      wgmma_fence();
-      UNROLL (k, GEMM90_BK / 16)
-        GEMM_WGMMA(GEMM_BN, d, A_OPERAND(a_tile, half, k), B_OPERAND(b_tile, k), 1, !GEMM_A_K, !GEMM_B_K);
-      wgmma_commit();
-      wgmma_wait(1); /* the step before has been read */
-      if (leads && step > begin) mbarrier_arrive(empty + last * 8);
-      last = stage;
-      if (++stage == GEMM_STAGES) stage = 0, parity ^= 1;
+    if (step < end) { /* around the loop and the last wait: sums under way do not meet those that are 0 */
+      do {
+        mbarrier_wait(full + stage * 8, parity);
+        u32 a_tile = a_ring + stage * A_TILE, b_tile = b_ring + stage * B_TILE;
+        wgmma_fence();
+        UNROLL (k, GEMM90_BK / 16)
+          GEMM_WGMMA(GEMM_BN, d, A_OPERAND(a_tile, half, k), B_OPERAND(b_tile, k), 1, !GEMM_A_K, !GEMM_B_K);
+        wgmma_commit();
+        wgmma_wait(1); /* the step before has been read */
+        if (leads && !first) mbarrier_arrive(empty + last * 8);
+        first = false;
+        last = stage;
+        if (++stage == GEMM_STAGES) stage = 0, parity ^= 1;
+      } while (++step < end);
+      wgmma_wait(0);
+      wgmma_hold(d, GEMM_BN / 2);
+      if (leads) mbarrier_arrive(empty + last * 8);
     }
-    wgmma_wait(0);
-    wgmma_hold(d, GEMM_BN / 2);
-    if (leads && begin < end) mbarrier_arrive(empty + last * 8);
 
 #if !GEMM_C
     ROLLED for (int piece = 0; piece < GEMM_BN / 64; piece++) { /* of 64 columns; a warp has 16 rows */
