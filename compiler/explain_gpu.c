@@ -1,7 +1,6 @@
 /* What `sinter explain` prints of launches on GPUs: blocks, registers, shared memory, how much of a multiprocessor that
  * fills, and what bounds it on a card whose data sheet is known. */
 #include "gpu_card.h"
-#include "abi.h"
 #include "pipeline.h"
 #include "sass.h"
 #include <string.h>
@@ -71,7 +70,7 @@ static void put_arch(Launch *l, const GpuArch *a) {
   buf_printf(l->out, "      %s: ", a->name);
   double blocks = put_grid(l);
   if (l->function->made.schedule) buf_printf(l->out, "; %s", l->function->made.schedule);
-  if (a->kind == SINTER_GPU_PTX) {
+  if (gpu_is_ptx(a)) {
     buf_put(l->out, "; PTX, which the driver compiles\n");
     return;
   }

@@ -52,7 +52,9 @@ bool sinter_model_check(const SinterModel *, uint64_t bytes, char *why);
  * pointers and int64_t dimensions at SinterPort.field and SinterDim.field. An entry that updates takes the weights
  * alone, others share them, else BUSY. One call at a time in a context. Every call of a RANDOM entry that returns OK
  * raises its call number by one. Different contexts may be used by different threads at once. After fork the child may
- * go on with what was not in the middle of a call. */
+ * go on with what was not in the middle of a call. to: moves weights that no call is using; contexts that were made
+ * before are refused then, others run there. On a GPU inputs and outputs may be memory of the host's or of that GPU's.
+ */
 
 static inline const char *sinter_text(const SinterModel *m, SinterText t) { return (const char *)m + t; }
 static inline const void *sinter_at(const SinterModel *m, uint32_t at) { return (const char *)m + at; }

@@ -5,9 +5,10 @@
 #include <string.h>
 
 enum {
-  KERNELS_A_PROGRAM = 16, /* one alone takes 47 ms, each further one 10 */
-  OLDEST = 80,            /* before it there are no bf16 and no asynchronous copies */
-  SHARED_80 = 99 << 10,   /* what a block may have: the text of sm_80 runs on 8.6 and 12.0 too, which have the least */
+  KERNELS_A_PROGRAM = 16,     /* one alone takes 47 ms, each further one 10 */
+  TEXT_A_PROGRAM = 128 << 10, /* bytes, more or less: NVRTC takes some 3 s for as much */
+  OLDEST = 80,                /* before it there are no bf16 and no asynchronous copies */
+  SHARED_80 = 99 << 10, /* what a block may have: the text of sm_80 runs on 8.6 and 12.0 too, which have the least */
   SHARED_90 = 227 << 10,
 };
 
@@ -26,6 +27,8 @@ static bool read_arch(const char *word, GpuArch *out) {
                    .sm = n == 2 || n == 3 ? atoi(digits) : 0};
   return out->sm >= OLDEST && (exact || !digits[n]);
 }
+
+bool gpu_is_ptx(const GpuArch *a) { return a->kind == SINTER_GPU_PTX; }
 
 /* What is written for sm_90a runs there alone; everything else has the text of sm_80. */
 static int text_for(Ctx *c, GpuCode *g, const GpuArch *a) {
@@ -187,7 +190,7 @@ static bool put_function(Texts *t, const EntryPlan *e, const GpuLaunch *l) {
   if (f.shared > (t->text->sm == 90 ? SHARED_90 : SHARED_80))
     BUG("%s wants %d bytes of shared memory", f.name, f.shared);
   vec_push(c->arena, &t->text->functions, f);
-  if (++t->kernels == KERNELS_A_PROGRAM) end_program(t);
+  if (++t->kernels == KERNELS_A_PROGRAM || t->now.n > TEXT_A_PROGRAM) end_program(t);
   return true;
 }
 
@@ -229,7 +232,7 @@ bool gpu_compile(Ctx *c, const CudaRtc *rtc, const LinkFolder *folder, int jobs,
       archs[k]->code = ARENA_ARRAY(c->arena, CudaImage, t->programs.n + 1);
       for (uint32_t p = 0; p < t->programs.n; p++) {
         archs[k]->code[p] = images[p * (uint32_t)o.narchs + (uint32_t)k];
-        ok &= archs[k]->kind == SINTER_GPU_PTX || cuda_audit(c, &archs[k]->code[p], NULL, 0);
+        ok &= gpu_is_ptx(archs[k]) || cuda_audit(c, &archs[k]->code[p], NULL, 0);
       }
     }
   }

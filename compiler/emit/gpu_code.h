@@ -43,6 +43,8 @@ typedef struct GpuCode {
   Vec(GpuArch) archs; /* none: not asked for */
 } GpuCode;
 
+bool gpu_is_ptx(const GpuArch *);
+
 /* "sm_80,sm_90a,compute_80": each once, in this order. False after diag_error. */
 bool gpu_archs(Ctx *, const char *list, GpuCode *);
 /* The text of every step of the entries (start values are computed by the processor). False after diag_error: what

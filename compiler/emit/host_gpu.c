@@ -163,7 +163,7 @@ void host_gpu_end(Blob *b, SinterModel *m, HostBlob *out) {
     GpuPrograms programs = {0};
     for (uint32_t k = 0; k < t->programs.n; k++) {
       const CudaImage *c = &arch->code[k];
-      uint64_t bytes = c->size + (arch->kind == SINTER_GPU_PTX); /* the NUL too */
+      uint64_t bytes = c->size + gpu_is_ptx(arch); /* the NUL too */
       vec_push(a, &programs, (SinterGpuProgram){code.n, bytes});
       buf_write(&code, (const char *)c->code, bytes);
       buf_write(&code, zeros, up(code.n) - code.n);

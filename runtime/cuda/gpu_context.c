@@ -1,6 +1,7 @@
 /* A context's part on a GPU: one block of memory there for all that calls need, and a queue. A call copies the inputs
  * in, runs the plan, and copies the outputs out once no failure was counted; what lies on the GPU already is used where
- * it lies. The block: control, then each input and output of the entry, then the arena, aligned to 256. */
+ * it lies. The block: each input of the entry, control, each output, the arena, aligned to 256; so what is small goes
+ * in one copy each way. */
 #include "rt_gpu.h"
 
 enum { STAGE = 1 << 20 };
@@ -12,15 +13,23 @@ typedef struct Place { /* of a buffer of a plan */
   uint64_t at, bytes;
 } Place;
 
+typedef struct Part {
+  void *host;
+  CUdeviceptr at;
+  uint64_t bytes;
+} Part;
+
 struct GpuContext {
   GpuWeights *weights;
   GpuQueue *queue;
   CUdeviceptr memory;
   uint64_t room, bytes; /* of that memory; of this block */
   uint64_t control_bytes;
-  uint32_t *control;       /* as it goes there and comes back */
-  CUdeviceptr *base;       /* by slot */
-  bool *in_place;          /* by port: it lies on the GPU */
+  uint32_t *control; /* as it goes there and comes back */
+  CUdeviceptr *base; /* by slot */
+  bool *in_place;    /* by port: it lies on the GPU */
+  Part *part;        /* [ports + 1] */
+  uint32_t nparts;
   Place *place;            /* by buffer of the plan */
   const SinterPlan *bound; /* whose steps these are, for these dimensions; NULL: of none */
   int64_t *dims;
@@ -32,6 +41,10 @@ struct GpuContext {
 };
 
 static const SinterEntry *entry_at(uint32_t i) { return RT_RECORDS(SinterEntry, RT_MODEL->entries) + i; }
+
+static uint32_t ports_of(const SinterEntry *e) { return e->inputs.n + e->outputs.n; }
+
+static uint64_t control_bytes(void) { return FAILED_AT + 4 * (1 + (uint64_t)RT_MODEL->places.n); }
 
 static const SinterPort *port_at(const SinterEntry *e, uint32_t i) {
   return i < e->inputs.n ? RT_RECORDS(SinterPort, e->inputs) + i
@@ -64,8 +77,7 @@ static Most count(void) {
     m.arguments = higher(m.arguments, arguments);
     m.tensors = higher(m.tensors, tensors);
   }
-  for (uint32_t i = 0; i < RT_MODEL->entries.n; i++)
-    m.ports = higher(m.ports, (uint64_t)entry_at(i)->inputs.n + entry_at(i)->outputs.n);
+  for (uint32_t i = 0; i < RT_MODEL->entries.n; i++) m.ports = higher(m.ports, ports_of(entry_at(i)));
   return m;
 }
 
@@ -88,7 +100,7 @@ static bool entry_bytes(const SinterEntry *e, uint32_t level, const int64_t *dim
   uint64_t arena = 0;
   int64_t bytes;
   *out = 0;
-  for (uint32_t i = 0; i < e->inputs.n + e->outputs.n; i++)
+  for (uint32_t i = 0; i < ports_of(e); i++)
     if (!port_bytes(port_at(e, i), dims, &bytes) || !add(out, bytes)) return false;
   for (uint32_t i = 0; i < e->variants.n; i++) {
     if (v[i].level != level) continue;
@@ -152,9 +164,10 @@ static int open_parts(GpuContext *c, const Most *m, const int64_t *most, char *m
 
 static int open_context(GpuContext **out, GpuWeights *w, const int64_t *most, char *message) {
   Most m = count();
-  uint64_t control = FAILED_AT + 4 * (1 + (uint64_t)RT_MODEL->places.n), slots = SLOT_PORTS + m.ports,
+  uint64_t control = control_bytes(), slots = SLOT_PORTS + m.ports,
            bytes = rt_up(sizeof(GpuContext)) + rt_up(control) + rt_up(slots * sizeof(CUdeviceptr)) + rt_up(m.ports) +
-                   rt_up(m.bufs * sizeof(Place)) + rt_up(8ull * RT_MODEL->dims.n) + rt_up(m.steps * sizeof(GpuStep)) +
+                   rt_up((m.ports + 1) * sizeof(Part)) + rt_up(m.bufs * sizeof(Place)) +
+                   rt_up(8ull * RT_MODEL->dims.n) + rt_up(m.steps * sizeof(GpuStep)) +
                    rt_up(m.arguments * sizeof(GpuArgument)) + rt_up(m.tensors * sizeof(GpuTensor));
   char *at = sys_alloc(bytes);
   if (!at) return rt_fail(message, SINTER_ERROR_MEMORY, "no memory for a context on a GPU (%u bytes)", bytes);
@@ -166,6 +179,7 @@ static int open_context(GpuContext **out, GpuWeights *w, const int64_t *most, ch
   c->control = take(&at, control);
   c->base = take(&at, slots * sizeof(CUdeviceptr));
   c->in_place = take(&at, m.ports);
+  c->part = take(&at, (m.ports + 1) * sizeof(Part));
   c->place = take(&at, m.bufs * sizeof(Place));
   c->dims = take(&at, 8ull * RT_MODEL->dims.n);
   c->steps = take(&at, m.steps * sizeof(GpuStep));
@@ -337,16 +351,21 @@ static int look(GpuContext *c, const SinterEntry *e, uint32_t port, uint64_t at,
   return SINTER_OK;
 }
 
+/* Where everything is: inputs, control, outputs, arena. */
 static int place_all(GpuContext *c, const SinterEntry *e, const RtGpuCall *call, char *message) {
-  uint64_t at = c->control_bytes;
+  uint64_t at = 0;
   int64_t arena = 0;
   bool fits = true;
   c->base[SLOT_CELLS] = c->weights->memory;
   c->base[SLOT_CONSTS] = c->weights->memory + c->weights->consts_at;
-  c->base[SLOT_CONTROL] = c->memory;
   int status = gpu_enter(c->weights->device, message);
   if (status) return status;
-  for (uint32_t i = 0; i < e->inputs.n + e->outputs.n && !status; i++) {
+  for (uint32_t i = 0; i <= ports_of(e) && !status; i++) {
+    if (i == e->inputs.n) {
+      c->base[SLOT_CONTROL] = c->memory + at;
+      fits = fits && (at += c->control_bytes) <= c->room;
+    }
+    if (i == ports_of(e)) break;
     const Span *p = &call->ports[i];
     c->base[SLOT_PORTS + i] = c->memory + at;
     c->in_place[i] = false;
@@ -365,32 +384,68 @@ static int place_all(GpuContext *c, const SinterEntry *e, const RtGpuCall *call,
                         RT_TEXT(e->name), c->room);
 }
 
-static int send(GpuContext *c, const SinterEntry *e, const RtGpuCall *call, char *message) {
-  uint64_t control = FAILED_AT + 4 * (1 + (uint64_t)RT_MODEL->places.n);
-  int status = SINTER_OK;
-  memset(c->control, 0, control);
-  memcpy(c->control, call->random, FAILED_AT);
-  if (c->controlled) status = gpu_copy_in(c->queue, c->memory, c->control, control, message);
-  for (uint32_t i = 0; i < e->inputs.n && !status; i++)
-    if (!c->in_place[i])
-      status = gpu_copy_in(c->queue, c->base[SLOT_PORTS + i], call->ports[i].at, call->ports[i].bytes, message);
-  return status;
+/* What is copied between host and GPU in one direction: parts in the order of their addresses there. */
+static void add_part(GpuContext *c, void *host, CUdeviceptr at, uint64_t bytes) {
+  if (bytes) c->part[c->nparts++] = (Part){host, at, bytes};
 }
 
-/* The failures first: if there were any, the outputs stay as they are. */
+static uint64_t extent(const GpuContext *c) {
+  const Part *last = &c->part[c->nparts - 1];
+  return last->at + last->bytes - c->part[0].at;
+}
+
+static int send(GpuContext *c, const SinterEntry *e, const RtGpuCall *call, char *message) {
+  memset(c->control, 0, control_bytes());
+  memcpy(c->control, call->random, FAILED_AT);
+  c->nparts = 0;
+  for (uint32_t i = 0; i < e->inputs.n; i++)
+    if (!c->in_place[i]) add_part(c, call->ports[i].at, c->base[SLOT_PORTS + i], call->ports[i].bytes);
+  if (c->controlled) add_part(c, c->control, c->base[SLOT_CONTROL], control_bytes());
+  if (!c->nparts) return SINTER_OK;
+  int status = SINTER_OK;
+  if (extent(c) > STAGE) {
+    for (uint32_t i = 0; i < c->nparts && !status; i++)
+      status = gpu_copy_in(c->queue, c->part[i].at, c->part[i].host, c->part[i].bytes, message);
+    return status;
+  }
+  char *stage;
+  status = gpu_fill(c->queue, &stage, message);
+  if (status) return status;
+  for (uint32_t i = 0; i < c->nparts; i++)
+    memcpy(stage + (c->part[i].at - c->part[0].at), c->part[i].host, c->part[i].bytes);
+  return gpu_send(c->queue, c->part[0].at, extent(c), message);
+}
+
+/* After the counts of failures have come: the smallest code. */
+static bool has_failed(const GpuContext *c, RtGpuCall *call) {
+  const uint32_t *counts = c->control + FAILED_AT / 4;
+  if (!counts[0]) return false;
+  for (call->failed = 1; call->failed <= RT_MODEL->places.n && !counts[call->failed];) call->failed++;
+  return true;
+}
+
+/* Outputs stay as they are if anything has failed. */
 static int receive(GpuContext *c, const SinterEntry *e, RtGpuCall *call, char *message) {
   const SinterPort *in = RT_RECORDS(SinterPort, e->inputs);
-  uint32_t *counts = c->control + FAILED_AT / 4;
+  uint32_t first = c->fails;
   int status = SINTER_OK;
-  if (c->fails)
-    status = gpu_copy_out(c->queue, counts, c->memory + FAILED_AT, 4 * (1 + (uint64_t)RT_MODEL->places.n), message);
-  if (status) return status;
-  if (counts[0]) {
-    for (call->failed = 1; call->failed <= RT_MODEL->places.n && !counts[call->failed];) call->failed++;
-    return SINTER_OK;
+  c->nparts = 0;
+  if (c->fails) add_part(c, c->control, c->base[SLOT_CONTROL], control_bytes());
+  for (uint32_t i = e->inputs.n; i < ports_of(e); i++)
+    if (!c->in_place[i]) add_part(c, call->ports[i].at, c->base[SLOT_PORTS + i], call->ports[i].bytes);
+  const char *stage = NULL;
+  if (c->nparts && extent(c) <= STAGE) status = gpu_fetch(c->queue, c->part[0].at, extent(c), &stage, message);
+  for (uint32_t i = 0; i < c->nparts && !status; i++) {
+    const Part *p = &c->part[i];
+    if (i == first && has_failed(c, call)) return SINTER_OK;
+    if (stage)
+      memcpy(p->host, stage + (p->at - c->part[0].at), p->bytes);
+    else
+      status = gpu_copy_out(c->queue, p->host, p->at, p->bytes, message);
   }
-  for (uint32_t i = 0; i < e->inputs.n + e->outputs.n && !status; i++)
-    if (!c->in_place[i] && (i >= e->inputs.n || in[i].inout))
+  if (status || has_failed(c, call)) return status;
+  for (uint32_t i = 0; i < e->inputs.n && !status; i++)
+    if (in[i].inout && !c->in_place[i])
       status = gpu_copy_out(c->queue, call->ports[i].at, c->base[SLOT_PORTS + i], call->ports[i].bytes, message);
   return status;
 }

@@ -33,6 +33,9 @@ static int too_old(char *message, int version) {
 
 static int load(CudaApi *api, char *message) {
   const char *other = sys_env("SINTER_LIBCUDA");
+  if (!sys_library_any())
+    return rt_fail(message, SINTER_ERROR_GPU,
+                   "no GPU can be used: this program is static or without libdl, and loads no NVIDIA driver");
   void *library = sys_library_open(other ? other : "libcuda.so.1");
   if (!library && other)
     return rt_fail(message, SINTER_ERROR_GPU, "SINTER_LIBCUDA is %s, which cannot be loaded", other);

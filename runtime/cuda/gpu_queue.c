@@ -2,6 +2,8 @@
  * its way, and plans. */
 #include "rt_gpu.h"
 
+static const char TO_IT[] = "a copy to it", FROM_IT[] = "a copy from it, or in a kernel before";
+
 static int wait_stage(GpuQueue *q, GpuStage *s, const char *what, char *message) {
   if (!s->busy) return SINTER_OK;
   int status = gpu_check(q->device, q->device->api->cuEventSynchronize(s->done), what, message);
@@ -20,23 +22,21 @@ static int mark_stage(GpuQueue *q, GpuStage *s, CUresult begun, const char *what
 static uint64_t part_of(const GpuQueue *q, uint64_t bytes) { return bytes < q->most.stage ? bytes : q->most.stage; }
 
 int gpu_copy_in(GpuQueue *q, CUdeviceptr to, const void *from, uint64_t bytes, char *message) {
-  static const char what[] = "a copy to it";
   int status = gpu_enter(q->device, message);
   if (status) return status;
   for (uint64_t at = 0, n; at < bytes && !status; at += n) {
     GpuStage *s = &q->stage[q->turn++ % 2];
     n = part_of(q, bytes - at);
-    status = wait_stage(q, s, what, message);
+    status = wait_stage(q, s, TO_IT, message);
     if (status) break;
     memcpy(s->memory, (const char *)from + at, n);
-    status = mark_stage(q, s, q->device->api->cuMemcpyHtoDAsync_v2(to + at, s->memory, n, q->stream), what, message);
+    status = mark_stage(q, s, q->device->api->cuMemcpyHtoDAsync_v2(to + at, s->memory, n, q->stream), TO_IT, message);
   }
   gpu_leave(q->device);
   return status;
 }
 
 int gpu_copy_out(GpuQueue *q, void *to, CUdeviceptr from, uint64_t bytes, char *message) {
-  static const char what[] = "a copy from it, or in a kernel before";
   int status = gpu_enter(q->device, message);
   if (status) return status;
   uint64_t sent = 0, taken = 0;
@@ -44,19 +44,52 @@ int gpu_copy_out(GpuQueue *q, void *to, CUdeviceptr from, uint64_t bytes, char *
     if (sent < bytes && sent - taken < 2 * (uint64_t)q->most.stage) {
       GpuStage *s = &q->stage[sent / q->most.stage % 2];
       uint64_t n = part_of(q, bytes - sent);
-      status = wait_stage(q, s, what, message);
+      status = wait_stage(q, s, FROM_IT, message);
       if (status) break;
-      status =
-          mark_stage(q, s, q->device->api->cuMemcpyDtoHAsync_v2(s->memory, from + sent, n, q->stream), what, message);
+      status = mark_stage(q, s, q->device->api->cuMemcpyDtoHAsync_v2(s->memory, from + sent, n, q->stream), FROM_IT,
+                          message);
       sent += n;
     } else {
       GpuStage *s = &q->stage[taken / q->most.stage % 2];
       uint64_t n = part_of(q, bytes - taken);
-      status = wait_stage(q, s, what, message);
+      status = wait_stage(q, s, FROM_IT, message);
       if (!status) memcpy((char *)to + taken, s->memory, n);
       taken += n;
     }
   }
+  gpu_leave(q->device);
+  return status;
+}
+
+int gpu_fill(GpuQueue *q, char **stage, char *message) {
+  int status = gpu_enter(q->device, message);
+  if (status) return status;
+  GpuStage *s = &q->stage[q->turn % 2];
+  *stage = s->memory;
+  status = wait_stage(q, s, TO_IT, message);
+  gpu_leave(q->device);
+  return status;
+}
+
+int gpu_send(GpuQueue *q, CUdeviceptr to, uint64_t bytes, char *message) {
+  int status = gpu_enter(q->device, message);
+  if (status) return status;
+  GpuStage *s = &q->stage[q->turn++ % 2];
+  status = mark_stage(q, s, q->device->api->cuMemcpyHtoDAsync_v2(to, s->memory, bytes, q->stream), TO_IT, message);
+  gpu_leave(q->device);
+  return status;
+}
+
+int gpu_fetch(GpuQueue *q, CUdeviceptr from, uint64_t bytes, const char **stage, char *message) {
+  int status = gpu_enter(q->device, message);
+  if (status) return status;
+  GpuStage *s = &q->stage[q->turn++ % 2];
+  *stage = s->memory;
+  status = wait_stage(q, s, FROM_IT, message);
+  if (!status)
+    status =
+        mark_stage(q, s, q->device->api->cuMemcpyDtoHAsync_v2(s->memory, from, bytes, q->stream), FROM_IT, message);
+  if (!status) status = wait_stage(q, s, FROM_IT, message);
   gpu_leave(q->device);
   return status;
 }

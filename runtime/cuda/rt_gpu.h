@@ -37,7 +37,9 @@ bool gpu_sticky(CUresult);                             /* after it CUDA does not
 const char *gpu_error_name(const CudaApi *, CUresult); /* "CUDA_ERROR_ILLEGAL_ADDRESS" */
 
 /* ---- sys_library.c ---- */
-void *sys_library_open(const char *name); /* stays open; NULL: it is not there, or this program cannot load any */
+/* Whether there can be any: not in a static program, where one would bring a second C library along. */
+bool sys_library_any(void);
+void *sys_library_open(const char *name); /* stays open; NULL: it is not there */
 void *sys_library_symbol(void *library, const char *name);
 
 /* ---- gpu_device.c: a GPU with the code for it. Several threads may use it at once. ---- */
@@ -145,8 +147,13 @@ int gpu_queue_use(GpuQueue *, CUstream, char *message);
 
 int gpu_copy_in(GpuQueue *, CUdeviceptr to, const void *from, uint64_t bytes, char *message); /* `from` is free after */
 int gpu_copy_out(GpuQueue *, void *to, CUdeviceptr from, uint64_t bytes, char *message);      /* waits */
-int gpu_run(GpuQueue *, const GpuCall *, char *message);                                      /* does not wait */
-int gpu_wait(GpuQueue *, char *message); /* what failed since the last wait is said here */
+/* The same in one copy of what fits into a buffer of GpuLimits.stage bytes: filled, then sent; or fetched, which waits,
+ * and good until the next copy. */
+int gpu_fill(GpuQueue *, char **stage, char *message);
+int gpu_send(GpuQueue *, CUdeviceptr to, uint64_t bytes, char *message);
+int gpu_fetch(GpuQueue *, CUdeviceptr from, uint64_t bytes, const char **stage, char *message);
+int gpu_run(GpuQueue *, const GpuCall *, char *message); /* does not wait */
+int gpu_wait(GpuQueue *, char *message);                 /* what failed since the last wait is said here */
 
 /* gpu_graph.c */
 int gpu_launch(GpuQueue *, CUstream, const GpuCall *, const GpuStep *, char *message); /* one step */

@@ -4,6 +4,7 @@
 #include "gpu_model.h"
 #include "gpu_plan.h"
 #include "rt.h"
+#include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -321,6 +322,69 @@ static void device_memory(void **unused) {
   assert_int_equal(in_child(elsewhere, (const char *[]){code, "SINTER_FAKE_POINTER_GPU=1", NULL}), 0);
 }
 
+/* More than goes in one copy. */
+static void large(void) {
+  enum { MANY = 300000 };
+  static float doubled[MANY], noise[MANY], out[MANY];
+  static int64_t index[MANY];
+  SinterWeights *w;
+  SinterContext *c;
+  MUST(!api->open(&w, NULL, 7) && !api->to(w, "cuda"));
+  MUST(!api->create(&c, w, (const int64_t[]){MANY, M}, NULL, 0));
+  for (int i = 0; i < MANY; i++) doubled[i] = (float)i, index[i] = i % M, out[i] = 9;
+  CALL(c, FAKE_DOUBLE, &((FakeDoubleIn){doubled, MANY}), NULL);
+  CALL(c, FAKE_NOISE, &((FakeNoiseIn){MANY}), &((FakeOut){noise}));
+  for (int i = 0; i < MANY; i++) MUST(doubled[i] == 2 * (float)i && noise[i] == 7 + (float)i);
+  index[MANY - 1] = M;
+  MUST_SAY(api->call(c, FAKE_GATHER, &((FakeGatherIn){data.table, index, MANY, M}), &((FakeOut){out})),
+           SINTER_ERROR_INDEX, api->message(c), "fake.sir:20:3: index out of range in gather; nothing was stored");
+  for (int i = 0; i < MANY; i++) MUST(out[i] == 9);
+  index[MANY - 1] = 0;
+  CALL(c, FAKE_GATHER, &((FakeGatherIn){data.table, index, MANY, M}), &((FakeOut){out}));
+  for (int i = 0; i < MANY; i++) MUST(out[i] == data.table[index[i]]);
+  api->free(c);
+  api->close(w);
+  MUST(nothing_is_alive());
+}
+static void large_ports(void **unused) {
+  (void)unused;
+  assert_int_equal(in_child(large, (const char *[]){code, NULL}), 0);
+}
+
+/* ---- contexts on several threads ---- */
+
+static SinterWeights *shared;
+static Results alone;
+static void *call_often(void *unused) {
+  SinterContext *c;
+  Results *mine = malloc(sizeof *mine);
+  (void)unused;
+  MUST(!api->create(&c, shared, UP_TO, NULL, 0));
+  for (int i = 0; i < 5; i++) {
+    compute(c, N, mine);
+    MUST(!memcmp(mine, &alone, sizeof alone));
+  }
+  free(mine);
+  api->free(c);
+  return NULL;
+}
+static void together(void) {
+  pthread_t thread[3];
+  MUST(!api->open(&shared, NULL, 7));
+  SinterContext *c = context(shared);
+  compute(c, N, &alone);
+  api->free(c);
+  MUST(!api->to(shared, "cuda"));
+  for (int i = 0; i < 3; i++) MUST(!pthread_create(&thread[i], NULL, call_often, NULL));
+  for (int i = 0; i < 3; i++) MUST(!pthread_join(thread[i], NULL));
+  api->close(shared);
+  MUST(nothing_is_alive());
+}
+static void threads(void **unused) {
+  (void)unused;
+  assert_int_equal(in_child(together, (const char *[]){code, NULL}), 0);
+}
+
 /* ---- the driver ---- */
 
 static void whole(void) {
@@ -526,8 +590,9 @@ int main(void) {
   make_data();
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(gives_the_same), cmocka_unit_test(environment), cmocka_unit_test(indices),
-      cmocka_unit_test(device_memory),  cmocka_unit_test(every_call),  cmocka_unit_test(host_memory),
-      cmocka_unit_test(fault),          cmocka_unit_test(sentences),
+      cmocka_unit_test(device_memory),  cmocka_unit_test(large_ports), cmocka_unit_test(threads),
+      cmocka_unit_test(every_call),     cmocka_unit_test(host_memory), cmocka_unit_test(fault),
+      cmocka_unit_test(sentences),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
