@@ -320,11 +320,11 @@ static bool rows_whole(const Cuda *c, Sym size, int lanes) {
   return false;
 }
 
-/* A vector of a buffer's neighbours may be one access: 16 bytes at a multiple of 16, or 8 of 8. */
+/* A vector of a buffer's neighbours may be one access: 16 bytes at a multiple of 16, 8 of 8 or 4 of 4. */
 static bool whole(const Cuda *c, uint32_t buf, const Ex *index, int n, int lanes) {
   const LoopBuf *b = &c->k->bufs.at[buf];
   size_t one = dtype_size(b->dtype), all = (size_t)lanes * one;
-  if (lanes == 1 || one == 1 || (all != 16 && all != 8) || b->kind > BUF_INOUT) return false;
+  if (lanes == 1 || (all != 16 && all != 8 && all != 4) || b->kind > BUF_INOUT) return false;
   if (loop_access(c->k, buf, index, n, lanes) != ACCESS_CONTIGUOUS || loop_divisor(c->k, index[n - 1]) % lanes)
     return false;
   return n == 1 || rows_whole(c, b->dim[n - 1], lanes);
@@ -339,17 +339,23 @@ static void load_whole(Cuda *c, Ex e, const Expr *x) {
   memcpy(index, c->k->arg.at + x->in, (size_t)x->nin * sizeof *index);
   const char *o = offset(c, x->ref, index, x->nin, 0), *name = new_name(c);
   bool fixed = c->k->bufs.at[x->ref].kind == BUF_IN && c->alone[x->ref];
-  LINE(c, "const Vec%d %s = ld_global_%sv%d(%s + %s);\n", words, name, fixed ? "nc_" : "", words, buffer(c, x->ref), o);
+  const char *from = TEXT(c, "%s + %s", buffer(c, x->ref), o);
+  if (words == 1)
+    LINE(c, "const u32 %s = *(const u32 *)(%s);\n", name, from);
+  else
+    LINE(c, "const Vec%d %s = ld_global_%sv%d(%s);\n", words, name, fixed ? "nc_" : "", words, from);
   for (int l = 0; l < x->lanes; l++) {
-    const char *word = TEXT(c, "%s.%c", name, part[l * one / 4]);
+    const char *word = words == 1 ? name : TEXT(c, "%s.%c", name, part[l * one / 4]);
     if (one == 8)
       c->lane[e][l] = bits(c, TEXT(c, "((u64)%s.%c << 32 | %s)", name, part[2 * l + 1], word), DT_U64, d);
     else if (one == 4)
       c->lane[e][l] = bits(c, word, DT_U32, d);
     else if (dtype_is_half(d))
       c->lane[e][l] = TEXT(c, "bits_%s(%s%s)", dtype_name(d), word, l % 2 ? " >> 16" : "");
-    else
-      c->lane[e][l] = bits(c, TEXT(c, l % 2 ? "(u16)(%s >> 16)" : "(u16)%s", word), DT_U16, d);
+    else {
+      const char *low = l * one % 4 ? TEXT(c, "(%s >> %d)", word, 8 * (l * one % 4)) : word;
+      c->lane[e][l] = bits(c, TEXT(c, "((u%d)%s)", 8 * one, low), one == 2 ? DT_U16 : DT_U8, d);
+    }
   }
 }
 
@@ -578,14 +584,17 @@ static void put_assign(Cuda *c, const Stmt *s) {
 /* The lanes of a value as words of 32 bits; two lanes are rounded to 16 bits at once. */
 static int pack(Cuda *c, Ex e, DType d, const char **word) {
   int n = 0, one = (int)dtype_size(d), lanes = at(c, e)->lanes;
-  for (int l = 0; l < lanes; l += one == 2 ? 2 : 1) {
+  for (int l = 0; l < lanes; l += one < 4 ? 4 / one : 1) {
     const char *low = before_rounding(c, e, l);
     if (low)
       word[n++] = TEXT(c, "pack_%s(%s, %s)", dtype_name(d), low, before_rounding(c, e, l + 1));
-    else if (one == 2)
-      word[n++] =
-          TEXT(c, "(%s | (u32)%s << 16)", bits(c, value(c, e, l), d, DT_U16), bits(c, value(c, e, l + 1), d, DT_U16));
-    else if (one == 4)
+    else if (one < 4) {
+      DType u = one == 2 ? DT_U16 : DT_U8;
+      word[n] = bits(c, value(c, e, l), d, u);
+      for (int i = 1; i < 4 / one; i++)
+        word[n] = TEXT(c, "(%s | (u32)%s << %d)", word[n], bits(c, value(c, e, l + i), d, u), 8 * one * i);
+      n++;
+    } else if (one == 4)
       word[n++] = bits(c, value(c, e, l), d, DT_U32);
     else {
       const char *wide = new_name(c);
@@ -604,11 +613,14 @@ static void put_store(Cuda *c, const Stmt *s) {
   if (w > 1 && !s->mask && !c->mask && at(c, s->value)->lanes == w && whole(c, s->ref, s->index, s->nindex, w)) {
     const char *word[4];
     int n = pack(c, s->value, c->k->bufs.at[s->ref].dtype, word);
-    const char *name = new_name(c);
+    const char *name = n > 1 ? new_name(c) : NULL;
     const char *to = TEXT(c, "%s + %s", b, offset(c, s->ref, s->index, s->nindex, 0));
     if (n == 4) LINE(c, "const Vec4 %s = {%s, %s, %s, %s};\n", name, word[0], word[1], word[2], word[3]);
     if (n == 2) LINE(c, "const Vec2 %s = {%s, %s};\n", name, word[0], word[1]);
-    LINE(c, "st_global_v%d(%s, %s);\n", n, to, name);
+    if (n == 1)
+      LINE(c, "*(u32 *)(%s) = %s;\n", to, word[0]);
+    else
+      LINE(c, "st_global_v%d(%s, %s);\n", n, to, name);
     return;
   }
   for (int l = 0; l < w; l++) {

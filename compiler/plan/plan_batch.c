@@ -72,12 +72,10 @@ typedef struct Batch {
 
 /* Products and attention have kernels of their own (kernels/cuda), large ones. */
 static bool of_skeleton(const Planner *p, const Step *s) {
-  for (uint32_t k = 0; k < p->out->kernels.n; k++) {
-    GroupKind kind = p->out->groups->at.at[k].kind;
-    if (p->out->kernels.at[k].kernel == s->kernel)
-      return kind == GROUP_GEMM || kind == GROUP_CONV || kind == GROUP_ATTENTION;
-  }
-  return true;
+  if (stage_of(p, s)->product) return true;
+  for (uint32_t k = 0; k < p->out->kernels.n; k++)
+    if (p->out->kernels.at[k].kernel == s->kernel) return p->out->groups->at.at[k].kind == GROUP_ATTENTION;
+  return false;
 }
 
 static bool join(const Planner *p, Batch *b, const Step *s) {

@@ -284,7 +284,9 @@ static Reduce reduction(Lower *l, Id r) {
     q.reduced[q.rank - 1] = true;
   }
   if (lower_gpu(l)) {
+    int whole = l->all->target->vector_bytes / (int)dtype_size(q.dtype); /* of columns, whose parts wait in memory */
     q.lanes = threads_lanes(l, q.shape[q.rank - 1]);
+    if (!q.inner && q.lanes > whole) q.lanes = whole;
     q.threads = threads_for(most_of(l, q.shape[q.rank - 1]) / q.lanes, THREADS);
   } else if (q.inner && l->grp->cost <= CHEAP && most_of(l, q.shape[q.rank - 1]) >= 2 * SUMS * q.lanes)
     q.sums = SUMS;
