@@ -136,13 +136,22 @@ static bool is_stored(const Product *d, uint32_t buf) {
   return stores[buf];
 }
 
+/* Steps of a part of the sum; 0: parts do not begin where steps do. */
+static Sym part_steps(const Product *d) {
+  SymTab *t = d->k->ctx->syms;
+  const LoopAxes *s = &d->p->sums;
+  return d->a.sums.n > 1
+             ? 0
+             : sym_exact(t, sym_mul(t, d->p->chunk, sym_product(t, s->extent + 1, s->n - 1)), sym_int(t, 64));
+}
+
 static bool make(Kernel *k, const Stage *st, Product *d) {
   const LoopProduct *p = st->product;
   *d = (Product){.k = k, .st = st, .p = p};
-  if (p->part || p->a_type != p->b_type || !dtype_is_half(p->a_type) || k->regs.at[p->sum].dtype != DT_F32 ||
+  if (p->a_type != p->b_type || !dtype_is_half(p->a_type) || k->regs.at[p->sum].dtype != DT_F32 ||
       !only_lets(p->a, p->add) || !operand_strides(d, false, &d->a) || !operand_strides(d, true, &d->b) ||
       !operand_map(d, &d->b, &p->rows, &d->a) || !operand_map(d, &d->a, &p->columns, &d->b) ||
-      is_stored(d, d->a.strides.buf) || is_stored(d, d->b.strides.buf))
+      is_stored(d, d->a.strides.buf) || is_stored(d, d->b.strides.buf) || (p->part && !part_steps(d)))
     return false;
   d->plain = result_map(d);
   return true;
@@ -202,15 +211,24 @@ static Sym steps(const Kernel *k, const Map *m) {
   return sym_div_up(k->ctx->syms, m->other.extent, sym_int(k->ctx->syms, 64));
 }
 
-static void print_steps(const HoleText *t, const Map *m) {
+/* The steps of one product: of its part of the sum. */
+static void print_steps(const HoleText *t, const Product *d) {
   Cuda *c = t->c;
   SymTab *s = c->k->ctx->syms;
-  Sym all = steps(c->k, m);
-  for (int i = 0; i < m->sums.n - 1; i++) all = sym_mul(s, all, m->sums.run[i].extent);
-  open_function(t, "i32", "_steps", "");
-  const char *n = size(c, all);
-  buf_printf(&c->out, "  return (i32)(%s);\n", n);
-  close_function(t);
+  const LoopAxes *outer = &d->p->outer;
+  Sym all = steps(c->k, &d->a);
+  for (int i = 0; i < d->a.sums.n - 1; i++) all = sym_mul(s, all, d->a.sums.run[i].extent);
+  for (int end = 0; end < 2; end++) {
+    open_function(t, "i32", end ? "_end" : "_begin", ", i32 outer");
+    const char *e = end ? size(c, all) : "0";
+    if (d->p->part) {
+      const char *behind = size(c, sym_product(s, outer->extent + 1, outer->n - 1)), *span = size(c, part_steps(d));
+      const char *first = TEXT(c, "outer / (%s) * (%s)", behind, span);
+      e = end ? TEXT(c, "min_i32((i32)(%s), (i32)(%s + (%s)))", e, first, span) : first;
+    }
+    buf_printf(&c->out, "  return (i32)(%s);\n", e);
+    close_function(t);
+  }
 }
 
 static const char *outer_places(Cuda *c, const Map *m, int *rank) {
@@ -277,6 +295,7 @@ static int stored_bytes(const Product *d) {
 }
 
 static Sym total(SymTab *t, const LoopAxes *a) { return sym_product(t, a->extent, a->n); }
+static int64_t likely(const Kernel *k, const LoopAxes *a) { return (int64_t)loop_likely(k, total(k->ctx->syms, a)); }
 
 static Sym grid(const Product *d, const Gemm90Tile *tile) {
   SymTab *t = d->k->ctx->syms;
@@ -300,15 +319,13 @@ bool cuda_gemm90_stage(Kernel *k, const Stage *st, const CudaWanted *want, CudaS
   for (const Stmt *s = p->epilogue; s; s = s->next)
     if (s->kind == STMT_STORE && dtype_is_half(k->bufs.at[s->ref].dtype)) parts.columns = 8;
   if (!hole_store(k, st, parts.columns, &parts.store)) return false;
-  const Gemm90Size sizes = {(int64_t)loop_likely(k, total(k->ctx->syms, &p->outer)),
-                            (int64_t)loop_likely(k, total(k->ctx->syms, &p->rows)),
-                            (int64_t)loop_likely(k, total(k->ctx->syms, &p->columns)),
-                            (int64_t)loop_likely(k, total(k->ctx->syms, &p->sums)), stored_bytes(&d)};
+  int64_t terms = likely(k, &p->sums) / (p->part ? (int64_t)loop_likely(k, p->outer.extent[0]) : 1);
+  const Gemm90Size sizes = {likely(k, &p->outer), likely(k, &p->rows), likely(k, &p->columns), terms, stored_bytes(&d)};
   const char *why;
   const Gemm90Tile *tile = gemm90_tile(a, &sizes, &why);
   SkeletonText t;
   skeleton_open(&t, k, st, want, &parts);
-  print_steps(&t.holes, &d.a);
+  print_steps(&t.holes, &d);
   print_load(&t.holes, "_load_a", "m", &d.a);
   print_load(&t.holes, "_load_b", "n", &d.b);
   if (d.plain) print_store(&t.holes, &d.c);

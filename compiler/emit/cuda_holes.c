@@ -290,56 +290,6 @@ bool hole_store(Kernel *k, const Stage *st, int lanes, Hole *h) {
   return ok;
 }
 
-/* ---- strides ---- */
-
-/* What an index without axes in it is; 0: not known. */
-static Sym fixed(const Hole *h, Ex e) {
-  SymTab *t = h->k->ctx->syms;
-  const Expr x = *ex_at(h->k, e);
-  const Ex *in = h->k->arg.at + x.in;
-  if (x.op == OP_LITERAL) return sym_int(t, x.u.i);
-  if (x.op == OP_VAR) {
-    const LoopVar *v = &h->k->vars.at[x.ref];
-    return v->kind == VAR_LET ? fixed(h, v->value) : v->kind == VAR_DIM ? h->k->dims.at[x.ref].var : 0;
-  }
-  if (x.nin != 2 || (x.op != OP_ADD && x.op != OP_SUB && x.op != OP_MUL)) return 0;
-  Sym a = fixed(h, in[0]), b = fixed(h, in[1]);
-  if (!a || !b) return 0;
-  return x.op == OP_ADD ? sym_add(t, a, b) : x.op == OP_SUB ? sym_sub(t, a, b) : sym_mul(t, a, b);
-}
-
-/* Adds an index, times `scale`, to the strides. */
-static bool add_index(const Hole *h, Ex e, Sym scale, HoleStrides *s) {
-  SymTab *t = h->k->ctx->syms;
-  const Expr x = *ex_at(h->k, e);
-  const Ex *in = h->k->arg.at + x.in;
-  Sym known = fixed(h, e);
-  if (known) return s->base = sym_add(t, s->base, sym_mul(t, scale, known)), true;
-  for (int g = 0; g < h->ngroups; g++)
-    for (int i = 0; i < h->group[g].axes->n; i++)
-      if (h->group[g].var[i] == e) return s->group[g][i] = sym_add(t, s->group[g][i], scale), true;
-  if (x.op == OP_VAR && h->k->vars.at[x.ref].kind == VAR_LET) return add_index(h, h->k->vars.at[x.ref].value, scale, s);
-  if (x.op == OP_ADD || x.op == OP_SUB)
-    return add_index(h, in[0], scale, s) &&
-           add_index(h, in[1], x.op == OP_ADD ? scale : sym_sub(t, sym_int(t, 0), scale), s);
-  for (int i = 0; i < 2 && x.op == OP_MUL; i++) {
-    Sym factor = fixed(h, in[i]);
-    if (factor) return add_index(h, in[1 - i], sym_mul(t, scale, factor), s);
-  }
-  return false;
-}
-
-bool hole_strides(const Hole *at, HoleStrides *s) {
-  SymTab *t = at->k->ctx->syms;
-  const LoopBuf *b = &at->k->bufs.at[at->buf];
-  s->base = sym_int(t, 0);
-  for (int g = 0; g < HOLE_AXES; g++)
-    for (int i = 0; i < LOOP_RANK; i++) s->group[g][i] = s->base;
-  for (int i = 0; i < at->nindex; i++)
-    if (!add_index(at, at->index[i], sym_product(t, b->dim + i + 1, at->nindex - i - 1), s)) return false;
-  return !at->there;
-}
-
 /* ---- text ---- */
 
 #define TEXT(c, ...) arena_printf((c)->arena, __VA_ARGS__)

@@ -18,8 +18,8 @@ typedef struct Skeleton {
 
 /* Of an A100: bf16 and f16, f32. */
 static const Tile HALF_TILES[] = {{128, 128, 32, 4, 2, 4, 2}, {128, 64, 32, 4, 2, 2, 2}, {64, 128, 32, 4, 2, 2, 2},
-                                  {64, 64, 64, 3, 2, 2, 3},   {16, 128, 64, 4, 1, 4, 2}, {128, 16, 64, 4, 4, 1, 2}};
-static const Tile SIMT_TILES[] = {{128, 128, 8, 2, 1, 8, 2}, {64, 64, 8, 2, 1, 2, 4}};
+                                  {64, 64, 64, 3, 2, 2, 3},   {16, 64, 64, 4, 1, 4, 4},  {64, 16, 64, 4, 4, 1, 4}};
+static const Tile SIMT_TILES[] = {{128, 128, 8, 2, 1, 8, 1}, {64, 64, 8, 2, 1, 2, 4}};
 static const Skeleton HALF = {"gemm_sm80.cu", "gemm_sm80", HALF_TILES, 6, 2, 8, 1024},
                       SIMT = {"gemm_simt.cu", "gemm_simt", SIMT_TILES, 2, 4, 4, 64};
 
@@ -32,17 +32,21 @@ static double likely(const Kernel *k, const LoopAxes *a) {
 /* ---- the tile ---- */
 
 typedef struct Cost {
-  double blocks, waves, cycles, used;
+  double blocks, waves, used, cycles;
 } Cost;
 
+/* The blocks of a multiprocessor share its arithmetic, of which a few warps cannot use all, and its way to the L2
+ * cache; each of the waves waits for its first operands. */
 static Cost cost(const Skeleton *s, const Tile *t, double outer, double m, double n, double k) {
-  double down = ceil(m / t->m), across = ceil(n / t->n), resident = MULTIPROCESSORS;
-  double multiply = t->m * t->n / s->products, bring = (t->m + t->n) * s->element / (double)L2_BYTES;
-  Cost c = {.blocks = outer * down * across};
-  c.waves = ceil(c.blocks / resident);
-  c.used = m * n / (down * t->m * across * t->n);
-  c.cycles = c.waves * (ceil(k / t->k) * t->k * fmax(multiply, bring) + LATENCY);
-  return c;
+  enum { BUSY = 8 }; /* warps that keep a multiprocessor busy */
+  double down = ceil(m / t->m), across = ceil(n / t->n), blocks = outer * down * across;
+  double each = ceil(blocks / MULTIPROCESSORS), together = fmin(each, t->blocks);
+  double rate = s->products * fmin(1, together * t->warps_m * t->warps_n / BUSY);
+  double multiply = t->m * t->n / rate, bring = (t->m + t->n) * s->element / (double)L2_BYTES;
+  return (Cost){.blocks = blocks,
+                .waves = blocks / (MULTIPROCESSORS * (double)t->blocks),
+                .used = m * n / (down * t->m * across * t->n),
+                .cycles = each * ceil(k / t->k) * t->k * fmax(multiply, bring) + ceil(each / together) * LATENCY};
 }
 
 /* Little work is done where it lies: a tile would be mostly empty, or as soon done as begun. */
@@ -55,14 +59,15 @@ static const Tile *choose(Kernel *k, const Skeleton *s, const LoopProduct *p, co
   Arena *a = k->ctx->arena;
   double outer = likely(k, &p->outer), m = likely(k, &p->rows), n = likely(k, &p->columns), sum = likely(k, &p->sums);
   const Tile *best = NULL;
-  double least = 0;
+  Cost least = {0};
   if (p->part) sum /= loop_likely(k, p->outer.extent[0]);
   *why = "of the tiles ";
   for (int i = 0; i < s->ntiles; i++) {
     const Tile *t = &s->tiles[i];
     Cost c = cost(s, t, outer, m, n, sum);
-    if (!best || c.cycles < least * 0.98) best = t, least = c.cycles;
-    *why = arena_printf(a, "%s%s%d x %d (%.0f blocks, %.0f waves, %.0f %% used, %.0f cycles)", *why, i ? ", " : "",
+    bool same = c.cycles < least.cycles * 1.02, fewer = c.cycles < least.cycles * 0.98;
+    if (!best || fewer || (same && c.used > 1.2 * least.used)) best = t, least = c;
+    *why = arena_printf(a, "%s%s%d x %d (%.0f blocks, %.1f waves, %.0f %% used, %.0f cycles)", *why, i ? ", " : "",
                         t->m, t->n, c.blocks, c.waves, 100 * c.used, c.cycles);
   }
   return best;
@@ -94,8 +99,7 @@ static void define(SkeletonText *t, const char *name, int value) {
   buf_printf(&t->text, "#define GEMM_%s %d\n", name, value);
 }
 
-void skeleton_open(SkeletonText *t, Kernel *k, const Stage *st, const CudaWanted *want, ProductParts *parts) {
-  const LoopProduct *p = st->product;
+void skeleton_begin(SkeletonText *t, Kernel *k, const Stage *st, const CudaWanted *want) {
   *t = (SkeletonText){.c = cuda_print_new(k, st)};
   t->holes = (HoleText){&t->c, &t->given, want->name, &t->text};
   t->stage = (CudaStage){.name = str_intern(k->ctx->names, want->name), .fails = loop_fails(st)};
@@ -104,6 +108,11 @@ void skeleton_open(SkeletonText *t, Kernel *k, const Stage *st, const CudaWanted
   cuda_print_given(&t->c);
   cuda_print_arguments(&t->c, want, loads, stores, &t->stage, &t->given, &t->text);
   buf_printf(&t->text, "typedef %s %s_index;\n", dtype_name(t->c.index), want->name);
+}
+
+void skeleton_open(SkeletonText *t, Kernel *k, const Stage *st, const CudaWanted *want, ProductParts *parts) {
+  const LoopProduct *p = st->product;
+  skeleton_begin(t, k, st, want);
   hole_print_size(&t->holes, "_outer", &p->outer);
   hole_print_size(&t->holes, "_M", &p->rows);
   hole_print_size(&t->holes, "_N", &p->columns);
@@ -135,6 +144,14 @@ bool skeleton_close(SkeletonText *t, CudaStage *made, Buf *out) {
   buf_free(&t->text);
   arena_free(t->c.arena);
   return ok;
+}
+
+/* Addresses take few registers: nothing is worked out, no axes are told apart. Else the compiler may use as many as it
+ * wants, for a kernel that spills is none. */
+static bool simple(const Operand *o) {
+  bool flat = o->in_memory && !o->at.there;
+  for (int i = 0; i < o->at.ngroups; i++) flat &= o->at.group[i].axes->n < 2;
+  return flat;
 }
 
 static void print_tile(SkeletonText *t, const Skeleton *s, const Tile *tile, DType type) {
@@ -174,9 +191,10 @@ bool cuda_skeleton_stage(Kernel *k, const Stage *st, const CudaWanted *want, Cud
   if (want->sm >= 90 && cuda_gemm90_stage(k, st, want, made, out)) return true;
   const Skeleton *s = p->a_type == p->b_type && dtype_is_half(p->a_type) ? &HALF : &SIMT;
   if (!skeleton_parts(k, st, s->lanes, &parts)) return false;
-  if (s == &SIMT) parts.a.in_memory = parts.b.in_memory = false; /* its tiles are turned as they are stored */
   const char *why;
-  const Tile *tile = choose(k, s, p, &why);
+  Tile chosen = *choose(k, s, p, &why), *tile = &chosen;
+  if (!simple(&parts.a) || !simple(&parts.b)) tile->blocks = 1;
+  if (s == &SIMT) parts.a.in_memory = parts.b.in_memory = false; /* its tiles are turned as they are stored */
   SkeletonText t;
   skeleton_open(&t, k, st, want, &parts);
   skeleton_operand(&t, false, &parts.a);

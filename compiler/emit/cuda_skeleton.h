@@ -7,6 +7,9 @@
 /* What cuda_text_stage does, if a skeleton fits; else false, and nothing is changed. */
 bool cuda_skeleton_stage(Kernel *, const Stage *, const CudaWanted *, CudaStage *made, Buf *out);
 
+bool cuda_attention_stage(Kernel *, const Stage *, const CudaWanted *, CudaStage *made,
+                          Buf *out); /* cuda_attention.c */
+
 /* ---- holes (cuda_holes.c). Skeletons see every group of axes flat: rows as m, columns as n, sums as k. ---- */
 
 enum { HOLE_AXES = 3 };
@@ -48,12 +51,6 @@ typedef struct Operand { /* how an operand can be brought into a tile */
 bool hole_operand(Kernel *, const Stage *, bool right, DType, int lanes, Operand *);
 bool hole_store(Kernel *, const Stage *, int lanes, Hole *);
 
-/* Where the elements of an operand in memory lie, if that is a sum over its axes and nothing masks it: in elements. */
-typedef struct HoleStrides {
-  Sym base, group[HOLE_AXES][LOOP_RANK]; /* by group (outer; rows or columns; sums) and axis */
-} HoleStrides;
-bool hole_strides(const Hole *at, HoleStrides *);
-
 typedef struct HoleText { /* what all functions of a kernel share when they are printed */
   Cuda *c;
   const Givens *given;
@@ -88,5 +85,7 @@ typedef struct SkeletonText { /* of one kernel, while it is made */
 void skeleton_open(SkeletonText *, Kernel *, const Stage *, const CudaWanted *, ProductParts *);
 /* NAME_a_at or NAME_a_load, GEMM_A_AT, GEMM_A_K; likewise of b. */
 void skeleton_operand(SkeletonText *, bool right, Operand *);
+/* Begins with NAME_args alone; `parts` and the rest of skeleton_open are a product's. */
+void skeleton_begin(SkeletonText *, Kernel *, const Stage *, const CudaWanted *);
 bool skeleton_close(SkeletonText *, CudaStage *made, Buf *out); /* false: it cannot be printed, nothing is appended */
 #endif

@@ -29,6 +29,7 @@ typedef struct CudaStage { /* how the kernel is launched; Syms are over the dime
   int shared;     /* bytes of dynamic shared memory */
   bool fails;     /* it can count a failure */
   bool reordered; /* it sums in another order than the Loop IR does: roundings differ */
+  DType rounds;   /* and rounds what it multiplies to these 16 bits, if they are */
   Vec(CudaArg) args;
   Vec(CudaTensor) tensors;
   const char

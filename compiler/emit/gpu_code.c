@@ -5,9 +5,10 @@
 #include <string.h>
 
 enum {
-  KERNELS_A_PROGRAM = 16, /* one alone takes 47 ms, each further one 10 */
-  OLDEST = 80,            /* before it there are no bf16 and no asynchronous copies */
-  SHARED_80 = 99 << 10,   /* what a block may have: the text of sm_80 runs on 8.6 and 12.0 too, which have the least */
+  KERNELS_A_PROGRAM = 16,     /* one alone takes 47 ms, each further one 10 */
+  TEXT_A_PROGRAM = 128 << 10, /* bytes, more or less: NVRTC takes some 3 s for as much */
+  OLDEST = 80,                /* before it there are no bf16 and no asynchronous copies */
+  SHARED_80 = 99 << 10, /* what a block may have: the text of sm_80 runs on 8.6 and 12.0 too, which have the least */
   SHARED_90 = 227 << 10,
 };
 
@@ -26,6 +27,8 @@ static bool read_arch(const char *word, GpuArch *out) {
                    .sm = n == 2 || n == 3 ? atoi(digits) : 0};
   return out->sm >= OLDEST && (exact || !digits[n]);
 }
+
+bool gpu_is_ptx(const GpuArch *a) { return a->kind == SINTER_GPU_PTX; }
 
 /* What is written for sm_90a runs there alone; everything else has the text of sm_80. */
 static int text_for(Ctx *c, GpuCode *g, const GpuArch *a) {
@@ -65,12 +68,38 @@ typedef struct Texts { /* what is being written */
   int kernels;
 } Texts;
 
-const GpuFunction *gpu_function(const GpuText *t, const Step *s, int *number) {
-  bool copy = s->kind == STEP_COPY;
-  if (s->kind != STEP_LAUNCH && !copy) return NULL;
+static CudaPart part_of(const GpuCode *g, const Step *s) {
+  if (s->kind == STEP_COPY) return (CudaPart){.commit = s->commit};
+  Kernel *k = g->level.module->kernels.at[s->kernel];
+  return (CudaPart){k, k->stages.at[s->stage], s->commit};
+}
+
+GpuLaunch gpu_launch(const GpuCode *g, const Step *s) {
+  GpuLaunch l = {0};
+  Vec(const Step *) steps = {0};
+  int words = 0;
+  for (; s; s = s->next) {
+    if (s->kind == STEP_BARRIER) continue; /* each launch is behind the one before */
+    if (steps.n) {
+      CudaPart p = part_of(g, s);
+      if (!s->batch || s->batch != steps.at[0]->batch || words + cuda_batch_words(&p) > CUDA_BATCH_WORDS) break;
+    }
+    vec_push(g->level.module->ctx->arena, &steps, s);
+    if (s->batch) words += cuda_batch_words(&(CudaPart){g->level.module->kernels.at[s->kernel], NULL, s->commit});
+  }
+  l.step = steps.at, l.n = (int)steps.n, l.next = s;
+  return l;
+}
+
+const GpuFunction *gpu_function(const GpuCode *g, const GpuText *t, const GpuLaunch *l, int *number) {
   for (uint32_t i = 0; i < t->functions.n; i++) {
     const GpuFunction *f = &t->functions.at[i];
-    if (f->commit != s->commit || (copy ? f->kernel >= 0 : f->kernel != s->kernel || f->stage != s->stage)) continue;
+    bool same = f->nparts == l->n;
+    for (int k = 0; k < l->n && same; k++) {
+      CudaPart p = part_of(g, l->step[k]);
+      same = f->part[k].kernel == p.kernel && f->part[k].stage == p.stage && f->part[k].commit == p.commit;
+    }
+    if (!same) continue;
     *number = (int)i;
     return f;
   }
@@ -83,9 +112,16 @@ Sym gpu_in_plan(Ctx *c, const Kernel *k, const Step *s, Sym of) {
   return sym_replace(c->syms, of, names, s->dims, s->ndims);
 }
 
-Sym gpu_grid(Ctx *c, const GpuCode *g, const GpuFunction *f, const Step *s) {
-  if (f->kernel >= 0) return gpu_in_plan(c, g->level.module->kernels.at[f->kernel], s, f->made.grid);
-  return sym_div_up(c->syms, s->bytes, sym_int(c->syms, GPU_COPY_BYTES * GPU_COPY_THREADS));
+Sym gpu_part_grid(Ctx *c, const GpuFunction *f, const GpuLaunch *l, int i) {
+  if (!f->part[i].kernel)
+    return sym_div_up(c->syms, l->step[i]->bytes, sym_int(c->syms, GPU_COPY_BYTES * GPU_COPY_THREADS));
+  return gpu_in_plan(c, f->part[i].kernel, l->step[i], f->nparts > 1 ? f->batch.stage[i]->grid : f->made.grid);
+}
+
+Sym gpu_grid(Ctx *c, const GpuFunction *f, const GpuLaunch *l) {
+  Sym blocks = gpu_part_grid(c, f, l, 0);
+  for (int i = 1; i < l->n; i++) blocks = sym_add(c->syms, blocks, gpu_part_grid(c, f, l, i));
+  return blocks;
 }
 
 static void end_program(Texts *t) {
@@ -110,31 +146,51 @@ static Loc place_of(const EntryPlan *e, const Step *s) { /* of the group that th
   return 0;
 }
 
-static bool put_function(Texts *t, const EntryPlan *e, const Step *s) {
+static void put_copy(Texts *t, GpuFunction *f) {
+  f->name = f->commit ? "copy_commit" : "copy";
+  f->threads = GPU_COPY_THREADS;
+  buf_printf(&t->now,
+             "\ntypedef struct {\n  u8 *to;\n  const u8 *from;\n  i64 bytes;\n%s} %s_args;\n\n"
+             "KERNEL(%s, %d, 1, (%s_args, args)) {\n%s  copy_bytes(args.to, args.from, args.bytes);\n}\n",
+             f->commit ? "  u32 *failed;\n" : "", f->name, f->name, GPU_COPY_THREADS, f->name,
+             f->commit ? "  if (args.failed[0]) return;\n" : "");
+}
+
+static bool put_stage(Texts *t, const Step *s, GpuFunction *f, const char **why) {
+  const CudaPart *p = f->part;
+  CudaWanted want = {t->text->sm, p->commit,
+                     arena_printf(t->program->ctx->arena, "k%d_%s_%s%s", s->kernel, p->kernel->name, p->stage->name,
+                                  p->commit ? "_commit" : "")};
+  if (!cuda_text_stage(p->kernel, p->stage, &want, &f->made, &t->now, why)) return false;
+  f->name = f->made.name, f->threads = f->made.threads, f->shared = f->made.shared, f->fails = f->made.fails;
+  return true;
+}
+
+static bool put_batch(Texts *t, GpuFunction *f, const char **why) {
+  CudaWanted want = {t->text->sm, false,
+                     arena_printf(t->program->ctx->arena, "batch%u_of_%d", t->text->functions.n, f->nparts)};
+  if (!cuda_batch(f->part, f->nparts, &want, &f->batch, &t->now, why)) return false;
+  f->name = f->batch.name, f->threads = f->batch.threads, f->shared = f->batch.shared, f->fails = f->batch.fails;
+  return true;
+}
+
+static bool put_function(Texts *t, const EntryPlan *e, const GpuLaunch *l) {
   Ctx *c = t->program->ctx;
-  GpuFunction f = {.kernel = -1, .commit = s->commit, .program = (int)t->text->programs.n};
-  const char *end = s->commit ? "_commit" : "", *why;
+  GpuFunction f = {.part = ARENA_ARRAY(c->arena, CudaPart, l->n), .nparts = l->n, .program = (int)t->text->programs.n};
+  const char *why;
   if (!t->kernels) cuda_text_begin(&t->now);
-  if (s->kind == STEP_COPY) {
-    f.made = (CudaStage){.name = arena_printf(c->arena, "copy%s", end), .threads = GPU_COPY_THREADS};
-    buf_printf(&t->now,
-               "\ntypedef struct {\n  u8 *to;\n  const u8 *from;\n  i64 bytes;\n%s} %s_args;\n\n"
-               "KERNEL(%s, %d, 1, (%s_args, args)) {\n%s  copy_bytes(args.to, args.from, args.bytes);\n}\n",
-               s->commit ? "  u32 *failed;\n" : "", f.made.name, f.made.name, GPU_COPY_THREADS, f.made.name,
-               s->commit ? "  if (args.failed[0]) return;\n" : "");
-  } else {
-    Kernel *k = t->code->level.module->kernels.at[s->kernel];
-    const Stage *stage = k->stages.at[s->stage];
-    f.kernel = s->kernel, f.stage = s->stage;
-    CudaWanted want = {t->text->sm, s->commit,
-                       arena_printf(c->arena, "k%d_%s_%s%s", s->kernel, k->name, stage->name, end)};
-    if (!cuda_text_stage(k, stage, &want, &f.made, &t->now, &why))
-      return diag_error(c->diag, "gpu-kernel", place_of(e, s), "%s", why);
+  for (int i = 0; i < l->n; i++) {
+    f.part[i] = part_of(t->code, l->step[i]);
+    f.commit |= f.part[i].commit;
   }
-  if (f.made.shared > (t->text->sm == 90 ? SHARED_90 : SHARED_80))
-    BUG("%s wants %d bytes of shared memory", f.made.name, f.made.shared);
+  if (!f.part->kernel)
+    put_copy(t, &f);
+  else if (!(l->n > 1 ? put_batch(t, &f, &why) : put_stage(t, l->step[0], &f, &why)))
+    return diag_error(c->diag, "gpu-kernel", place_of(e, l->step[0]), "%s", why);
+  if (f.shared > (t->text->sm == 90 ? SHARED_90 : SHARED_80))
+    BUG("%s wants %d bytes of shared memory", f.name, f.shared);
   vec_push(c->arena, &t->text->functions, f);
-  if (++t->kernels == KERNELS_A_PROGRAM) end_program(t);
+  if (++t->kernels == KERNELS_A_PROGRAM || t->now.n > TEXT_A_PROGRAM) end_program(t);
   return true;
 }
 
@@ -143,9 +199,11 @@ bool gpu_texts(const Program *p, GpuCode *g) {
   for (uint32_t i = 0; i < g->texts.n && ok; i++) {
     Texts t = {.program = p, .code = g, .text = &g->texts.at[i]};
     int number;
-    for (uint32_t k = 0; k < p->entries.n; k++)
-      for (const Step *s = g->level.entries[k].plan->steps; s && ok; s = s->next)
-        ok = s->kind == STEP_BARRIER || gpu_function(t.text, s, &number) || put_function(&t, &g->level.entries[k], s);
+    for (uint32_t k = 0; k < p->entries.n; k++) {
+      GpuLaunch l = gpu_launch(g, g->level.entries[k].plan->steps);
+      for (; l.n && ok; l = gpu_launch(g, l.next))
+        ok = gpu_function(g, t.text, &l, &number) || put_function(&t, &g->level.entries[k], &l);
+    }
     if (ok) end_program(&t);
     buf_free(&t.now);
   }
@@ -174,7 +232,7 @@ bool gpu_compile(Ctx *c, const CudaRtc *rtc, const LinkFolder *folder, int jobs,
       archs[k]->code = ARENA_ARRAY(c->arena, CudaImage, t->programs.n + 1);
       for (uint32_t p = 0; p < t->programs.n; p++) {
         archs[k]->code[p] = images[p * (uint32_t)o.narchs + (uint32_t)k];
-        ok &= archs[k]->kind == SINTER_GPU_PTX || cuda_audit(c, &archs[k]->code[p], NULL, 0);
+        ok &= gpu_is_ptx(archs[k]) || cuda_audit(c, &archs[k]->code[p], NULL, 0);
       }
     }
   }

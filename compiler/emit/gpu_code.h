@@ -2,16 +2,26 @@
  * architecture to another (GpuText), code does for each (GpuArch). */
 #ifndef SINTER_EMIT_GPU_CODE_H
 #define SINTER_EMIT_GPU_CODE_H
+#include "cuda_batch.h"
 #include "cuda_compile.h"
-#include "cuda_text.h"
 #include "plan.h"
 
-typedef struct GpuFunction { /* a stage as steps launch it, or (kernel -1) the copy of bytes; once for all that are
-                                alike */
-  int kernel, stage;
-  bool commit;
-  CudaStage made; /* of a copy: name and threads */
-  int program;    /* in GpuText.programs */
+typedef struct GpuLaunch { /* steps of a plan that are one launch: stages that run at once (Step.batch), a stage, a copy
+                            */
+  const Step **step;
+  int n;
+  const Step *next; /* the first step of the next one, NULL at the end */
+} GpuLaunch;
+
+typedef struct GpuFunction { /* once for all launches that are alike */
+  CudaPart *part;            /* its stages; of the copy of bytes: no kernel, only whether it is a commit */
+  int nparts;
+  const char *name;
+  int threads, shared;
+  bool fails, commit; /* of some part */
+  CudaStage made;     /* of a stage alone */
+  CudaBatch batch;    /* of several */
+  int program;        /* in GpuText.programs */
 } GpuFunction;
 
 typedef struct GpuText {
@@ -33,16 +43,20 @@ typedef struct GpuCode {
   Vec(GpuArch) archs; /* none: not asked for */
 } GpuCode;
 
+bool gpu_is_ptx(const GpuArch *);
+
 /* "sm_80,sm_90a,compute_80": each once, in this order. False after diag_error. */
 bool gpu_archs(Ctx *, const char *list, GpuCode *);
 /* The text of every step of the entries (start values are computed by the processor). False after diag_error: what
  * cannot be written. */
 bool gpu_texts(const Program *, GpuCode *);
-/* The same text has one function; NULL: the step launches nothing. */
-const GpuFunction *gpu_function(const GpuText *, const Step *, int *number);
+/* The launch that begins at this step or, for a barrier launches nothing, behind it; n 0: there is none any more. */
+GpuLaunch gpu_launch(const GpuCode *, const Step *);
+const GpuFunction *gpu_function(const GpuCode *, const GpuText *, const GpuLaunch *, int *number);
 Sym gpu_in_plan(Ctx *, const Kernel *, const Step *, Sym); /* over the dimensions of the plan, which the step gives */
-/* Blocks of a launch, over the dimensions of the plan. */
-Sym gpu_grid(Ctx *, const GpuCode *, const GpuFunction *, const Step *);
+/* Blocks of part number i, and of the whole launch, over the dimensions of the plan. */
+Sym gpu_part_grid(Ctx *, const GpuFunction *, const GpuLaunch *, int i);
+Sym gpu_grid(Ctx *, const GpuFunction *, const GpuLaunch *);
 /* Compiles and audits all. False after diag_error. */
 bool gpu_compile(Ctx *, const CudaRtc *, const LinkFolder *, int jobs, GpuCode *);
 

@@ -45,24 +45,44 @@ static uint32_t add_tensor(Blob *b, GpuLists *l, const Plan *p, const Step *s, c
   return l->tensors.n - 1;
 }
 
-static SinterGpuStep launch(Blob *b, const Plan *p, const Step *s, const GpuFunction *f) {
-  const Kernel *k = b->gpu->level.module->kernels.at[s->kernel];
-  GpuLists lists = {0};
-  for (uint32_t i = 0; i < f->made.args.n; i++) {
-    CudaArg a = f->made.args.at[i];
+static void add_args(Blob *b, GpuLists *l, const Plan *p, const Step *s, const Kernel *k, const CudaStage *made) {
+  for (uint32_t i = 0; i < made->args.n; i++) {
+    CudaArg a = made->args.at[i];
     switch (a.kind) {
-    case CUDA_BUFFER:
-      add_arg(b, &lists, SINTER_GPU_ARG_VIEW, add_view(b, &lists, blob_view(b, p, &s->views[a.index])));
-      break;
-    case CUDA_DIM: add_arg(b, &lists, SINTER_GPU_ARG_DIM, add_dim(b, &lists, s->dims[a.index])); break;
-    case CUDA_FAILED: add_arg(b, &lists, SINTER_GPU_ARG_FAILED, 0); break;
+    case CUDA_BUFFER: add_arg(b, l, SINTER_GPU_ARG_VIEW, add_view(b, l, blob_view(b, p, &s->views[a.index]))); break;
+    case CUDA_DIM: add_arg(b, l, SINTER_GPU_ARG_DIM, add_dim(b, l, s->dims[a.index])); break;
+    case CUDA_FAILED: add_arg(b, l, SINTER_GPU_ARG_FAILED, 0); break;
     case CUDA_TENSOR:
-      add_arg(b, &lists, SINTER_GPU_ARG_TENSOR, add_tensor(b, &lists, p, s, k, &f->made.tensors.at[a.index]));
+      add_arg(b, l, SINTER_GPU_ARG_TENSOR, add_tensor(b, l, p, s, k, &made->tensors.at[a.index]));
       break;
     }
   }
-  SinterGpuStep r = {
-      .flags = f->made.fails ? SINTER_GPU_FAILS : 0, .bytes = blob_sym(b, s->bytes), .flops = blob_sym(b, s->flops)};
+}
+
+/* Each part behind the number of its first block (cuda_batch.h). */
+static void add_parts(Blob *b, GpuLists *lists, const Plan *p, const GpuFunction *f, const GpuLaunch *l) {
+  Sym first = sym_int(b->c->syms, 0);
+  for (int i = 0; i < l->n; i++) {
+    int part = f->batch.order[i];
+    add_arg(b, lists, SINTER_GPU_ARG_DIM, add_dim(b, lists, first));
+    add_args(b, lists, p, l->step[part], f->part[part].kernel, f->batch.stage[part]);
+    first = sym_add(b->c->syms, first, gpu_part_grid(b->c, f, l, part));
+  }
+}
+
+static SinterGpuStep launch(Blob *b, const Plan *p, const GpuFunction *f, const GpuLaunch *l) {
+  GpuLists lists = {0};
+  SymTab *t = b->c->syms;
+  Sym bytes = sym_int(t, 0), flops = bytes;
+  for (int i = 0; i < l->n; i++) {
+    if (l->step[i]->bytes) bytes = sym_add(t, bytes, l->step[i]->bytes);
+    if (l->step[i]->flops) flops = sym_add(t, flops, l->step[i]->flops);
+  }
+  if (l->n > 1)
+    add_parts(b, &lists, p, f, l);
+  else
+    add_args(b, &lists, p, l->step[0], f->part->kernel, &f->made);
+  SinterGpuStep r = {.bytes = blob_sym(b, bytes), .flops = blob_sym(b, flops)};
   end_lists(b, &lists, &r);
   return r;
 }
@@ -81,15 +101,14 @@ static SinterGpuStep copy(Blob *b, const Plan *p, const Step *s) {
 
 static uint32_t add_plan(Blob *b, const GpuText *t, const EntryPlan *e) {
   Vec(SinterGpuStep) steps = {0};
-  for (const Step *s = e->plan->steps; s; s = s->next) {
+  for (GpuLaunch l = gpu_launch(b->gpu, e->plan->steps); l.n; l = gpu_launch(b->gpu, l.next)) {
     int number;
-    const GpuFunction *f = gpu_function(t, s, &number);
-    if (!f) continue; /* a barrier: each step is after the other */
-    SinterGpuStep r = s->kind == STEP_COPY ? copy(b, e->plan, s) : launch(b, e->plan, s, f);
-    r.flags |= f->commit ? SINTER_GPU_COMMIT : 0;
+    const GpuFunction *f = gpu_function(b->gpu, t, &l, &number);
+    SinterGpuStep r = f->part->kernel ? launch(b, e->plan, f, &l) : copy(b, e->plan, l.step[0]);
+    r.flags = (f->fails ? SINTER_GPU_FAILS : 0) | (f->commit ? SINTER_GPU_COMMIT : 0);
     r.kernel = (uint32_t)number;
-    r.grid = blob_sym(b, gpu_grid(b->c, b->gpu, f, s));
-    r.block = (uint32_t)f->made.threads;
+    r.grid = blob_sym(b, gpu_grid(b->c, f, &l));
+    r.block = (uint32_t)f->threads;
     vec_push(b->c->arena, &steps, r);
   }
   SinterPlan p = {
@@ -109,17 +128,23 @@ uint32_t host_gpu_plan(Blob *b, uint32_t arch, int entry) {
 
 typedef Vec(SinterGpuProgram) GpuPrograms;
 
+/* "k main", of several that of the first and how many more; NULL: a copy */
+static const char *stages_of(Blob *b, const GpuFunction *f) {
+  const CudaPart *p = f->part;
+  if (!p->kernel) return NULL;
+  const char *first = arena_printf(b->c->arena, "%s %s", p->kernel->name, p->stage->name);
+  return f->nparts > 1 ? arena_printf(b->c->arena, "%s and %d more", first, f->nparts - 1) : first;
+}
+
 static SinterRef add_kernels(Blob *b, const GpuText *t) {
   Vec(SinterGpuKernel) kernels = {0};
   for (uint32_t i = 0; i < t->functions.n; i++) {
     const GpuFunction *f = &t->functions.at[i];
-    const Kernel *k = f->kernel < 0 ? NULL : b->gpu->level.module->kernels.at[f->kernel];
-    const char *says = k ? arena_printf(b->c->arena, "%s %s", k->name, k->stages.at[f->stage]->name) : NULL;
     vec_push(b->c->arena, &kernels,
-             (SinterGpuKernel){.name = blob_text(b, f->made.name),
-                               .stage = blob_text(b, says),
+             (SinterGpuKernel){.name = blob_text(b, f->name),
+                               .stage = blob_text(b, stages_of(b, f)),
                                .program = (uint32_t)f->program,
-                               .shared = (uint32_t)f->made.shared});
+                               .shared = (uint32_t)f->shared});
   }
   return BLOB_LIST(b, kernels);
 }
@@ -138,7 +163,7 @@ void host_gpu_end(Blob *b, SinterModel *m, HostBlob *out) {
     GpuPrograms programs = {0};
     for (uint32_t k = 0; k < t->programs.n; k++) {
       const CudaImage *c = &arch->code[k];
-      uint64_t bytes = c->size + (arch->kind == SINTER_GPU_PTX); /* the NUL too */
+      uint64_t bytes = c->size + gpu_is_ptx(arch); /* the NUL too */
       vec_push(a, &programs, (SinterGpuProgram){code.n, bytes});
       buf_write(&code, (const char *)c->code, bytes);
       buf_write(&code, zeros, up(code.n) - code.n);

@@ -70,6 +70,7 @@ typedef struct Attention {
 } Attention;
 /* pass/attention.c: whether `product` is the last step of one whose reductions are among these members. */
 bool group_attention(const Graph *, Id product, const Ids *members, Attention *);
+double group_score_factor(const Graph *, Id score, Id product); /* score is product * factor, a number; 0: it is not */
 
 /* Calls fn for every node that c reads through free nodes (members, leaves), with the map from the axes of c (of its
  * operand, for a reduction) to the axes of what is read. */

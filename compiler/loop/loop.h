@@ -148,6 +148,27 @@ typedef struct LoopProduct {
   Sym chunk; /* summed over are a part, from part * chunk on, as far as there are so many */
 } LoopProduct;
 
+/* A function beside a stage: statements that stand in loops over its parameters, which are not part of the text. */
+typedef struct LoopHole {
+  uint32_t var[4]; /* parameters: indices, in the order of the comment where the hole is */
+  uint32_t reg[2]; /* parameters: numbers in registers */
+  Stmt *text;
+  Ex value; /* what it gives; 0: it stores */
+} LoopHole;
+
+/* The parts of a stage that is attention: softmax(score(q k^T)) v, rows of queries by keys, head by head. */
+typedef struct LoopAttention {
+  Sym heads, rows, keys;
+  int64_t depth, columns; /* features of q and k, of v; 0: not known */
+  int width;              /* neighbours that `store` stores */
+  LoopHole q, k, v;       /* (head, row or key, feature): 8 neighbours from a multiple of 8 on */
+  LoopHole seen;          /* (row): how many keys it sees at most */
+  LoopHole score;         /* (head, row, key; product): the score */
+  LoopHole scale;         /* (head, row; largest score, sum): by what results are multiplied */
+  LoopHole store;         /* (head, row, column; results): the epilogue */
+  double factor;          /* a score is the product times this, where the key is seen; 0: what `score` says */
+} LoopAttention;
+
 typedef struct Stage {
   const char *name;
   int naxes;
@@ -163,6 +184,7 @@ typedef struct Stage {
   uint32_t tid, warp, lane_id; /* variables that every block has */
   Stmt *body;
   LoopProduct *product; /* of a stage with threads, or NULL */
+  LoopAttention *attention;
   int line;
 } Stage;
 

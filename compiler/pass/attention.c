@@ -20,13 +20,28 @@ static Id behind_moves(const Graph *g, Id v) {
   }
 }
 
-static bool is_number(const Graph *g, Id v, double x) {
+static bool number_of(const Graph *g, Id v, double *value) {
   int n;
-  double value;
   v = behind_moves(g, v);
   if (graph_op(g, v) != OP_CONSTANT || graph_rank(g, v) || !dtype_is_float(graph_dtype(g, v))) return false;
-  memcpy(&value, graph_attr(g, v, "value", &n), sizeof value);
-  return value == x;
+  memcpy(value, graph_attr(g, v, "value", &n), sizeof *value);
+  return true;
+}
+
+static bool is_number(const Graph *g, Id v, double x) {
+  double value;
+  return number_of(g, v, &value) && value == x;
+}
+
+double group_score_factor(const Graph *g, Id score, Id product) {
+  double x;
+  score = unrounded(g, score);
+  if (score == product) return 1;
+  if (graph_op(g, score) != OP_MUL) return 0;
+  const Id *in = graph_in(g, score);
+  for (int i = 0; i < 2; i++)
+    if (unrounded(g, in[i]) == product && number_of(g, in[1 - i], &x)) return x;
+  return 0;
 }
 
 /* The largest of the row, or 0 where that is -inf. */

@@ -82,6 +82,7 @@ static void exponentials(Warp *w, Ex block, int lanes) {
   memcpy(at, w->at, sizeof at);
   at[w->rank - 2] = loop_let(k, "row", row_of(w, i));
   at[w->rank - 1] = there;
+  attention_limit(l, &w->parts, at[w->rank - 2]);
   Ex dot = ex_reg(k, t, &i, 1);
   lower_remember(l, w->scores.v, at, w->rank, loop_let(k, "dot", lanes > 1 ? ex_op1(k, OP_HADD, dot) : dot));
   Ex none = literal(w, -__builtin_inf()), score = lower_pull(l, w->parts.score, at, w->rank);
@@ -131,8 +132,19 @@ static void weigh(Warp *w, Ex block) {
   loop_end(k);
 }
 
-/* The results by the sums. A row of -inf alone has no sum: what the program makes of that comes out. A sum over no keys
- * is 0. */
+/* By what the results of a row are multiplied or divided. A row of -inf alone has no sum: what the program makes of
+ * that comes out. */
+static Ex scale_of(Warp *w, const Ex *at, Ex most, Ex sum) {
+  Lower *l = w->l;
+  Kernel *k = l->k;
+  Ex best = loop_let(k, "most", most), lost = literal(w, w->parts.guarded ? 0 : __builtin_nan(""));
+  Ex hidden = ex_op2(k, OP_EQUAL, best, literal(w, -__builtin_inf()));
+  lower_remember(l, w->parts.most, at, w->rank - 1, best);
+  lower_remember(l, w->parts.sum, at, w->rank - 1, loop_let(k, "sum", ex_op3(k, OP_SELECT, hidden, lost, sum)));
+  return loop_let(k, "scale", lower_pull(l, w->parts.scale, at, w->rank));
+}
+
+/* A sum over no keys is 0. */
 static void finish(Warp *w) {
   Lower *l = w->l;
   Kernel *k = l->k;
@@ -146,13 +158,7 @@ static void finish(Warp *w) {
   memcpy(at, w->at, sizeof at);
   at[w->rank - 2] = row;
   at[w->rank - 1] = zero;
-  Ex best = loop_let(k, "most", ex_reg(k, w->most, &i, 1));
-  Ex lost = literal(w, w->parts.guarded ? 0 : __builtin_nan(""));
-  Ex hidden = ex_op2(k, OP_EQUAL, best, literal(w, -__builtin_inf()));
-  Ex sum = loop_let(k, "sum", ex_op3(k, OP_SELECT, hidden, lost, ex_reg(k, w->sum, &i, 1)));
-  lower_remember(l, w->parts.most, at, w->rank - 1, best);
-  lower_remember(l, w->parts.sum, at, w->rank - 1, sum);
-  Ex scale = loop_let(k, "scale", lower_pull(l, w->parts.scale, at, w->rank));
+  Ex scale = scale_of(w, at, ex_reg(k, w->most, &i, 1), ex_reg(k, w->sum, &i, 1));
   each(w, "v", w->nv, &v);
   Ex iv[2] = {i, v}, y = ex_op2(k, w->parts.divides ? OP_DIV : OP_MUL, ex_reg(k, w->out, iv, 2), scale);
   if (least < 1) y = ex_op3(k, OP_SELECT, ex_op2(k, OP_GREATER, w->keys, zero), y, lower_zero(l, w->dtype));
@@ -164,13 +170,143 @@ static void finish(Warp *w) {
   l->memo.n = mark;
 }
 
-/* The stage. Shared memory is declared behind the parameters, which are found by what is read: `e` is a parameter where
- * the stage is built for that alone. */
-static void build(Warp *w, bool probe) {
+/* ---- the parts, for kernels written by hand ---- */
+
+enum { RUN = 8 }; /* neighbours of an operand */
+
+static void begin_hole(Warp *w) {
+  loop_stage(w->l->k, "hole"); /* which is not of the kernel */
+  (void)vec_pop(&w->l->k->stages);
+  w->l->memo.n = 0;
+}
+
+static Ex parameter(Warp *w, LoopHole *h, int n, const char *name, Sym extent, int64_t step) {
+  Kernel *k = w->l->k;
+  Ex var;
+  loop_for_step(k, name, ex_idx(k, 0), loop_sym(k, extent), step, &var);
+  h->var[n] = ex_at(k, var)->ref;
+  return var;
+}
+
+static Ex given(Warp *w, LoopHole *h, int n, const char *name, int lanes) {
+  h->reg[n] = loop_reg(w->l->k, name, w->dtype, lanes, 0, NULL, 0);
+  return ex_reg(w->l->k, h->reg[n], NULL, 0);
+}
+
+/* Begins the statements; the place of the head's number on the scores' outer axes. */
+static Stmt **statements(Warp *w, Ex head) {
+  Stmt **text = w->l->k->tail[w->l->k->depth];
+  if (head) threads_index(w->l, head, graph_shape(w->l->g, w->scores.v), w->rank - 2, w->at);
+  return text;
+}
+
+static void end_hole(Warp *w, LoopHole *h, Stmt *const *text, Ex value) {
+  h->value = value;
+  while (w->l->k->depth) loop_end(w->l->k);
+  h->text = *text;
+}
+
+static void outer_at(Warp *w) {
+  Gemm *g = &w->scores;
+  for (int i = 0; i < g->nb; i++) g->batch[i] = w->at[i];
+  for (int i = 0; i < g->nfx - 1; i++) g->xs[i] = w->at[g->nb + i];
+  for (int i = 0; i < w->result.nb; i++) w->result.batch[i] = w->at[i];
+}
+
+static void operand_hole(Warp *w, LoopHole *h, Gemm *g, bool right, Sym rows, Sym features, bool contracted) {
+  Kernel *k = w->l->k;
+  Ex at[MAX_RANK];
+  begin_hole(w);
+  Ex head = parameter(w, h, 0, "head", lower_total(w->l, graph_shape(w->l->g, w->scores.v), w->rank - 2), 1);
+  Ex row = parameter(w, h, 1, "row", rows, 1), d = parameter(w, h, 2, "d", features, RUN);
+  Stmt **text = statements(w, head);
+  outer_at(w);
+  d = ex_add(k, d, ex_lane(k, RUN));
+  g->k[0] = contracted ? d : row;
+  gemm_operand_index(g, right, contracted ? row : d, at);
+  Id v = right ? g->y : g->x;
+  end_hole(w, h, text, lower_pull(w->l, v, at, graph_rank(w->l->g, v)));
+}
+
+static void other_holes(Warp *w, LoopAttention *a) {
   Lower *l = w->l;
   Kernel *k = l->k;
+  Stmt **text;
+  begin_hole(w);
+  Ex row = parameter(w, &a->seen, 0, "row", a->rows, 1), head, x;
+  text = statements(w, 0);
+  end_hole(w, &a->seen, text, attention_seen(l, &w->parts, row, lower_dim(l, a->keys)));
+
+  begin_hole(w);
+  head = parameter(w, &a->score, 0, "head", a->heads, 1);
+  row = parameter(w, &a->score, 1, "row", a->rows, 1);
+  Ex key = parameter(w, &a->score, 2, "key", a->keys, 1);
+  x = given(w, &a->score, 0, "x", 1);
+  text = statements(w, head);
+  w->at[w->rank - 2] = row;
+  w->at[w->rank - 1] = key;
+  attention_limit(l, &w->parts, row);
+  lower_remember(l, w->scores.v, w->at, w->rank, loop_let(k, "dot", x));
+  end_hole(w, &a->score, text, lower_pull(l, w->parts.score, w->at, w->rank));
+
+  begin_hole(w);
+  head = parameter(w, &a->scale, 0, "head", a->heads, 1);
+  row = parameter(w, &a->scale, 1, "row", a->rows, 1);
+  Ex most = given(w, &a->scale, 0, "most", 1), sum = given(w, &a->scale, 1, "sum", 1);
+  text = statements(w, head);
+  w->at[w->rank - 2] = row;
+  w->at[w->rank - 1] = ex_idx(k, 0);
+  x = scale_of(w, w->at, most, sum);
+  end_hole(w, &a->scale, text, w->parts.divides ? ex_op2(k, OP_DIV, literal(w, 1), x) : x);
+
+  begin_hole(w);
+  head = parameter(w, &a->store, 0, "head", a->heads, 1);
+  row = parameter(w, &a->store, 1, "row", a->rows, 1);
+  Ex n = parameter(w, &a->store, 2, "n", w->result.n, a->width);
+  x = given(w, &a->store, 0, "v", a->width);
+  text = statements(w, head);
+  w->at[w->rank - 2] = row;
+  w->at[w->rank - 1] = ex_add(k, n, ex_lane(k, a->width));
+  lower_remember(l, w->result.v, w->at, w->rank, x);
+  lower_store_outputs(l, w->at);
+  end_hole(w, &a->store, text, 0);
+}
+
+/* Also declares all parameters of the kernel: shared memory comes behind them. */
+static LoopAttention *parts(Warp *w) {
+  Lower *l = w->l;
+  LoopAttention *a = ARENA_NEW(l->all->ctx->arena, LoopAttention);
+  const Sym *shape = graph_shape(l->g, w->scores.v);
+  Sym depth = graph_shape(l->g, w->scores.x)[w->scores.cx[0]];
   SymTab *t = l->all->ctx->syms;
+  Id score = w->parts.score;
+  *a = (LoopAttention){.heads = lower_total(l, shape, w->rank - 2),
+                       .rows = shape[w->rank - 2],
+                       .keys = shape[w->rank - 1],
+                       .width = RUN / 2};
+  if (!sym_is_int(t, depth, &a->depth) || !sym_is_int(t, w->result.n, &a->columns)) a->depth = a->columns = 0;
+  for (uint32_t i = 0; i < l->grp->outputs.n; i++)
+    if (dtype_is_half(graph_dtype(l->g, l->grp->outputs.at[i]))) a->width = RUN;
+  if (attention_hides(l, &w->parts)) score = graph_in(l->g, score)[1];
+  a->factor = group_score_factor(l->g, score, w->scores.v);
+  operand_hole(w, &a->q, &w->scores, false, a->rows, depth, true);
+  operand_hole(w, &a->k, &w->scores, true, a->keys, depth, true);
+  operand_hole(w, &a->v, &w->result, true, a->keys, w->result.n, false);
+  other_holes(w, a);
+  return a;
+}
+
+/* ---- the stage ---- */
+
+void attention_threads(Lower *l) {
+  Kernel *k = l->k;
+  SymTab *t = l->all->ctx->syms;
+  Warp own = {.l = l, .scores = gemm_of(l, attention_scores(l)), .result = gemm_of(l, l->grp->anchor)}, *w = &own;
+  if (!group_attention(l->g, l->grp->anchor, &l->grp->members, &w->parts)) BUG("a group that is not attention");
   Gemm *g = &w->scores;
+  w->dtype = g->dtype;
+  w->rank = graph_rank(l->g, g->v);
+  LoopAttention *attention = parts(w);
   const Sym *shape = graph_shape(l->g, g->v), n = w->result.n;
   Sym depth = graph_shape(l->g, g->x)[g->cx[0]], space[MAX_RANK];
   int64_t columns, width = LOOP_WARP_THREADS, rows;
@@ -178,22 +314,20 @@ static void build(Warp *w, bool probe) {
   int batch = w->rank - 2;
   w->nv = held ? (int)((columns + width - 1) / width) : PART;
   w->nr = sym_is_int(t, shape[batch], &rows) && rows < ROWS ? rows > 1 ? (int)rows : 1 : ROWS;
-  int own = WARPS * w->nr, part = w->nv * LOOP_WARP_THREADS;
+  int rows_own = WARPS * w->nr, part = w->nv * LOOP_WARP_THREADS;
   memcpy(space, shape, (size_t)batch * sizeof *space);
-  space[batch] = sym_div_up(t, shape[batch], sym_int(t, own));
+  space[batch] = sym_div_up(t, shape[batch], sym_int(t, rows_own));
   space[batch + 1] = held ? sym_int(t, 1) : sym_div_up(t, n, sym_int(t, part));
   lower_stage(l, "main", sym_int(t, 0), 1, false);
-  attention_work(g, n, own);
+  attention_work(g, n, rows_own);
+  k->stage->attention = attention;
   Ex b = loop_axis(k, "b", lower_total(l, space, w->rank)), block;
   loop_threads(k, "t", WARPS * LOOP_WARP_THREADS);
   int lanes = lower_along(l, g->x, g->cx[0]) && lower_along(l, g->y, g->cy[0]) ? threads_lanes(l, depth) : 1;
   Sym dims[3] = {sym_int(t, WARPS), sym_int(t, w->nr), sym_int(t, LOOP_WARP_THREADS)};
-  w->e =
-      probe ? lower_scratch(l, "e", w->dtype, dims, 3, ARG_SCRATCH, 0) : loop_alloc_shared(k, "e", w->dtype, dims, 3);
+  w->e = loop_alloc_shared(k, "e", w->dtype, dims, 3);
   threads_index(l, b, space, w->rank, w->at);
-  for (int i = 0; i < g->nb; i++) g->batch[i] = w->at[i];
-  for (int i = 0; i < g->nfx - 1; i++) g->xs[i] = w->at[g->nb + i];
-  for (int i = 0; i < w->result.nb; i++) w->result.batch[i] = w->at[i];
+  outer_at(w);
   w->column = loop_let(k, "n", ex_add(k, ex_mul(k, w->at[batch + 1], ex_idx(k, part)), loop_lane_id(k)));
   Ex tile = ex_add(k, ex_mul(k, w->at[batch], ex_idx(k, WARPS)), loop_warp(k));
   w->first = loop_let(k, "first", ex_mul(k, tile, ex_idx(k, w->nr)));
@@ -215,38 +349,4 @@ static void build(Warp *w, bool probe) {
   loop_end(k);
   l->out->schedule = arena_printf(l->all->ctx->arena, "attention(threads = %d, rows = %d, lanes = %d, vectors = %d)",
                                   WARPS * LOOP_WARP_THREADS, w->nr, lanes, w->nv);
-}
-
-static Warp warp_of(Lower *l) {
-  Warp w = {.l = l, .scores = gemm_of(l, attention_scores(l)), .result = gemm_of(l, l->grp->anchor)};
-  if (!group_attention(l->g, l->grp->anchor, &l->grp->members, &w.parts)) BUG("a group that is not attention");
-  w.dtype = w.scores.dtype;
-  w.rank = graph_rank(l->g, w.scores.v);
-  return w;
-}
-
-/* Declares what the stage reads and stores, found by building it elsewhere. */
-static void declare(Lower *l) {
-  Lowering all = *l->all;
-  Lowered out = {0};
-  Lower probe = *l;
-  all.module = loop_module_new(all.ctx);
-  probe.all = &all;
-  probe.out = &out;
-  probe.k = loop_kernel(all.module, "probe");
-  for (uint32_t i = 0; i < all.ndims; i++) loop_dim(probe.k, all.dims[i].name, all.dims[i].lo, all.dims[i].hi);
-  Warp w = warp_of(&probe);
-  build(&w, true);
-  for (uint32_t i = 0; i < out.args.n; i++) {
-    const LoopBuf *b = loop_buf(probe.k, i);
-    if (i == w.e) continue;
-    loop_param(l->k, b->name, b->kind, b->dtype, b->dim, b->rank);
-    vec_push(all.ctx->arena, &l->out->args, out.args.at[i]);
-  }
-}
-
-void attention_threads(Lower *l) {
-  declare(l);
-  Warp w = warp_of(l);
-  build(&w, false);
 }

@@ -508,7 +508,15 @@ static void expand_block(Kernel *k, Stmt *s, const Target *t) {
 }
 
 void expand_math_kernel(Kernel *k, const Target *t) {
-  for (uint32_t i = 0; i < k->stages.n; i++) expand_block(k, k->stages.at[i]->body, t);
+  for (uint32_t i = 0; i < k->stages.n; i++) {
+    expand_block(k, k->stages.at[i]->body, t);
+    LoopAttention *a = k->stages.at[i]->attention;
+    LoopHole *const holes[] = {&a->q, &a->k, &a->v, &a->seen, &a->score, &a->scale, &a->store};
+    for (int h = 0; a && h < 7; h++) {
+      expand_block(k, holes[h]->text, t);
+      holes[h]->value = expand_math(k, holes[h]->value, t);
+    }
+  }
 }
 
 void expand_math_module(const LoopModule *m, const Target *t) {

@@ -48,15 +48,12 @@ typedef struct Cut { /* parts 0: the sum is whole */
   uint32_t scratch;
 } Cut;
 
-enum {
-  BLOCKS = 216,
-  TILE = 64,
-  TERMS = 256,
-  PARTS = 32
-}; /* which fill a GPU; of a side; of a part, at least; at most */
+enum { BLOCKS = 216, TILE = 128 }; /* that fill a GPU; of a side */
+enum { TERMS = 512, PARTS = 32 };  /* of a part, at least; at most */
 
 /* Where the result has few tiles and the sum is long, as in the gradients of weights, parts of it are work for more
- * blocks. Their number is fixed, their length follows the sizes; each begins at a multiple of 8 terms. */
+ * blocks. Their number is fixed, their length follows the sizes; each begins at a multiple of 8
+ * terms, of an only axis of 16 bits of 64: where a step of a tile begins. */
 static Cut plan_cut(Gemm *g) {
   const Lower *l = g->l;
   const Graph *gr = l->g;
@@ -73,7 +70,8 @@ static Cut plan_cut(Gemm *g) {
   double parts = fmin(fmin(floor(BLOCKS / tiles), floor(terms / TERMS)), fmin(PARTS, loop_likely(l->k, axis)));
   if (!(parts >= 2)) return (Cut){0};
   Cut c = {.parts = (int64_t)parts, .chunk = sym_div_up(t, axis, sym_int(t, (int64_t)parts))};
-  if (!sym_divides(l->all->facts, 8, inner)) c.chunk = sym_round_up(t, c.chunk, sym_int(t, 8));
+  int64_t begins = g->nc == 1 && dtype_is_half(lower_packed_type(l, g->x)) ? 64 : 8;
+  if (!sym_divides(l->all->facts, begins, inner)) c.chunk = sym_round_up(t, c.chunk, sym_int(t, begins));
   return c;
 }
 

@@ -322,11 +322,23 @@ static Id last_keys(const Graph *g, Id score) {
   return 0;
 }
 
+bool attention_hides(const Lower *l, const Attention *parts) { return last_keys(l->g, parts->score) != 0; }
+
+void attention_limit(Lower *l, const Attention *parts, Ex row) {
+  Id rows = last_keys(l->g, parts->score);
+  if (!rows || graph_op(l->g, rows) != OP_ADD) return;
+  const Id *in = graph_in(l->g, rows);
+  Id n = in[graph_op(l->g, in[0]) == OP_IOTA];
+  Ex at = ex_convert(l->k, graph_dtype(l->g, rows), row);
+  lower_remember(l, rows, &row, 1, loop_let(l->k, "limit", ex_add(l->k, at, lower_pull(l, n, NULL, 0))));
+}
+
 Ex attention_seen(Lower *l, const Attention *parts, Ex last, Ex keys) {
   Kernel *k = l->k;
   Id rows = last_keys(l->g, parts->score);
   if (!rows) return keys;
   uint32_t mark = l->memo.n;
+  if (lower_gpu(l)) attention_limit(l, parts, last);
   Ex key = ex_convert(k, DT_IDX, lower_pull(l, rows, &last, 1));
   l->memo.n = mark;
   key = ex_op2(k, OP_MINIMUM, key, ex_op2(k, OP_SUB, keys, ex_idx(k, 1)));

@@ -54,8 +54,9 @@ Ex window_pull(Lower *l, Id v, const Ex *index, int n, Ex inside, Ex other) {
   if (memory) {
     uint32_t b = lower_param(l, memory, graph_shape(g, x), n, false);
     if (graph_dtype(g, memory) == graph_dtype(g, v)) return loop_let(k, "x", ex_load(k, b, at, n, inside, other));
-    Ex e = ex_convert(k, graph_dtype(g, v), ex_load(k, b, at, n, inside, 0)); /* 0 is 0 in every type */
-    return loop_let(k, "x", other == lower_zero(l, graph_dtype(g, v)) ? e : ex_op3(k, OP_SELECT, inside, e, other));
+    Ex e = loop_let(k, "x", ex_load(k, b, at, n, inside, 0)); /* 0 in every type */
+    e = ex_convert(k, graph_dtype(g, v), e);
+    return other == lower_zero(l, graph_dtype(g, v)) ? e : loop_let(k, "x", ex_op3(k, OP_SELECT, inside, e, other));
   }
   for (int i = 0; i < n; i++) {
     Ex last = ex_op2(k, OP_SUB, lower_dim(l, graph_shape(g, v)[i]), ex_idx(k, 1));

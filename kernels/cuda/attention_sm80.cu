@@ -1,60 +1,145 @@
-/* out[h][i] = sum over j of softmax_j(scale * q[h][i] . k[h][j]) v[h][j], head dimension 64, on sm_80: online softmax
- * over tiles of 64 keys, which cp.async brings into two stages; q and the probabilities stay in registers. causal: j <=
- * i. lse[h][i]: the logarithm of the sum, for the backward. All tensors [heads][positions][64]. Grid: (positions / 64
- * rounded up, heads). Block: 128. Shared memory: 40960 bytes. */
+/* Attention forward on sm_80: online softmax over tiles of 64 keys, which cp.async brings into two stages; q and the
+ * probabilities stay in registers, products by mma.sync. A block has 64 rows of queries, 4 warps 16 each; blocks of
+ * keys that a causal mask hides are left out. Included behind the holes that compiler/emit prints, which it undefines,
+ * it is a kernel ATTENTION_NAME; alone it is attention_sm80, whose holes are below. `outer` numbers the heads.
+ * - NAME_T(args), NAME_S(args): rows of queries, keys, 1 at least
+ * - NAME_q_at(args, outer, row, d), NAME_k_at(.., key, d), NAME_v_at(.., key, n): the address of 8 elements of 16 bits
+ * - NAME_seen(args, row): how many keys the row sees at most; it never falls from row to row
+ * - NAME_score(args, outer, row, key, x): the score that becomes of a product of q and k; where ATTENTION_SCORE is
+ *   defined, and ATTENTION_SCALE 0; else it is x * ATTENTION_SCALE for all keys that are seen
+ * - NAME_scale(args, outer, row, most, sum): by what a row's results are multiplied, from its largest score and the sum
+ *   of the exponentials of the distances to it
+ * - NAME_store(args, outer, row, n, v): ATTENTION_WIDTH (4 or 8) neighbours of the result
+ * - NAME_lse(args, outer, row, x): where ATTENTION_LSE is 1, the logarithm of the sum of the scores' exponentials
+ * - ATTENTION_D: 32, 64, 96 or 128; ATTENTION_PACK, ATTENTION_MMA: of bf16 or f16; ATTENTION_BEGIN: a
+ *   statement
+ * Grid: heads times (T / 64, rounded up). Block: 128. Shared memory: ATTENTION_SM80_BYTES(D). */
 #include "vocabulary.h"
-enum { D = 64, TILE = 64 * 128, THREADS = 128 }; /* TILE: bytes of 64 rows of D elements */
-#define LOG2_E 1.4426950408889634f
-#define LN_2   0.6931471805599453f
-#define MASKED -1e30f
 
-DEVICE u32 swizzled(u32 tile, int row, int q) { return tile + (u32)(row * 128 + ((q ^ (row & 7)) << 4)); }
+#ifndef SINTER_ATTENTION_SM80
+#define SINTER_ATTENTION_SM80
+#define LOG2_E                                       1.4426950408889634f
+#define LN_2                                         0.6931471805599453f
+#define INFINITE                                     __uint_as_float(0x7f800000u)
+#define ATTENTION_PASTE_(a, b)                       a##b
+#define ATTENTION_PASTE(a, b)                        ATTENTION_PASTE_(a, b)
+#define ATTENTION_HOLE(what)                         ATTENTION_PASTE(ATTENTION_NAME, what)
+#define ATTENTION_KERNEL(name, threads, blocks, ...) KERNEL(name, threads, blocks, __VA_ARGS__)
+/* Chunks of 16 bytes a row of a tile: 8 rows of a chunk meet in no bank where they are odd, or turned by the row. */
+#define ATTENTION_CHUNKS(d) ((d) % 64 ? (d) / 8 + 1 : (d) / 8)
+#define ATTENTION_AT(d, tile, row, q)                                                                                  \
+  ((tile) + (u32)((row) * ATTENTION_CHUNKS(d) + ((d) % 64 ? (q) : ((q) ^ ((row) & 7)))) * 16)
+#define ATTENTION_SM80_BYTES(d) (5 * 64 * ATTENTION_CHUNKS(d) * 16)
+#endif
 
-DEVICE void load_tile(u32 tile, const bf16 *head, i32 row0, i32 positions) {
-  UNROLL (i, 64 * 8 / THREADS) {
-    int c = i * THREADS + (int)threadIdx.x, r = c >> 3, q = c & 7;
-    bool inside = row0 + r < positions;
-    cp_async_16(swizzled(tile, r, q), inside ? head + (i64)(row0 + r) * D + q * 8 : head, inside ? 16 : 0);
-  }
+#ifndef ATTENTION_NAME /* all tensors [heads][positions][64] */
+#define ATTENTION_NAME  attention_sm80
+#define ATTENTION_D     64
+#define ATTENTION_SCALE args.scale
+#define ATTENTION_LSE   1
+#define ATTENTION_PACK  pack_bf16
+#define ATTENTION_MMA   mma_m16n8k16_bf16
+#define ATTENTION_WIDTH 8
+#define ATTENTION_BEGIN
+typedef struct {
+  bf16 *out;
+  float *lse;
+  const bf16 *q, *k, *v;
+  i32 positions, causal;
+  float scale;
+} attention_sm80_args;
+DEVICE i32 attention_sm80_T(attention_sm80_args args) { return args.positions; }
+DEVICE i32 attention_sm80_S(attention_sm80_args args) { return args.positions; }
+DEVICE const void *attention_sm80_q_at(attention_sm80_args args, i32 outer, i32 row, i32 d) {
+  return args.q + ((i64)outer * args.positions + row) * 64 + d;
 }
+DEVICE const void *attention_sm80_k_at(attention_sm80_args args, i32 outer, i32 key, i32 d) {
+  return args.k + ((i64)outer * args.positions + key) * 64 + d;
+}
+DEVICE const void *attention_sm80_v_at(attention_sm80_args args, i32 outer, i32 key, i32 n) {
+  return args.v + ((i64)outer * args.positions + key) * 64 + n;
+}
+DEVICE i32 attention_sm80_seen(attention_sm80_args args, i32 row) { return args.causal ? row + 1 : args.positions; }
+DEVICE float attention_sm80_scale(attention_sm80_args args, i32 outer, i32 row, float most, float sum) {
+  (void)args, (void)outer, (void)row, (void)most;
+  return rcp_approx(sum);
+}
+DEVICE void attention_sm80_store(attention_sm80_args args, i32 outer, i32 row, i32 n, const float *v) {
+  Vec4 packed = {pack_bf16(v[0], v[1]), pack_bf16(v[2], v[3]), pack_bf16(v[4], v[5]), pack_bf16(v[6], v[7])};
+  st_global_v4(args.out + ((i64)outer * args.positions + row) * 64 + n, packed);
+}
+DEVICE void attention_sm80_lse(attention_sm80_args args, i32 outer, i32 row, float x) {
+  args.lse[(i64)outer * args.positions + row] = x;
+}
+#endif
+
+#define D                ATTENTION_D
+#define AT(tile, row, q) ATTENTION_AT(D, tile, row, q)
+#define TILE             (64 * ATTENTION_CHUNKS(D) * 16) /* bytes of 64 rows */
+#define STAGED           (D * 4 + 32)                    /* bytes of a row of results on their way */
+
+/* 64 rows of an operand; what lies behind the last one is zero. */
+#define LOAD_TILE(what)                                                                                                \
+  DEVICE void ATTENTION_HOLE(_load##what)(ATTENTION_HOLE(_args) args, i32 outer, u32 tile, i32 row0, i32 rows) {       \
+    UNROLL (i, 64 * (D / 8) / 128) {                                                                                   \
+      int c = i * 128 + (int)threadIdx.x, r = c / (D / 8), q = c % (D / 8);                                            \
+      bool inside = row0 + r < rows;                                                                                   \
+      const void *from = ATTENTION_HOLE(what##_at)(args, outer, inside ? row0 + r : rows - 1, q * 8);                  \
+      cp_async_16(AT(tile, r, q), from, inside ? 16 : 0);                                                              \
+    }                                                                                                                  \
+  }
+LOAD_TILE(_q)
+LOAD_TILE(_k)
+LOAD_TILE(_v)
 
 /* One tile's scores become exp2(scores - most); the running maximum and sum of a lane's two rows (of the quad's, for
- * the maximum) go on; older results are scaled down. */
-DEVICE void online_softmax(float (*s)[4], float (*o)[4], float *most, float *sum, float base2) {
+ * the maximum) go on; older results are scaled down. A row that has seen nothing but -inf keeps distances from 0. */
+DEVICE void ATTENTION_HOLE(_softmax)(float (*s)[4], float (*o)[4], float *most, float *sum, float base2) {
   UNROLL (h, 2) {
     float m = most[h], part = 0;
     UNROLL (i, 8) m = fmaxf(m, fmaxf(s[i][h * 2], s[i][h * 2 + 1]));
     m = fmaxf(m, __shfl_xor_sync(ALL_LANES, m, 1));
     m = fmaxf(m, __shfl_xor_sync(ALL_LANES, m, 2));
-    float shrink = ex2_approx((most[h] - m) * base2);
+    float shift = m == -INFINITE ? 0 : m * base2, shrink = ex2_approx(fmaf(most[h], base2, -shift));
     most[h] = m;
     UNROLL (i, 8)
       UNROLL (q, 2) {
         float *x = &s[i][h * 2 + q];
-        *x = ex2_approx(*x * base2 - m * base2);
+        *x = ex2_approx(fmaf(*x, base2, -shift));
         part += *x;
-        o[i][h * 2 + q] *= shrink;
       }
-    sum[h] = sum[h] * shrink + part;
+    UNROLL (i, D / 8)
+      UNROLL (q, 2) o[i][h * 2 + q] *= shrink;
+    sum[h] = fmaf(sum[h], shrink, part);
   }
 }
 
-KERNEL(attention_sm80, 128, 1, (bf16 *, out), (float *, lse), (const bf16 *, q), (const bf16 *, k), (const bf16 *, v),
-       (i32, positions), (float, scale), (i32, causal)) {
+ATTENTION_KERNEL(ATTENTION_NAME, 128, 1, (ATTENTION_HOLE(_args), args)) {
+  ATTENTION_BEGIN
   SHARED(shared);
   u32 q_tile = shared_address(shared), k_tiles = q_tile + TILE, v_tiles = k_tiles + 2 * TILE;
   int lane = (int)threadIdx.x & 31, warp = (int)threadIdx.x >> 5;
-  i32 q0 = (i32)blockIdx.x * 64, row0 = q0 + warp * 16 + (lane >> 2);
-  i64 head = (i64)blockIdx.y * positions * D;
-  i32 keys = causal ? q0 + 64 < positions ? q0 + 64 : positions : positions, tiles = (keys + 63) / 64;
-  float o[8][4], most[2] = {MASKED, MASKED}, sum[2] = {0, 0}, base2 = scale * LOG2_E;
-  u32 fq[4][4];
-  UNROLL (i, 8)
+  i32 T = (i32)ATTENTION_HOLE(_T)(args), S = (i32)ATTENTION_HOLE(_S)(args), row_tiles = (T + 63) / 64;
+  i32 outer = (i32)blockIdx.x / row_tiles, q0 = (row_tiles - 1 - (i32)blockIdx.x % row_tiles) * 64; /* longest first */
+  i32 last = q0 + 63 < T ? q0 + 63 : T - 1;
+  i32 keys = (i32)ATTENTION_HOLE(_seen)(args, last), whole = (i32)ATTENTION_HOLE(_seen)(args, q0);
+  i32 tiles = (keys + 63) / 64, row[2], seen[2];
+  bool plain = ATTENTION_SCALE != 0;
+  float scale = plain ? ATTENTION_SCALE : 1, base2 = scale * LOG2_E;
+  float o[D / 8][4], most[2] = {-INFINITE, -INFINITE}, sum[2] = {0, 0};
+  u32 fq[D / 16][4];
+  UNROLL (h, 2) {
+    row[h] = q0 + warp * 16 + h * 8 + (lane >> 2);
+    seen[h] = (i32)ATTENTION_HOLE(_seen)(args, row[h] < T ? row[h] : T - 1);
+  }
+  UNROLL (i, D / 8)
     UNROLL (j, 4) o[i][j] = 0;
 
-  load_tile(q_tile, q + head, q0, positions);
-  load_tile(k_tiles, k + head, 0, positions);
-  load_tile(v_tiles, v + head, 0, positions);
+  if (tiles > 0) {
+    ATTENTION_HOLE(_load_q)(args, outer, q_tile, q0, T);
+    ATTENTION_HOLE(_load_k)(args, outer, k_tiles, 0, S);
+    ATTENTION_HOLE(_load_v)(args, outer, v_tiles, 0, S);
+  }
   cp_async_commit();
   for (i32 tile = 0; tile < tiles; tile++) {
     u32 k_tile = k_tiles + (u32)(tile & 1) * TILE, v_tile = v_tiles + (u32)(tile & 1) * TILE;
@@ -62,54 +147,90 @@ KERNEL(attention_sm80, 128, 1, (bf16 *, out), (float *, lse), (const bf16 *, q),
     __syncthreads(); /* this tile is there for all, and all are done with the other stage */
     if (tile + 1 < tiles) {
       u32 next = (u32)((tile + 1) & 1) * TILE;
-      load_tile(k_tiles + next, k + head, (tile + 1) * 64, positions);
-      load_tile(v_tiles + next, v + head, (tile + 1) * 64, positions);
+      ATTENTION_HOLE(_load_k)(args, outer, k_tiles + next, (tile + 1) * 64, S);
+      ATTENTION_HOLE(_load_v)(args, outer, v_tiles + next, (tile + 1) * 64, S);
     }
     cp_async_commit();
     if (tile == 0)
-      UNROLL (i, 4) ldmatrix_x4(fq[i], swizzled(q_tile, warp * 16 + (lane & 15), i * 2 + (lane >> 4)));
+      UNROLL (i, D / 16) ldmatrix_x4(fq[i], AT(q_tile, warp * 16 + (lane & 15), i * 2 + (lane >> 4)));
 
     float s[8][4];
     UNROLL (i, 8)
       UNROLL (j, 4) s[i][j] = 0;
-    UNROLL (i, 4)
+    UNROLL (i, D / 16)
       UNROLL (j, 4) {
         u32 fk[4];
-        ldmatrix_x4(fk, swizzled(k_tile, j * 16 + (lane & 7) + (lane >> 4) * 8, i * 2 + (lane >> 3 & 1)));
-        mma_m16n8k16_bf16(s[2 * j], fq[i], fk);
-        mma_m16n8k16_bf16(s[2 * j + 1], fq[i], fk + 2);
+        ldmatrix_x4(fk, AT(k_tile, j * 16 + (lane & 7) + (lane >> 4) * 8, i * 2 + (lane >> 3 & 1)));
+        ATTENTION_MMA(s[2 * j], fq[i], fk);
+        ATTENTION_MMA(s[2 * j + 1], fq[i], fk + 2);
       }
-    if (tile == tiles - 1) {
+    if (!plain || tile * 64 + 64 > whole) {
       UNROLL (i, 8)
         UNROLL (j, 4) {
-          i32 row = row0 + (j >> 1) * 8, key = tile * 64 + i * 8 + (lane & 3) * 2 + (j & 1);
-          if (key >= positions || (causal && key > row)) s[i][j] = MASKED;
+          i32 key = tile * 64 + i * 8 + (lane & 3) * 2 + (j & 1);
+#ifdef ATTENTION_SCORE
+          i32 r = row[j >> 1];
+          s[i][j] = ATTENTION_HOLE(_score)(args, outer, r < T ? r : T - 1, key < S ? key : S - 1, s[i][j]);
+#endif
+          if (key >= seen[j >> 1]) s[i][j] = -INFINITE;
         }
     }
-    online_softmax(s, o, most, sum, base2);
+    ATTENTION_HOLE(_softmax)(s, o, most, sum, base2);
     UNROLL (i, 4) { /* accumulators of two tiles of 8 keys are the A fragment of 16 */
-      u32 p[4] = {pack_bf16(s[2 * i][0], s[2 * i][1]), pack_bf16(s[2 * i][2], s[2 * i][3]),
-                  pack_bf16(s[2 * i + 1][0], s[2 * i + 1][1]), pack_bf16(s[2 * i + 1][2], s[2 * i + 1][3])};
-      UNROLL (j, 4) {
+      u32 p[4] = {ATTENTION_PACK(s[2 * i][0], s[2 * i][1]), ATTENTION_PACK(s[2 * i][2], s[2 * i][3]),
+                  ATTENTION_PACK(s[2 * i + 1][0], s[2 * i + 1][1]), ATTENTION_PACK(s[2 * i + 1][2], s[2 * i + 1][3])};
+      UNROLL (j, D / 16) {
         u32 fv[4];
-        ldmatrix_x4_trans(fv, swizzled(v_tile, i * 16 + (lane & 15), j * 2 + (lane >> 4)));
-        mma_m16n8k16_bf16(o[2 * j], p, fv);
-        mma_m16n8k16_bf16(o[2 * j + 1], p, fv + 2);
+        ldmatrix_x4_trans(fv, AT(v_tile, i * 16 + (lane & 15), j * 2 + (lane >> 4)));
+        ATTENTION_MMA(o[2 * j], p, fv);
+        ATTENTION_MMA(o[2 * j + 1], p, fv + 2);
       }
     }
   }
 
+  u32 staged = k_tiles + (u32)warp * 16 * STAGED; /* of the warp, where no thread reads tiles any more */
+  __syncthreads();
   UNROLL (h, 2) {
-    float all = sum[h];
+    float all = sum[h], times;
     all += __shfl_xor_sync(ALL_LANES, all, 1);
     all += __shfl_xor_sync(ALL_LANES, all, 2);
-    float inverse = rcp_approx(all);
-    i32 row = row0 + h * 8;
-    if (row < positions) {
-      if ((lane & 3) == 0) lse[(i64)blockIdx.y * positions + row] = (most[h] * base2 + lg2_approx(all)) * LN_2;
-      UNROLL (i, 8)
-        *(u32 *)(out + head + (i64)row * D + i * 8 + (lane & 3) * 2) =
-            pack_bf16(o[i][h * 2] * inverse, o[i][h * 2 + 1] * inverse);
+    times = ATTENTION_HOLE(_scale)(args, outer, row[h] < T ? row[h] : T - 1, most[h] * scale, all);
+#if ATTENTION_LSE
+    if (row[h] < T && (lane & 3) == 0)
+      ATTENTION_HOLE(_lse)(args, outer, row[h], most[h] * scale + lg2_approx(all) * LN_2);
+#endif
+    UNROLL (i, D / 8)
+      UNROLL (q, 2)
+        st_shared_f32(staged + (u32)((h * 8 + (lane >> 2)) * STAGED + (i * 8 + (lane & 3) * 2 + q) * 4),
+                      o[i][h * 2 + q] * times);
+  }
+  __syncwarp();
+  UNROLL (i, 16 * (D / 8) / 32) {
+    int c = i * 32 + lane, r = c / (D / 8), n = c % (D / 8) * 8;
+    float v[8];
+    UNROLL (half, 2) {
+      Vec4 x = ld_shared_v4(staged + (u32)(r * STAGED + n * 4 + half * 16));
+      v[half * 4] = __uint_as_float(x.x), v[half * 4 + 1] = __uint_as_float(x.y);
+      v[half * 4 + 2] = __uint_as_float(x.z), v[half * 4 + 3] = __uint_as_float(x.w);
+    }
+    UNROLL (part, 8 / ATTENTION_WIDTH) {
+      i32 at = q0 + warp * 16 + r;
+      if (at < T) ATTENTION_HOLE(_store)(args, outer, at, n + part * ATTENTION_WIDTH, v + part * ATTENTION_WIDTH);
     }
   }
 }
+
+#undef D
+#undef AT
+#undef TILE
+#undef STAGED
+#undef LOAD_TILE
+#undef ATTENTION_NAME
+#undef ATTENTION_D
+#undef ATTENTION_SCALE
+#undef ATTENTION_SCORE
+#undef ATTENTION_LSE
+#undef ATTENTION_PACK
+#undef ATTENTION_MMA
+#undef ATTENTION_WIDTH
+#undef ATTENTION_BEGIN

@@ -21,7 +21,14 @@ DEVICE i32 gemm_sm90_outer(gemm_sm90_args args) {
 }
 DEVICE i32 gemm_sm90_M(gemm_sm90_args args) { return args.M; }
 DEVICE i32 gemm_sm90_N(gemm_sm90_args args) { return args.N; }
-DEVICE i32 gemm_sm90_steps(gemm_sm90_args args) { return (args.K + 63) / 64; }
+DEVICE i32 gemm_sm90_begin(gemm_sm90_args args, i32 outer) {
+  (void)args, (void)outer;
+  return 0;
+}
+DEVICE i32 gemm_sm90_end(gemm_sm90_args args, i32 outer) {
+  (void)outer;
+  return (args.K + 63) / 64;
+}
 #define GEMM_NAME gemm_sm90
 #define GEMM_PARAMETERS                                                                                                \
   (TENSOR_MAP, a_map), (TENSOR_MAP, b_map), (TENSOR_MAP, c_map), (const float *, bias), (i32, M), (i32, N), (i32, K)
@@ -104,7 +111,7 @@ GEMM_KERNEL_OF(GEMM_NAME, 128 + 2 * GEMM_BM, GEMM_BM == 64 ? 2 : 1, GEMM_PARAMET
   u32 a_ring = shared_address(shared), b_ring = a_ring + GEMM_STAGES * A_TILE, staging = b_ring + GEMM_STAGES * B_TILE;
   u32 full = staging + CONSUMERS * 4 * GEMM90_STAGING, empty = full + GEMM_STAGES * 8; /* a barrier a stage */
   int t = (int)threadIdx.x, warpgroup = t >> 7;
-  i32 rows = (i32)GEMM_FN(_M)(args), columns = (i32)GEMM_FN(_N)(args), steps = (i32)GEMM_FN(_steps)(args);
+  i32 rows = (i32)GEMM_FN(_M)(args), columns = (i32)GEMM_FN(_N)(args);
   i32 tiles_m = (rows + GEMM_BM - 1) / GEMM_BM, tiles_n = (columns + GEMM_BN - 1) / GEMM_BN;
   i32 tiles = (i32)GEMM_FN(_outer)(args) * tiles_m * tiles_n;
   if (t == 0) {
@@ -122,7 +129,8 @@ GEMM_KERNEL_OF(GEMM_NAME, 128 + 2 * GEMM_BM, GEMM_BM == 64 ? 2 : 1, GEMM_PARAMET
       u32 stage = 0, parity = 1; /* fresh barriers count as having ended their phase 1 */
       for (i32 tile = (i32)blockIdx.x; tile < tiles; tile += (i32)gridDim.x) {
         Gemm90Place at = gemm90_place(tile, tiles_m, tiles_n, GEMM_BM, GEMM_BN);
-        for (i32 step = 0; step < steps; step++) {
+        i32 end = GEMM_FN(_end)(args, at.outer);
+        for (i32 step = GEMM_FN(_begin)(args, at.outer); step < end; step++) {
           u32 a_tile = a_ring + stage * A_TILE, b_tile = b_ring + stage * B_TILE;
           mbarrier_wait(empty + stage * 8, parity);
           mbarrier_arrive_expect_tx(full + stage * 8, A_TILE + B_TILE);
@@ -144,9 +152,10 @@ GEMM_KERNEL_OF(GEMM_NAME, 128 + 2 * GEMM_BM, GEMM_BM == 64 ? 2 : 1, GEMM_PARAMET
   float d[GEMM_BN / 2];
   for (i32 tile = (i32)blockIdx.x; tile < tiles; tile += (i32)gridDim.x) {
     Gemm90Place at = gemm90_place(tile, tiles_m, tiles_n, GEMM_BM, GEMM_BN);
+    i32 begin = GEMM_FN(_begin)(args, at.outer), end = GEMM_FN(_end)(args, at.outer);
     i32 m0 = at.m + half * 64 + warp * 16;
     UNROLL (i, GEMM_BN / 2) d[i] = 0;
-    for (i32 step = 0; step < steps; step++) {
+    for (i32 step = begin; step < end; step++) {
       mbarrier_wait(full + stage * 8, parity);
       u32 a_tile = a_ring + stage * A_TILE, b_tile = b_ring + stage * B_TILE;
       wgmma_fence();
@@ -154,13 +163,13 @@ GEMM_KERNEL_OF(GEMM_NAME, 128 + 2 * GEMM_BM, GEMM_BM == 64 ? 2 : 1, GEMM_PARAMET
         GEMM_WGMMA(GEMM_BN, d, A_OPERAND(a_tile, half, k), B_OPERAND(b_tile, k), 1, !GEMM_A_K, !GEMM_B_K);
       wgmma_commit();
       wgmma_wait(1); /* the step before has been read */
-      if (leads && step) mbarrier_arrive(empty + last * 8);
+      if (leads && step > begin) mbarrier_arrive(empty + last * 8);
       last = stage;
       if (++stage == GEMM_STAGES) stage = 0, parity ^= 1;
     }
     wgmma_wait(0);
     wgmma_hold(d, GEMM_BN / 2);
-    if (leads && steps) mbarrier_arrive(empty + last * 8);
+    if (leads && begin < end) mbarrier_arrive(empty + last * 8);
 
 #if !GEMM_C
     ROLLED for (int piece = 0; piece < GEMM_BN / 64; piece++) { /* of 64 columns; a warp has 16 rows */

@@ -1,6 +1,7 @@
 /* kernels/cuda/gemm_sm90.cu with holes as compiler/emit prints them: operands of both types that lie either way, tiles
  * of every kind, several products at once, the epilogues. c = relu(a b + bias) + more, rounded, and a b in f32 beside
- * it; of `plain` a b rounded. The second operand of `nn` is the same for all products. */
+ * it; of `plain` a b rounded. The second operand of `nn` is the same for all products. The second
+ * product leaves out the first 64 terms. */
 #include "vocabulary.h"
 
 typedef struct {
@@ -15,7 +16,14 @@ typedef struct {
   DEVICE i32 name##_outer(Product args) { return (i32)args.outer; }                                                    \
   DEVICE i32 name##_M(Product args) { return (i32)args.M; }                                                            \
   DEVICE i32 name##_N(Product args) { return (i32)args.N; }                                                            \
-  DEVICE i32 name##_steps(Product args) { return (i32)(args.K + 63) / 64; }
+  DEVICE i32 name##_begin(Product args, i32 outer) {                                                                   \
+    (void)args;                                                                                                        \
+    return outer;                                                                                                      \
+  }                                                                                                                    \
+  DEVICE i32 name##_end(Product args, i32 outer) {                                                                     \
+    (void)outer;                                                                                                       \
+    return (i32)(args.K + 63) / 64;                                                                                    \
+  }
 #define LOAD_HOLE(name, operand, k_major, of)                                                                          \
   DEVICE void name##_load_##operand(Product args, const TensorMap *map, u32 to, u32 barrier, i32 outer, i32 row,       \
                                     i32 step) {                                                                        \

@@ -26,6 +26,23 @@ static void *device(size_t bytes) {
   return p;
 }
 
+static float from_f16(uint16_t h) {
+  int exponent = h >> 10 & 31;
+  float f = exponent ? ldexpf((float)(1024 + h % 1024), exponent - 25) : ldexpf((float)(h % 1024), -24);
+  if (exponent == 31) f = h % 1024 ? NAN : INFINITY;
+  return h >> 15 ? -f : f;
+}
+
+/* Of either sign, from 1/8 to 2. */
+static uint16_t *random_f16(size_t n) {
+  uint16_t *p = device(n * 2);
+  for (size_t i = 0; i < n; i++) {
+    state = state * 6364136223846793005u + 1442695040888963407u;
+    p[i] = (uint16_t)((state >> 63) << 15 | (12 + (state >> 60) % 4) << 10 | (state >> 40) % 1024);
+  }
+  return p;
+}
+
 static uint16_t *random_bf16(size_t n, float scale) {
   uint16_t *p = device(n * 2);
   for (size_t i = 0; i < n; i++) {
@@ -50,16 +67,20 @@ static uint16_t *random_half(bool f16, size_t n) {
   }
   return p;
 }
-static void judge(GpuResult *r, const uint16_t *result, const double *right, size_t n) {
+static void judge_as(GpuResult *r, float (*from)(uint16_t), const uint16_t *result, const double *right, size_t n) {
   double off = 0, all = 0;
   r->hash = 14695981039346656037u;
   for (size_t i = 0; i < n; i++) {
-    double d = from_bf16(result[i]) - right[i];
+    double d = from(result[i]) - right[i];
     off += d * d;
     all += right[i] * right[i];
     r->hash = (r->hash ^ result[i]) * 1099511628211u;
   }
   r->error = sqrt(off / all);
+}
+
+static void judge(GpuResult *r, const uint16_t *result, const double *right, size_t n) {
+  judge_as(r, from_bf16, result, right, n);
 }
 
 static bool launch(const GpuCase *c, GpuResult *r, unsigned gx, unsigned gy, unsigned threads, size_t shared,
@@ -177,7 +198,7 @@ static bool product(const GpuCase *c, GpuResult *r, const Variant *v) {
                    *y = b + (v->one_b ? 0 : o) * of_b + column * (v->b_k ? (size_t)K : 1);
     double sum = 0;
     for (int k = 0; k < K; k++, x += v->a_k ? 1 : M, y += v->b_k ? 1 : N)
-      sum += from_half(v->f16, *x) * from_half(v->f16, *y);
+      if (k >= 64 * (int)o) sum += from_half(v->f16, *x) * from_half(v->f16, *y);
     double right = v->plain ? sum : fmax(sum + (double)bias[column], 0) + from_half(v->f16, more[i]);
     double miss[2] = {from_half(v->f16, out[i]) - right, v->plain ? 0 : (double)sums[i] - sum};
     off[0] += miss[0] * miss[0], all[0] += right * right;
@@ -212,53 +233,103 @@ static bool gemm_simt(const GpuCase *c, GpuResult *r) {
   return found;
 }
 
-/* q, k, v [heads][positions][D]; the logarithms of the sums must be right to 1e-4 too */
-static bool attention(const GpuCase *c, GpuResult *r, bool sm90) {
-  int heads = c->size[0], positions = c->size[1], causal = c->size[2], D = sm90 ? 128 : 64;
-  size_t rows = (size_t)heads * (size_t)positions, n = rows * (size_t)D;
-  uint16_t *q = random_bf16(n, 3), *k = random_bf16(n, 2), *v = random_bf16(n, 1), *out = device(n * 2);
-  float *lse = device(rows * sizeof *lse), scale = sm90 ? 0.08838834764f : 0.125f;
-  double *right = malloc(n * sizeof *right), *score = malloc((size_t)positions * sizeof *score), lse_error = 0;
-  bool found;
-  if (sm90) {
-    _Alignas(64) uint64_t map[3][16];
-    uint16_t *base[3] = {q, k, v};
-    for (int i = 0; i < 3; i++)
-      if (emulator_tensor_map(map[i], &(EmulatorTensor){.base = base[i],
-                                                        .element_bytes = 2,
-                                                        .rank = 3,
-                                                        .dims = {128, (uint64_t)positions, (uint64_t)heads},
-                                                        .strides = {256, (uint64_t)positions * 256},
-                                                        .box = {64, 128, 1},
-                                                        .swizzle = 128}))
-        abort();
-    enum { SHARED_BYTES = 5 * 32768 + 9 * 8 };
-    found = launch(c, r, (unsigned)(positions + 127) / 128, (unsigned)heads, 384, SHARED_BYTES,
-                   (void *[]){map[0], map[1], map[2], &out, &lse, &positions, &scale, &causal});
-  } else {
-    found = launch(c, r, (unsigned)(positions + 63) / 64, (unsigned)heads, 128, 40960,
-                   (void *[]){&out, &lse, &q, &k, &v, &positions, &scale, &causal});
-  }
+/* Attention in f64: q [heads][T][D], k and v [heads / group][S][D]; mask [T][S] is added to scores, or NULL. */
+typedef struct Attention {
+  int heads, T, S, D, group, causal;
+  float scale;
+  float (*from)(uint16_t);
+  uint16_t *q, *k, *v, *out;
+  float *mask, *lse; /* the logarithms of the sums, which must be right to 1e-4 too; NULL: not made */
+} Attention;
+
+static Attention attention_of(int heads, int T, int S, int D, int group, int causal, bool f16) {
+  Attention a = {heads, T, S, D, group, causal, 1 / sqrtf((float)D), f16 ? from_f16 : from_bf16, 0, 0, 0, 0, 0, 0};
+  size_t rows = (size_t)heads * (size_t)T, n = rows * (size_t)D, m = (size_t)(heads / group * S) * (size_t)D;
+  a.q = f16 ? random_f16(n) : random_bf16(n, 3);
+  a.k = f16 ? random_f16(m) : random_bf16(m, 2);
+  a.v = f16 ? random_f16(m) : random_bf16(m, 1);
+  a.out = device(n * 2);
+  a.lse = device(rows * sizeof *a.lse);
+  return a;
+}
+
+static void attention_judge(Attention *a, GpuResult *r) {
+  size_t D = (size_t)a->D, rows = (size_t)a->heads * (size_t)a->T;
+  double *right = malloc(rows * D * sizeof *right), *score = malloc((size_t)a->S * sizeof *score), lse_error = 0;
   for (size_t row = 0; row < rows; row++) {
-    int at = (int)(row % (size_t)positions), keys = causal ? at + 1 : positions;
-    size_t head = (row - (size_t)at) * (size_t)D;
+    int at = (int)(row % (size_t)a->T), seen = at + 1 + a->S - a->T, keys = !a->causal ? a->S : seen < 0 ? 0 : seen;
+    size_t head = row / (size_t)a->T / (size_t)a->group * (size_t)a->S * D;
     double sum = 0;
     for (int j = 0; j < keys; j++) {
       double x = 0;
-      for (int d = 0; d < D; d++)
-        x += (double)from_bf16(q[row * (size_t)D + (size_t)d]) * (double)from_bf16(k[head + (size_t)(j * D + d)]);
-      sum += score[j] = exp(x * (double)scale);
+      for (size_t d = 0; d < D; d++)
+        x += (double)a->from(a->q[row * D + d]) * (double)a->from(a->k[head + (size_t)j * D + d]);
+      x = x * (double)a->scale + (a->mask ? (double)a->mask[at * a->S + j] : 0);
+      sum += score[j] = exp(x);
     }
-    for (int d = 0; d < D; d++) {
+    for (size_t d = 0; d < D; d++) {
       double x = 0;
-      for (int j = 0; j < keys; j++) x += score[j] / sum * (double)from_bf16(v[head + (size_t)(j * D + d)]);
-      right[row * (size_t)D + (size_t)d] = x;
+      for (int j = 0; j < keys; j++) x += score[j] / sum * (double)a->from(a->v[head + (size_t)j * D + d]);
+      right[row * D + d] = x;
     }
-    if (!(fabs(log(sum) - (double)lse[row]) < 1e-4)) lse_error = INFINITY;
+    if (a->lse && keys && !(fabs(log(sum) - (double)a->lse[row]) < 1e-4)) lse_error = INFINITY;
+    if (a->lse && !keys && a->lse[row] != -INFINITY) lse_error = INFINITY;
   }
-  judge(r, out, right, n);
+  judge_as(r, a->from, a->out, right, rows * D);
   r->error += lse_error;
-  free(q), free(k), free(v), free(out), free(lse), free(right), free(score);
+  free(a->q), free(a->k), free(a->v), free(a->out), free(a->lse), free(a->mask), free(right), free(score);
+}
+
+static bool attention_sm80(const GpuCase *c, GpuResult *r) {
+  Attention a = attention_of(c->size[0], c->size[1], c->size[1], 64, 1, c->size[2], false);
+  struct {
+    void *out, *lse, *q, *k, *v;
+    int positions, causal;
+    float scale;
+  } args = {a.out, a.lse, a.q, a.k, a.v, a.T, a.causal, a.scale};
+  bool found = launch(c, r, (unsigned)((a.T + 63) / 64 * a.heads), 1, 128, 40960, (void *[]){&args});
+  attention_judge(&a, r);
+  return found;
+}
+
+/* tests/gpu_emulator/attention_variants.cu: heads, queries, keys */
+static bool attention_variant(const GpuCase *c, GpuResult *r) {
+  int D = atoi(c->kernel + strlen("attention_d")), T = c->size[1], S = c->size[2];
+  Attention a = attention_of(c->size[0], T, S, D, c->size[0] % 2 ? 1 : 2, D != 96, D != 32);
+  if (D == 128) {
+    a.mask = device((size_t)T * (size_t)S * sizeof *a.mask);
+    for (int i = 0; i < T * S; i++) a.mask[i] = i % 7 ? 2 * uniform() : -INFINITY;
+    for (int i = 0; i < T; i++) a.mask[i * S] = uniform(); /* one key is seen */
+  }
+  if (D == 96) free(a.lse), a.lse = NULL;
+  struct {
+    void *out, *lse, *q, *k, *v, *mask;
+    int T, S, group, causal;
+    float scale;
+  } args = {a.out, a.lse, a.q, a.k, a.v, a.mask, T, S, a.group, a.causal, a.scale};
+  size_t row = (size_t)(D % 64 ? D * 2 + 16 : D * 2);
+  bool found = launch(c, r, (unsigned)((T + 63) / 64 * a.heads), 1, 128, 5 * 64 * row, (void *[]){&args});
+  attention_judge(&a, r);
+  return found;
+}
+
+static bool attention_sm90(const GpuCase *c, GpuResult *r) {
+  Attention a = attention_of(c->size[0], c->size[1], c->size[1], 128, 1, c->size[2], false);
+  _Alignas(64) uint64_t map[3][16];
+  uint16_t *base[3] = {a.q, a.k, a.v};
+  enum { SHARED_BYTES = 5 * 32768 + 9 * 8 };
+  for (int i = 0; i < 3; i++)
+    if (emulator_tensor_map(map[i], &(EmulatorTensor){.base = base[i],
+                                                      .element_bytes = 2,
+                                                      .rank = 3,
+                                                      .dims = {128, (uint64_t)a.T, (uint64_t)a.heads},
+                                                      .strides = {256, (uint64_t)a.T * 256},
+                                                      .box = {64, 128, 1},
+                                                      .swizzle = 128}))
+      abort();
+  bool found = launch(c, r, (unsigned)(a.T + 127) / 128, (unsigned)a.heads, 384, SHARED_BYTES,
+                      (void *[]){map[0], map[1], map[2], &a.out, &a.lse, &a.T, &a.scale, &a.causal});
+  attention_judge(&a, r);
   return found;
 }
 
@@ -311,8 +382,9 @@ bool gpu_case_run(const GpuCase *c, GpuResult *r) {
   if (!strncmp(c->kernel, "gemm_sm90", n)) return gemm(c, r, true);
   for (size_t i = 0; i < sizeof variants / sizeof *variants; i++)
     if (!strncmp(c->kernel, variants[i].kernel, n) && !variants[i].kernel[n]) return product(c, r, &variants[i]);
-  if (!strncmp(c->kernel, "attention_sm80", n)) return attention(c, r, false);
-  if (!strncmp(c->kernel, "attention_sm90", n)) return attention(c, r, true);
+  if (!strncmp(c->kernel, "attention_sm80", n)) return attention_sm80(c, r);
+  if (!strncmp(c->kernel, "attention_sm90", n)) return attention_sm90(c, r);
+  if (!strncmp(c->kernel, "attention_d", strlen("attention_d"))) return attention_variant(c, r);
   if (!strncmp(c->kernel, "wgmma_bf16_8", n)) return wgmma(c, r);
   if (!strncmp(c->kernel, "misuse", n)) return misuse(c, r);
   return false;

@@ -6,7 +6,8 @@
 
 typedef struct GpuCase {
   const char *kernel; /* its name; what precedes a dot says which problem it solves: "gemm_sm80.no_wait" */
-  int size[3];        /* softmax: rows, columns. gemm: M, N, K. attention: heads, positions, causal. misuse: which */
+  int size[3];        /* softmax: rows, columns. gemm: M, N, K. attention: heads, positions, causal; of the
+                         variants: heads, queries, keys. misuse: which */
   uint32_t seed;
   bool lazy;
 } GpuCase;

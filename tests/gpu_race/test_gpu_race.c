@@ -151,6 +151,7 @@ static const GpuCase right[] = {
     {"product_plain", {131, 264, 72}, 0, true}, {"product_nt", {37, 131, 40}, 1, false},
     {"product_nn", {136, 264, 328}, 0, true},   {"product_tn", {136, 136, 72}, 2, false},
     {"product_tt", {72, 136, 328}, 0, true},    {"attention_sm80", {1, 77, 1}, 0, true},
+    {"attention_d32", {2, 70, 77}, 1, false},   {"attention_d128", {1, 65, 131}, 0, true},
     {"attention_sm90", {1, 300, 0}, 0, true},   {"wgmma_bf16_8", {0}, 0, true},
     {"misuse", {1 /* SYNCWARP */}, 0, true},    {"misuse", {3 /* ATOMIC_SUM_OF_BLOCKS */}, 0, true},
 };

@@ -5,6 +5,7 @@
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdbool.h>
 #include <string.h>
 #include <sys/stat.h>
 
@@ -13,8 +14,8 @@
 #include "run_sinter.h"
 
 /* In the folder: NAME.so with its code, and NAME.code.so, the same as C. False: its kernels are refused. */
-static bool build(const char *root, const char *path, const char *name) {
-  if (shell("$SINTER compile %s/%s --gpu sm_80 --cpu native --dump-dir %s.dump -o %s.so", root, path, name, name)) {
+static bool build(const char *root, const char *path, const char *name, const char *gpu) {
+  if (shell("$SINTER compile %s/%s --gpu %s --cpu native --dump-dir %s.dump -o %s.so", root, path, gpu, name, name)) {
     static const char *const others[] = {"[gpu-kernel]", "[audit-", "[cuda-time]"};
     bool other = false; /* what the suites nvrtc and gpu-text are about */
     for (int i = 0; i < 3; i++) other |= strstr(err, others[i]) != NULL;
@@ -22,7 +23,7 @@ static bool build(const char *root, const char *path, const char *name) {
     printf("not tried: %s", err);
     return false;
   }
-  if (shell("cc -std=gnu17 -O1 -x c -fno-strict-aliasing -ffp-contract=off -w -shared -fPIC -I$ROOT/kernels/cuda "
+  if (shell("cc -std=gnu17 -O1 -x c -fno-strict-aliasing -ffp-contract=off -w -Wno-psabi -shared -fPIC -I$ROOT/kernels/cuda "
             "-I$ROOT/kernels/emulator %s.dump/*_kernels_*.cu -o %s.code.so",
             name, name))
     fail_msg("%s", err);
@@ -38,9 +39,25 @@ static void one_file(void **state_) {
   assert_non_null(getcwd(root, sizeof root));
   snprintf(name, sizeof name, "%s", slash ? slash + 1 : path);
   *strrchr(name, '.') = 0;
-  if (!build(*path == '/' ? "" : root, path, name)) skip(); /* its kernels are refused: other suites */
+  if (!build(*path == '/' ? "" : root, path, name, "sm_80")) skip(); /* its kernels are refused: other suites */
   if (shell("SINTER_FAKE_CC=80 SINTER_FAKE_CODE=$PWD/%s.code.so " CALL_BOTH " ./%s.so", name, name))
     fail_msg("%s", err);
+}
+
+/* Kernels that take maps of tensors, on the one card that runs them. */
+static void hopper(void **state_) {
+  static const char *const names[] = {"skeletons", "tensor_maps"};
+  char root[512], name[32], path[64];
+  (void)state_;
+  if (!there) skip(); /* NVRTC is not installed; make() said so */
+  assert_non_null(getcwd(root, sizeof root));
+  for (int i = 0; i < 2; i++) {
+    snprintf(name, sizeof name, "%s90", names[i]);
+    snprintf(path, sizeof path, "tests/plan/%s.sir", names[i]);
+    if (!build(root, path, name, "sm_90a")) fail_msg("%s", err);
+    if (shell("SINTER_FAKE_CC=90 SINTER_FAKE_CODE=$PWD/%s.code.so " CALL_BOTH " ./%s.so", name, name))
+      fail_msg("%s", err);
+  }
 }
 
 /* ---- the commands ---- */
@@ -63,7 +80,7 @@ static void commands(void **state_) {
   char root[512], labels[4096];
   if (!there) skip(); /* NVRTC is not installed; make() said so */
   assert_non_null(getcwd(root, sizeof root));
-  if (!build(root, "models/digits.sir", "digits")) fail_msg("%s", err);
+  if (!build(root, "models/digits.sir", "digits", "sm_80")) fail_msg("%s", err);
   must(shell("$SINTER train digits.so " DATA " --device cpu --save cpu.st"));
   double loss = after(out, "held out: loss "), accuracy = after(out, "accuracy ");
   must(shell(GPU " train digits.so " DATA " --device cuda --save gpu.st"));
@@ -120,7 +137,7 @@ static void linked(void **state_) {
                "  if (scale_new(&c, w, &d, NULL, 0) || scale_scale(c, &in, &out)) return 3;\n"
                "  printf(\"%g %g %g\\n\", y[0], y[1], y[2]);\n"
                "  scale_free(c);\n  scale_close(w);\n}\n");
-  if (!build(folder, "scale.sir", "scale")) fail_msg("%s", err);
+  if (!build(folder, "scale.sir", "scale", "sm_80")) fail_msg("%s", err);
   must(shell("nm -D scale.so | grep -c ' w dl'"));
   assert_string_equal(out, "2\n");
   must(shell("$SINTER compile scale.sir --gpu sm_80 --cpu native --emit obj -o scale.o"));
@@ -159,7 +176,7 @@ static int make(void) {
 int main(int argc, char **argv) {
   static const char *const patterns[] = {"tests/plan/[!d]*.sir", "models/digits.sir",
                                          NULL}; /* NVRTC works for minutes on deep.sir */
-  const struct CMUnitTest tests[] = {cmocka_unit_test(linked), cmocka_unit_test(commands)};
+  const struct CMUnitTest tests[] = {cmocka_unit_test(linked), cmocka_unit_test(hopper), cmocka_unit_test(commands)};
   if (make()) return 1;
   int bad = argc < 2 ? cmocka_run_group_tests(tests, NULL, NULL) : 0;
   bad += each_file("gpu_models", argc, argv, patterns, one_file);

@@ -38,19 +38,19 @@ static GpuCode write_kernels(Ctx *c, char *path, size_t room) {
 
 static const GpuFunction *function_named(const GpuText *t, const char *name) {
   for (uint32_t i = 0; i < t->functions.n; i++)
-    if (!strcmp(t->functions.at[i].made.name, name)) return &t->functions.at[i];
+    if (!strcmp(t->functions.at[i].name, name)) return &t->functions.at[i];
   fail_msg("there is no %s", name);
   return NULL;
 }
 
 static void launch(const GpuFunction *f, uint64_t *words, int64_t bytes, uint32_t seed) {
   EmulatorReport report;
-  int64_t a_block = GPU_COPY_BYTES * f->made.threads;
+  int64_t a_block = GPU_COPY_BYTES * f->threads;
   EmulatorLaunch l = {.grid = {(unsigned)((bytes + a_block - 1) / a_block), 1, 1},
-                      .block = {(unsigned)f->made.threads, 1, 1},
+                      .block = {(unsigned)f->threads, 1, 1},
                       .params = (void *[]){words},
                       .seed = seed};
-  const EmulatorKernel *k = emulator_find(f->made.name);
+  const EmulatorKernel *k = emulator_find(f->name);
   assert_non_null(k);
   assert_int_equal(k->n_params, 1);
   assert_int_equal(k->param_size[0], f->commit ? 32 : 24);

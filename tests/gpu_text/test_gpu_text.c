@@ -1,6 +1,7 @@
 /* Kernel text printed for a GPU (emit/cuda_text.c): compiled as C and run by the emulator it gives what the interpreter
  * of the Loop IR gives, bit for bit: the blocks of tests/loop, and every kernel that has threads of the programs in
- * tests/plan and of random graphs. Arguments: the files to try, instead of all. Run from the root. */
+ * tests/plan and beside this file, and of random graphs; a kernel that sums in another order, within a bound.
+ * Arguments: the files to try, instead of all. Run from the root. */
 #include "cuda_text.h"
 #include "emulator.h"
 #include "expand_math.h"
@@ -82,12 +83,15 @@ static double largest(const char *at, DType d, int64_t n) {
   return most;
 }
 
-/* Where a sum in f32 is in another order: by roundings of its terms, and one unit of a result of 16 bits. */
-static bool close_enough(const char *a, const char *b, DType d, double most) {
+static double unit_of(DType d) { return d == DT_BF16 ? 0x1p-7 : d == DT_F16 ? 0x1p-10 : 0; }
+
+/* Where a sum in f32 is in another order: by roundings of its terms, to 16 bits if the kernel does that, and one unit
+ * of a result of 16 bits. */
+static bool close_enough(const char *a, const char *b, DType d, double most, DType rounds) {
   if (same(a, b, d)) return true;
   if (!dtype_is_float(d)) return false;
-  double x = scalar_load(d, a).f, y = scalar_load(d, b).f, unit = d == DT_BF16 ? 0x1p-7 : d == DT_F16 ? 0x1p-10 : 0;
-  return fabs(x - y) <= 0x1p-18 * most + unit * fabs(y);
+  double x = scalar_load(d, a).f, y = scalar_load(d, b).f;
+  return fabs(x - y) <= (0x1p-18 + unit_of(rounds)) * most + unit_of(d) * fabs(y);
 }
 
 /* Bounds and facts hold, and it is quickly interpreted. */
@@ -220,7 +224,11 @@ static void compare(const LoopModule *m, Kernel *k, const CudaStage *made, const
   }
   int64_t status = interpret(m, k, dims, &theirs);
   bool reordered = false;
-  for (uint32_t i = 0; i < k->stages.n; i++) reordered |= made[i].reordered;
+  DType rounds = DT_F32;
+  for (uint32_t i = 0; i < k->stages.n; i++) {
+    reordered |= made[i].reordered;
+    if (dtype_is_half(made[i].rounds)) rounds = made[i].rounds;
+  }
   for (uint32_t seed = 0; seed < 2; seed++) {
     Memory mine = theirs;
     for (int i = 0; i < k->nparams; i++) {
@@ -235,7 +243,7 @@ static void compare(const LoopModule *m, Kernel *k, const CudaStage *made, const
       double most = reordered ? largest(theirs.data[i], d, theirs.n[i]) : 0;
       for (int64_t j = 0; j < theirs.n[i]; j++) {
         const char *x = mine.data[i] + (size_t)j * dtype_size(d), *y = theirs.data[i] + (size_t)j * dtype_size(d);
-        if (!(reordered ? close_enough(x, y, d, most) : same(x, y, d)))
+        if (!(reordered ? close_enough(x, y, d, most, rounds) : same(x, y, d)))
           fail_msg("%s: element %lld of %s differs from the interpreter's (first dimension %lld)", k->name,
                    (long long)j, k->bufs.at[i].name, k->dims.n ? (long long)dims[0] : 0);
       }
@@ -374,7 +382,8 @@ static void random_graphs(void **state_) {
 
 static LoopModule *parse(Ctx *c, const char *stage) {
   LoopModule *m = NULL;
-  const char *text = arena_printf(c->arena, "kernel k(N in 1..=99; in x: f32[N], out y: f32[N]) {\n%s\n}\n", stage);
+  const char *text =
+      arena_printf(c->arena, "kernel k(N in 1..=99; in x: f32[N], out y: f32[N], in p: f32 list) {\n%s\n}\n", stage);
   if (!loop_parse(c, "text", text, strlen(text), &m)) fail_msg("%s", diag_first(c->diag, NULL));
   return m;
 }
@@ -444,6 +453,8 @@ static void refused(void **state_) {
        "kernel k cannot be written for a GPU: this tail of the loop j"},
       {"stage s(i < 1) threads(t < 32) { alloc q: f32[8] panel(0, 4) thread; q[t % 8] = x[0]; y[0] = q[t % 8] }",
        "kernel k cannot be written for a GPU: the layout of q"},
+      {"stage s(segment g, o of p chunk 64) threads(t < 32) { y[0] = p[g, o] }",
+       "kernel k cannot be written for a GPU: the segmented stage s"},
   };
   for (size_t i = 0; i < sizeof stage / sizeof *stage; i++) {
     Ctx c = ctx_new();
@@ -465,7 +476,7 @@ int main(int argc, char **argv) {
                                     cmocka_unit_test(refused),
                                     cmocka_unit_test(random_graphs),
                                     {"random_graphs, 16 bits", random_graphs, NULL, NULL, halves}};
-  static const char *const patterns[] = {"tests/loop/blocks.loop", "tests/plan/*.sir", NULL};
+  static const char *const patterns[] = {"tests/loop/blocks.loop", "tests/plan/*.sir", "tests/gpu_text/*.sir", NULL};
   if (!mkdtemp(folder)) return 1;
   int bad = argc < 2 ? cmocka_run_group_tests(text, NULL, NULL) : 0;
   if (!getenv("SEEDS")) bad += each_file("gpu_text", argc, argv, patterns, one_file);

@@ -71,6 +71,7 @@ static bool open_level(Native *n, int level, int64_t cap) {
     if (most[i] > cap) most[i] = cap;
   setenv("SINTER_CPU", native_machine.level[level], 1);
   int status = api->open(&n->weights[level], NULL, SEED);
+  if (!status && native_machine.place) status = native_machine.place(api, n->weights[level]);
   if (!status) status = api->create(&n->context[level], n->weights[level], most, NULL, 0);
   bool right = !strcmp(sinter_level_text((uint32_t)api->level()), native_machine.level[level]);
   unsetenv("SINTER_CPU");
@@ -80,7 +81,7 @@ static bool open_level(Native *n, int level, int64_t cap) {
 }
 
 bool native_open(Native *n, Program *p, const char *name, int64_t cap) {
-  char folder[] = "/tmp/sinter-matrix-XXXXXX", path[128], why[SINTER_WHY];
+  char folder[] = "/tmp/sinter-matrix-XXXXXX", path[128], dump[128], why[SINTER_WHY];
   CompileResult r;
   *n = (Native){.before = check_snapshot(p)};
   snprintf(now, sizeof now, "the compilation of %s", name);
@@ -89,12 +90,15 @@ bool native_open(Native *n, Program *p, const char *name, int64_t cap) {
   signal(SIGFPE, crashed);
   if (!mkdtemp(folder)) return false;
   snprintf(path, sizeof path, "%s/%s.so", folder, name);
-  bool ok =
-      compile_program(
-          p,
-          &(CompileOptions){.emit = EMIT_SO, .output = path, .source = "matrix.sir", .target = native_machine.target},
-          &r) ||
-      complain(p->ctx, name);
+  snprintf(dump, sizeof dump, "%s/dump", folder);
+  CompileOptions o = {.emit = EMIT_SO,
+                      .output = path,
+                      .source = "matrix.sir",
+                      .target = native_machine.target,
+                      .cpu = native_machine.cpu,
+                      .gpu = native_machine.gpu,
+                      .dump_dir = native_machine.gpu ? dump : NULL};
+  bool ok = compile_program(p, &o, &r) || complain(p->ctx, name);
   buf_free(&r.text);
   buf_free(&r.notes);
   if (ok && !native_machine.open(&n->artefact, path, why)) {

@@ -12,14 +12,19 @@ enum { NATIVE_LEVELS = 3, NATIVE_ALL = (1 << NATIVE_LEVELS) - 1 };
 /* The machine that runs the code: this one (machine_here.c), or another kind under an emulator (../a64). A test program
  * is linked with one of them. */
 typedef struct NativeMachine {
-  const char *target; /* of the compilation */
+  const char *target;    /* of the compilation */
+  const char *cpu, *gpu; /* likewise; cpu NULL: all levels; gpu NULL: none, else the folder `dump` beside the artefact
+                            has every form in between */
   int nlevels;
   const char *level[NATIVE_LEVELS];
   int threads[5];               /* ends with 0 */
   bool slow;                    /* one size of each entry, no large ones, fewer programs */
+  const char *const *programs;  /* patterns of those, ended by NULL; NULL: as `slow` has it */
   const char *(*missing)(void); /* why it cannot be had, or NULL */
   bool (*has)(int level);
   bool (*open)(SinterArtefact *, const char *path, char *why);
+  int (*place)(const SinterApi *,
+               SinterWeights *); /* a status: where calls are to run; NULL: where weights are opened */
   void (*close)(SinterArtefact *);
 } NativeMachine;
 extern const NativeMachine native_machine;

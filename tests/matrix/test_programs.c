@@ -117,5 +117,6 @@ int main(int argc, char **argv) {
                                     "tests/sir/programs/v*.sir",
                                     NULL};
   if (native_machine.missing()) return native_left_out();
-  return each_file("programs", argc, argv, native_machine.slow ? few : all, one_program);
+  const char *const *programs = native_machine.programs ? native_machine.programs : native_machine.slow ? few : all;
+  return each_file("programs", argc, argv, programs, one_program);
 }

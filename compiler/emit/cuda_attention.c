@@ -1,0 +1,174 @@
+/* Attention by a kernel written by hand: the holes of attention_sm80.cu from the parts that the stage has beside it
+ * (LoopAttention). Its operands are 16 bits wide and lie in rows of 16 bytes; other attention is printed as it is. */
+#include "cuda_skeleton.h"
+#include <string.h>
+
+enum { RUN = 8 }; /* neighbours of an operand: 16 bytes */
+
+static bool fails(const Stmt *s) {
+  for (; s; s = s->next)
+    if (s->kind == STMT_FAIL || s->kind == STMT_FOR || s->kind == STMT_IF) return true;
+  return false;
+}
+
+/* The load of 16 bits that a value is, through lets and the conversion; 0: it is none. */
+static Ex only_load(const Kernel *k, Ex e) {
+  for (;;) {
+    const Expr *x = ex_at(k, e);
+    Ex first = x->nin ? k->arg.at[x->in] : 0;
+    if (x->op == OP_VAR && k->vars.at[x->ref].kind == VAR_LET)
+      e = k->vars.at[x->ref].value;
+    else if (x->op == OP_CONVERT && dtype_is_half((DType)ex_at(k, first)->dtype))
+      e = first;
+    else
+      return x->op == OP_LOAD && dtype_is_half((DType)x->dtype) && !x->mask ? e : 0;
+  }
+}
+
+static bool divides(const Kernel *k, Sym size) {
+  Sym fact = loop_multiple(k->ctx->syms, size, RUN);
+  int64_t holds;
+  if (sym_is_int(k->ctx->syms, fact, &holds)) return holds;
+  for (uint32_t i = 0; i < k->facts.n; i++)
+    if (k->facts.at[i] == fact) return true;
+  return false;
+}
+
+/* Whether the 8 neighbours lie side by side, at a multiple of 16 bytes. */
+static bool in_rows(const Kernel *k, const LoopHole *h, DType type) {
+  Ex e = only_load(k, h->value), index[LOOP_RANK];
+  if (!e || fails(h->text) || ex_at(k, e)->dtype != type) return false;
+  const Expr *x = ex_at(k, e);
+  const LoopBuf *b = &k->bufs.at[x->ref];
+  memcpy(index, k->arg.at + x->in, (size_t)x->nin * sizeof *index);
+  return b->layout == LAYOUT_ROWS && b->kind <= BUF_INOUT &&
+         loop_access(k, x->ref, index, x->nin, RUN) == ACCESS_CONTIGUOUS &&
+         loop_divisor(k, index[x->nin - 1]) % RUN == 0 && (x->nin == 1 || divides(k, b->dim[x->nin - 1]));
+}
+
+static bool fits(const Kernel *k, const LoopAttention *a, DType type) {
+  bool width = a->depth == 32 || a->depth == 64 || a->depth == 96 || a->depth == 128;
+  const Dim *d;
+  int64_t keys;
+  for (uint32_t i = 0; i < k->dims.n; i++) /* there are keys */
+    if (d = &k->dims.at[i], d->lo < 1) return false;
+  if (sym_is_int(k->ctx->syms, a->keys, &keys) && keys < 1) return false;
+  return width && a->columns == a->depth && in_rows(k, &a->q, type) && in_rows(k, &a->k, type) &&
+         in_rows(k, &a->v, type) && !fails(a->score.text) && !fails(a->seen.text) && !fails(a->scale.text) &&
+         !fails(a->store.text);
+}
+
+/* ---- functions ---- */
+
+static void use(Cuda *c, Ex e, bool *seen) {
+  if (!e || seen[e]) return;
+  seen[e] = true;
+  const Expr *x = ex_at(c->k, e);
+  if (x->op == OP_VAR && c->k->vars.at[x->ref].kind == VAR_LET) {
+    c->used[x->ref] = true;
+    use(c, c->k->vars.at[x->ref].value, seen);
+  }
+  for (int i = 0; i < x->nin; i++) use(c, c->k->arg.at[x->in + (uint32_t)i], seen);
+  use(c, x->mask, seen);
+  use(c, x->other, seen);
+}
+
+/* The function NAME<suffix>: its indices have these names. An address: of the load that it is. */
+static void put_hole(SkeletonText *t, const char *suffix, const LoopHole *h, int n, const char *const *names,
+                     const char *numbers, bool address) {
+  Cuda *c = &t->c;
+  Kernel *k = c->k;
+  const char *index = dtype_name(c->index);
+  const char *result = address                               ? "const void *"
+                       : !h->value                           ? "void"
+                       : ex_at(k, h->value)->dtype == DT_IDX ? index
+                                                             : "float";
+  Ex place[LOOP_RANK], value = address ? only_load(k, h->value) : h->value;
+  bool *seen = ARENA_ARRAY(c->arena, bool, k->ex.n + 1);
+  buf_printf(&t->text, "DEVICE %s %s%s(%s_args args", result, t->stage.name, suffix, t->stage.name);
+  for (int i = 0; i < n; i++) {
+    buf_printf(&t->text, ", %s %s", index, names[i]);
+    c->var[h->var[i]] = names[i];
+  }
+  buf_printf(&t->text, "%s) {\n  (void)args;\n", numbers);
+  for (int i = 0; i < n; i++) buf_printf(&t->text, "  (void)%s;\n", names[i]);
+  for (int i = 0; i < 2; i++)
+    if (h->reg[i] || (!i && *numbers)) buf_printf(&t->text, "  (void)%s;\n", cuda_print_reg(c, h->reg[i]));
+  use(c, value, seen);
+  for (const Stmt *s = h->text; s; s = s->next) {
+    if (s->kind != STMT_STORE) continue;
+    use(c, s->value, seen);
+    use(c, s->mask, seen);
+    for (int i = 0; i < s->nindex; i++) use(c, s->index[i], seen);
+  }
+  c->out = (Buf){0};
+  c->depth = 1;
+  cuda_print_block(c, h->text);
+  const char *text = NULL;
+  if (address) {
+    const Expr x = *ex_at(k, value);
+    memcpy(place, k->arg.at + x.in, (size_t)x.nin * sizeof *place);
+    text = cuda_print_place(c, x.ref, place, x.nin);
+  } else if (value)
+    text = cuda_print_value(c, value);
+  if (text) buf_printf(&c->out, "  return %s;\n", text);
+  cuda_print_body(&t->given, c->out.n ? c->out.at : "", &t->text);
+  buf_put(&t->text, "}\n");
+  buf_free(&c->out);
+}
+
+static void put_size(SkeletonText *t, const char *suffix, Sym size) {
+  const LoopAxes axes = {.n = 1, .extent = {size}};
+  hole_print_size(&t->holes, suffix, &axes);
+}
+
+static const char *number(SkeletonText *t, const LoopHole *h, int i, const char *type) {
+  return arena_printf(t->c.arena, ", %s%s", type, cuda_print_reg(&t->c, h->reg[i]));
+}
+
+static void put_holes(SkeletonText *t, const LoopAttention *a) {
+  static const char *const row[] = {"outer", "row", "d"}, *const key[] = {"outer", "key", "d"},
+                           *const score[] = {"outer", "row", "key"}, *const store[] = {"outer", "row", "n"};
+  put_size(t, "_T", a->rows);
+  put_size(t, "_S", a->keys);
+  put_hole(t, "_q_at", &a->q, 3, row, "", true);
+  put_hole(t, "_k_at", &a->k, 3, key, "", true);
+  put_hole(t, "_v_at", &a->v, 3, key, "", true);
+  put_hole(t, "_seen", &a->seen, 1, row + 1, "", false);
+  if (a->factor <= 0) put_hole(t, "_score", &a->score, 3, score, number(t, &a->score, 0, "float "), false);
+  put_hole(t, "_scale", &a->scale, 2, row,
+           arena_printf(t->c.arena, "%s%s", number(t, &a->scale, 0, "float "), number(t, &a->scale, 1, "float ")),
+           false);
+  put_hole(t, "_store", &a->store, 3, store, number(t, &a->store, 0, "const float *"), false);
+}
+
+bool cuda_attention_stage(Kernel *k, const Stage *st, const CudaWanted *want, CudaStage *made, Buf *out) {
+  const LoopAttention *a = st->attention;
+  SymTab *s = k->ctx->syms;
+  SkeletonText t;
+  Ex load = a ? only_load(k, a->q.value) : 0;
+  DType rounds = load ? (DType)ex_at(k, load)->dtype : DT_F32;
+  const char *type = dtype_name(rounds);
+  if (!load || !fits(k, a, rounds)) return false;
+  skeleton_begin(&t, k, st, want);
+  put_holes(&t, a);
+  buf_printf(
+      &t.text,
+      "#define ATTENTION_NAME %s\n#define ATTENTION_BEGIN %s\n#define ATTENTION_D %d\n#define ATTENTION_WIDTH %d\n"
+      "#define ATTENTION_LSE 0\n#define ATTENTION_PACK pack_%s\n#define ATTENTION_MMA mma_m16n8k16_%s\n",
+      want->name, want->commit ? "if (args.failed[0]) return;" : "", (int)a->depth, a->width, type, type);
+  if (a->factor > 0)
+    buf_printf(&t.text, "#define ATTENTION_SCALE %af\n", a->factor);
+  else
+    buf_put(&t.text, "#define ATTENTION_SCALE 0\n#define ATTENTION_SCORE\n");
+  buf_put(&t.text, "#include \"attention_sm80.cu\"\n");
+  int chunks = a->depth % 64 ? (int)a->depth / RUN + 1 : (int)a->depth / RUN;
+  t.stage.threads = 128;
+  t.stage.grid = sym_mul(s, a->heads, sym_div_up(s, a->rows, sym_int(s, 64)));
+  t.stage.shared = 5 * 64 * chunks * 16;
+  t.stage.reordered = true;
+  t.stage.rounds = rounds;
+  t.stage.schedule = arena_printf(k->ctx->arena, "attention_sm80(64 x 64, D = %d, %s)", (int)a->depth,
+                                  a->factor > 0 ? "scores scaled" : "scores worked out");
+  return skeleton_close(&t, made, out);
+}
