@@ -23,7 +23,8 @@ static bool build(const char *root, const char *path, const char *name, const ch
     printf("not tried: %s", err);
     return false;
   }
-  if (shell("cc -std=gnu17 -O1 -x c -fno-strict-aliasing -ffp-contract=off -w -Wno-psabi -shared -fPIC -I$ROOT/kernels/cuda "
+  if (shell("cc -std=gnu17 -O1 -x c -fno-strict-aliasing -ffp-contract=off -w -Wno-psabi -shared -fPIC "
+            "-I$ROOT/kernels/cuda "
             "-I$ROOT/kernels/emulator %s.dump/*_kernels_*.cu -o %s.code.so",
             name, name))
     fail_msg("%s", err);
