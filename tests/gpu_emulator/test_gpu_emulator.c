@@ -92,6 +92,16 @@ static void attention_sm80(void **unused) {
   }
 }
 
+static void attention_variants(void **unused) {
+  (void)unused;
+  always("attention_d32", 2, 130, 141);
+  always("attention_d32", 1, 77, 9); /* rows of queries, a whole block of them, that see nothing */
+  always("attention_d96", 4, 65, 33);
+  always("attention_d96", 1, 1, 200); /* one query of a cache */
+  always("attention_d128", 2, 70, 131);
+  always("attention_d128", 1, 64, 64);
+}
+
 static void attention_sm90(void **unused) {
   (void)unused;
   for (int causal = 0; causal < 2; causal++) {

@@ -171,6 +171,7 @@ static const Fault faults[] = {
     {"no_barrier_in_ring", "gemm_sm80.no_sync", {128, 128, 256}, WRONG, NULL, "ldmatrix_x4(fa[i]"},
     {"wrong_lanes_of_ldmatrix", "gemm_sm80.wrong_lanes", {128, 128, 64}, WRONG, NULL, NULL},
     {"no_barrier_of_tiles", "gemm_simt.no_sync", {64, 64, 40}, WRONG, NULL, "Vec4 x = ld_shared_v4"},
+    {"staged_over_tiles_in_use", "attention_sm80.no_last_sync", {1, 77, 0}, RIGHT, NULL, "st_shared_f32(staged"},
     {"no_wait_for_empty",
      "gemm_sm90.no_empty",
      {128, 128, 640},
