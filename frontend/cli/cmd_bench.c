@@ -281,7 +281,8 @@ static int open_state(Call *c, const Wanted *w, int threads) {
   snprintf(text, sizeof text, "%d", threads);
   int status = c->s.api->open(&c->s.w, w->weights, w->seed);
   if (status) return cli_fail("%s", c->s.api->open_message(c->s.w));
-  return artefact_context(&c->s, c->most, text);
+  status = artefact_device(&c->s, "cpu"); /* it measures this processor, whatever SINTER_DEVICE says */
+  return status ? status : artefact_context(&c->s, c->most, text);
 }
 
 static int measure(Bench *b, const Wanted *w, const bool *drawn, BenchRun *r) {
