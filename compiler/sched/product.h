@@ -11,10 +11,9 @@ typedef struct ProductCut { /* parts 0: the sum is whole */
 } ProductCut;
 
 /* Where the result has few tiles and the sum is long, as in the gradients of weights, parts of it are work for more
- * blocks. Their number is fixed, their length follows the sizes; each begins at a multiple of so many terms, where a step
- * of a tile does. `inner`: terms for each index of the first axis. */
-ProductCut product_cut(const Lower *, Sym outer, Sym rows, Sym columns, Sym first, Sym inner,
-                       int64_t begins);
+ * blocks. Their number is fixed, their length follows the sizes; each begins at a multiple of so many terms, where a
+ * step of a tile does. `inner`: terms for each index of the first axis. */
+ProductCut product_cut(const Lower *, Sym outer, Sym rows, Sym columns, Sym first, Sym inner, int64_t begins);
 
 void product_axis(const Lower *, LoopAxes *, Ex var, Sym extent); /* noted behind the others */
 /* Opens the loop over an axis of the sum and notes it; the first one's from where a part begins to where it ends. */
