@@ -41,7 +41,7 @@ typedef struct CudaOptions {
   int seconds; /* a process may take; 0: CUDA_SECONDS */
   uint64_t memory; /* address space of a process, bytes; 0: no limit */
 } CudaOptions;
-enum { CUDA_SECONDS = 120 };
+enum { CUDA_SECONDS = 300 };
 
 /* Fills images[program * narchs + arch]. All are tried; false after a diag_error for each that failed. */
 bool cuda_compile(Ctx *, const CudaRtc *, const CudaProgram *, int nprograms, const CudaOptions *, CudaImage *images);

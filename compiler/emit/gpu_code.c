@@ -212,6 +212,20 @@ bool gpu_texts(const Program *p, GpuCode *g) {
 
 /* ---- code ---- */
 
+bool gpu_accept(Ctx *c, const CudaImage *m) {
+  Ctx own = *c;
+  Cubin cubin;
+  const char *why;
+  own.diag = diag_new(c->arena);
+  if (!cubin_read(c->arena, m->code, m->size, &cubin, &why))
+    return diag_error(c->diag, "audit-cubin", 0, "%s for %s: the cubin cannot be read: %s", m->program->name, m->arch,
+                      why);
+  if (!cuda_audit(&own, m, NULL, 0))
+    diag_warning(c->diag, "gpu-slow", 0, "%s: that is right, but slower than it could be",
+                 diag_first(own.diag, NULL));
+  return true;
+}
+
 bool gpu_compile(Ctx *c, const CudaRtc *rtc, const LinkFolder *folder, int jobs, GpuCode *g) {
   static const char *const options[] = {"--fmad=false"}; /* kernels/cuda/operations.h */
   bool ok = true;
@@ -232,7 +246,7 @@ bool gpu_compile(Ctx *c, const CudaRtc *rtc, const LinkFolder *folder, int jobs,
       archs[k]->code = ARENA_ARRAY(c->arena, CudaImage, t->programs.n + 1);
       for (uint32_t p = 0; p < t->programs.n; p++) {
         archs[k]->code[p] = images[p * (uint32_t)o.narchs + (uint32_t)k];
-        ok &= gpu_is_ptx(archs[k]) || cuda_audit(c, &archs[k]->code[p], NULL, 0);
+        ok &= gpu_is_ptx(archs[k]) || gpu_accept(c, &archs[k]->code[p]);
       }
     }
   }

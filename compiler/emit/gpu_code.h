@@ -45,6 +45,9 @@ typedef struct GpuCode {
 
 bool gpu_is_ptx(const GpuArch *);
 
+/* False after a diag_error: it is no cubin. What is slow in it (cuda_audit) is a warning. */
+bool gpu_accept(Ctx *, const CudaImage *);
+
 /* "sm_80,sm_90a,compute_80": each once, in this order. False after diag_error. */
 bool gpu_archs(Ctx *, const char *list, GpuCode *);
 /* The text of every step of the entries (start values are computed by the processor). False after diag_error: what
@@ -57,7 +60,7 @@ Sym gpu_in_plan(Ctx *, const Kernel *, const Step *, Sym); /* over the dimension
 /* Blocks of part number i, and of the whole launch, over the dimensions of the plan. */
 Sym gpu_part_grid(Ctx *, const GpuFunction *, const GpuLaunch *, int i);
 Sym gpu_grid(Ctx *, const GpuFunction *, const GpuLaunch *);
-/* Compiles and audits all. False after diag_error. */
+/* Compiles and looks through all. False after diag_error. */
 bool gpu_compile(Ctx *, const CudaRtc *, const LinkFolder *, int jobs, GpuCode *);
 
 enum { GPU_COPY_THREADS = 256, GPU_COPY_BYTES = 16 /* a thread */ };

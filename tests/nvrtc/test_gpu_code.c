@@ -91,6 +91,28 @@ static void refusals(void **state) {
   assert_string_equal(out, "fake\nm.sir\nstderr\nstdout\n"); /* nothing was written */
 }
 
+/* Code that was recorded, with what ptxas might say of it. */
+static void slow(void **state) {
+  (void)state;
+  Ctx c = ctx_new();
+  const char *why;
+  CudaProgram p = {.name = "shuffles.cu"};
+  CudaImage m = {.program = &p, .arch = "sm_80"};
+  m.code = (const uint8_t *)file_read(c.arena, "tests/nvrtc/cubins/shuffles.sm_80.cubin", &m.size, &why);
+  assert_non_null(m.code);
+  assert_true(gpu_accept(&c, &m));
+  Buf said = {0};
+  diag_print(c.diag, &said);
+  assert_int_equal(said.n, 0);
+  vec_push(c.arena, &m.functions, ((CudaFunction){.name = "k", .kernel = true, .spill_stores = 24, .spill_loads = 8}));
+  assert_true(gpu_accept(&c, &m));
+  diag_print(c.diag, &said);
+  assert_string_equal(said.at, "warning: k for sm_80: registers do not suffice: a thread stores 24 and loads 8 bytes of "
+                               "them in memory: that is right, but slower than it could be [gpu-slow]\n");
+  buf_free(&said);
+  ctx_free(&c);
+}
+
 /* Kernels for a processor instead: what cannot be written is said, with the place of the group. */
 static void no_threads(void **state) {
   (void)state;
@@ -330,7 +352,7 @@ static void same_code(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(refusals),  cmocka_unit_test(no_threads), cmocka_unit_test(binaries), cmocka_unit_test(code),
+      cmocka_unit_test(refusals),  cmocka_unit_test(no_threads), cmocka_unit_test(slow), cmocka_unit_test(binaries), cmocka_unit_test(code),
       cmocka_unit_test(same_code), cmocka_unit_test(occupancy),  cmocka_unit_test(explains)};
   return cmocka_run_group_tests(tests, make, clean);
 }
