@@ -221,8 +221,7 @@ bool gpu_accept(Ctx *c, const CudaImage *m) {
     return diag_error(c->diag, "audit-cubin", 0, "%s for %s: the cubin cannot be read: %s", m->program->name, m->arch,
                       why);
   if (!cuda_audit(&own, m, NULL, 0))
-    diag_warning(c->diag, "gpu-slow", 0, "%s: that is right, but slower than it could be",
-                 diag_first(own.diag, NULL));
+    diag_warning(c->diag, "gpu-slow", 0, "%s: that is right, but slower than it could be", diag_first(own.diag, NULL));
   return true;
 }
 

@@ -107,8 +107,9 @@ static void slow(void **state) {
   vec_push(c.arena, &m.functions, ((CudaFunction){.name = "k", .kernel = true, .spill_stores = 24, .spill_loads = 8}));
   assert_true(gpu_accept(&c, &m));
   diag_print(c.diag, &said);
-  assert_string_equal(said.at, "warning: k for sm_80: registers do not suffice: a thread stores 24 and loads 8 bytes of "
-                               "them in memory: that is right, but slower than it could be [gpu-slow]\n");
+  assert_string_equal(said.at,
+                      "warning: k for sm_80: registers do not suffice: a thread stores 24 and loads 8 bytes of "
+                      "them in memory: that is right, but slower than it could be [gpu-slow]\n");
   buf_free(&said);
   ctx_free(&c);
 }
@@ -351,8 +352,9 @@ static void same_code(void **state) {
 }
 
 int main(void) {
-  const struct CMUnitTest tests[] = {
-      cmocka_unit_test(refusals),  cmocka_unit_test(no_threads), cmocka_unit_test(slow), cmocka_unit_test(binaries), cmocka_unit_test(code),
-      cmocka_unit_test(same_code), cmocka_unit_test(occupancy),  cmocka_unit_test(explains)};
+  const struct CMUnitTest tests[] = {cmocka_unit_test(refusals),  cmocka_unit_test(no_threads),
+                                     cmocka_unit_test(slow),      cmocka_unit_test(binaries),
+                                     cmocka_unit_test(code),      cmocka_unit_test(same_code),
+                                     cmocka_unit_test(occupancy), cmocka_unit_test(explains)};
   return cmocka_run_group_tests(tests, make, clean);
 }
