@@ -258,7 +258,7 @@ static void *build(const Buf *text) {
   return code;
 }
 
-static void try_module(LoopModule *m) {
+static void try_module(LoopModule *m, int sm) {
   static const int64_t sizes[] = {1, 7, 64, 132, 1028};
   expand_math_module(m, &TARGET_GPU);
   assert_true(loop_verify(m, TARGET_GPU.name));
@@ -273,7 +273,7 @@ static void try_module(LoopModule *m) {
     made[i] = ARENA_ARRAY(a, CudaStage, k->stages.n);
     for (uint32_t s = 0; s < k->stages.n; s++) {
       const char *why = "";
-      CudaWanted want = {80, false, arena_printf(a, "%s_%s", k->name, k->stages.at[s]->name)};
+      CudaWanted want = {sm, false, arena_printf(a, "%s_%s", k->name, k->stages.at[s]->name)};
       if (!cuda_text_stage(k, k->stages.at[s], &want, &made[i][s], &text, &why)) fail_msg("%s", why);
     }
   }
@@ -324,7 +324,8 @@ static void one_file(void **state_) {
     if (!sir_trace(&c, path, NULL, &p)) fail_msg("%s: %s", path, diag_first(c.diag, NULL));
     m = planned(&p);
   }
-  try_module(m);
+  try_module(m, 80);
+  if (strstr(path, "tiles")) try_module(m, 90);
   ctx_free(&c);
 }
 
@@ -337,7 +338,7 @@ static void random_graphs(void **state_) {
   Ctx c = ctx_new();
   Program p = {.ctx = &c, .name = "fuzz"};
   for (unsigned seed = first; seed <= last; seed++) fuzz_add(&p, seed, *state_ != NULL);
-  try_module(planned(&p));
+  try_module(planned(&p), 80);
   ctx_free(&c);
 }
 
