@@ -1,4 +1,4 @@
-/* Attention by kernels written by hand: the holes of attention.h from the parts that the stage has beside it
+/* Attention by kernels written by hand: the holes of attention_holes.h from the parts that the stage has beside it
  * (LoopAttention). Its operands are 16 bits wide and lie in rows of 16 bytes; other attention is printed as it is. */
 #include "cuda_skeleton.h"
 #include <string.h>

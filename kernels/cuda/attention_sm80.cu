@@ -1,9 +1,9 @@
-/* Attention forward on sm_80, with the holes of attention.h: online softmax over tiles of 64 keys, which cp.async
+/* Attention forward on sm_80, with the holes of attention_holes.h: online softmax over tiles of 64 keys, which cp.async
  * brings into two stages; q and the probabilities stay in registers, products by mma.sync. A block has 64 rows of
  * queries, 4 warps 16 each; blocks of keys that a causal mask hides are left out. ATTENTION_D is 32, 64, 96 or 128;
  * alone 64. Grid: heads times (T / 64, rounded up). Block: 128. Shared memory: 5 tiles of 64 rows of
  * ATTENTION_CHUNKS(D) times 16 bytes. */
-#include "attention.h"
+#include "attention_holes.h"
 
 #ifndef ATTENTION_NAME
 #define ATTENTION_NAME attention_sm80

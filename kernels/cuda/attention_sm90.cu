@@ -1,10 +1,9 @@
-/* Attention forward on sm_90a, with the holes of attention.h: one warpgroup brings tiles by cp.async, two of 64 query
- * rows each compute. The scores of the next tile are issued before the product of this one's probabilities with v, so
- * that the tensor cores work during the softmax. A tile has 128 rows in boxes of 64 columns, lines of 128 bytes that
- * are swizzled as wgmma wants them. ATTENTION_D is 64 or 128,
- * ATTENTION_SCALE is not 0; alone D is 128. Grid: heads times (T / 128, rounded up).
- * Block: 384. Shared memory: 5 tiles of 128 rows, and 72 bytes. */
-#include "attention.h"
+/* Attention forward on sm_90a, with the holes of attention_holes.h: one warpgroup brings tiles by cp.async, two of 64
+ * query rows each compute. The scores of the next tile are issued before the product of this one's probabilities with
+ * v, so that the tensor cores work during the softmax. A tile has 128 rows in boxes of 64 columns, lines of 128 bytes
+ * that are swizzled as wgmma wants them. ATTENTION_D is 64 or 128, ATTENTION_SCALE is not 0; alone D is 128. Grid:
+ * heads times (T / 128, rounded up). Block: 384. Shared memory: 5 tiles of 128 rows, and 72 bytes. */
+#include "attention_holes.h"
 
 #ifndef ATTENTION_NAME
 #define ATTENTION_NAME attention_sm90

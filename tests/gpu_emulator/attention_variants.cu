@@ -1,6 +1,6 @@
 /* The skeletons of attention with the holes that a model's attention may have: other head dimensions, f16, fewer heads
  * of keys, fewer queries than keys, a mask that is added, rows that see nothing. */
-#include "attention.h"
+#include "attention_holes.h"
 
 typedef struct {
   void *out;

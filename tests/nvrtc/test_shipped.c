@@ -66,10 +66,10 @@ static void compiles(void **state) {
   static const char *const both[] = {"sm_80", "sm_90a"};
   const char *const *archs = strstr(path, "_sm90") ? both + 1 : both;
   int narchs = model && !strstr(path, "tests/plan") ? 2 : 1, kernels = 0;
-  static const char *const names[] = {"vocabulary.h",      "operations.h",      "gemm_sm80.cu", "gemm_simt.cu",
-                                      "gemm_result.h",     "gemm_tile.h",       "gemm_terms.h", "gemm_end.h",
-                                      "attention_sm80.cu", "attention_sm90.cu", "attention.h",  "attention_alone.h",
-                                      "attention_end.h"};
+  static const char *const names[] = {
+      "vocabulary.h",      "operations.h",      "gemm_sm80.cu",   "gemm_simt.cu",      "gemm_result.h",
+      "gemm_tile.h",       "gemm_terms.h",      "gemm_end.h",     "attention_sm80.cu", "attention_sm90.cu",
+      "attention_holes.h", "attention_alone.h", "attention_end.h"};
   CudaHeader headers[sizeof names / sizeof *names];
   for (size_t i = 0; i < sizeof names / sizeof *names; i++)
     headers[i] = (CudaHeader){names[i], text_of(&c, arena_printf(c.arena, "kernels/cuda/%s", names[i]))};

@@ -12,8 +12,8 @@
  * - NAME_lse(args, outer, row, x): where ATTENTION_LSE is 1, the logarithm of the sum of the scores' exponentials
  * - ATTENTION_D: 32, 64, 96 or 128; ATTENTION_PACK, ATTENTION_MMA, ATTENTION_WGMMA: of bf16 or f16; ATTENTION_BEGIN: a
  *   statement */
-#ifndef SINTER_ATTENTION_H
-#define SINTER_ATTENTION_H
+#ifndef SINTER_ATTENTION_HOLES_H
+#define SINTER_ATTENTION_HOLES_H
 #include "vocabulary.h"
 #define LOG2_E                                       1.4426950408889634f
 #define LN_2                                         0.6931471805599453f
