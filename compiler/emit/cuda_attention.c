@@ -1,4 +1,4 @@
-/* Attention by a kernel written by hand: the holes of attention_sm80.cu from the parts that the stage has beside it
+/* Attention by kernels written by hand: the holes of attention_holes.h from the parts that the stage has beside it
  * (LoopAttention). Its operands are 16 bits wide and lie in rows of 16 bytes; other attention is printed as it is. */
 #include "cuda_skeleton.h"
 #include <string.h>
@@ -150,25 +150,31 @@ bool cuda_attention_stage(Kernel *k, const Stage *st, const CudaWanted *want, Cu
   DType rounds = load ? (DType)ex_at(k, load)->dtype : DT_F32;
   const char *type = dtype_name(rounds);
   if (!load || !fits(k, a, rounds)) return false;
+  bool sm90 =
+      want->sm >= 90 && (a->depth == 64 || a->depth == 128) && a->factor > 0; /* else registers do not suffice */
+  int rows = sm90 ? 128 : 64, chunks = a->depth % 64 ? (int)a->depth / RUN + 1 : (int)a->depth / RUN;
   skeleton_begin(&t, k, st, want);
   put_holes(&t, a);
   buf_printf(
       &t.text,
       "#define ATTENTION_NAME %s\n#define ATTENTION_BEGIN %s\n#define ATTENTION_D %d\n#define ATTENTION_WIDTH %d\n"
-      "#define ATTENTION_LSE 0\n#define ATTENTION_PACK pack_%s\n#define ATTENTION_MMA mma_m16n8k16_%s\n",
-      want->name, want->commit ? "if (args.failed[0]) return;" : "", (int)a->depth, a->width, type, type);
+      "#define ATTENTION_LSE 0\n#define ATTENTION_PACK pack_%s\n",
+      want->name, want->commit ? "if (args.failed[0]) return;" : "", (int)a->depth, a->width, type);
+  if (sm90)
+    buf_printf(&t.text, "#define ATTENTION_WGMMA wgmma_%s\n#define ATTENTION_WGMMA_REGS wgmma_regs_%s\n", type, type);
+  else
+    buf_printf(&t.text, "#define ATTENTION_MMA mma_m16n8k16_%s\n", type);
   if (a->factor > 0)
     buf_printf(&t.text, "#define ATTENTION_SCALE %af\n", a->factor);
   else
     buf_put(&t.text, "#define ATTENTION_SCALE 0\n#define ATTENTION_SCORE\n");
-  buf_put(&t.text, "#include \"attention_sm80.cu\"\n");
-  int chunks = a->depth % 64 ? (int)a->depth / RUN + 1 : (int)a->depth / RUN;
-  t.stage.threads = 128;
-  t.stage.grid = sym_mul(s, a->heads, sym_div_up(s, a->rows, sym_int(s, 64)));
-  t.stage.shared = 5 * 64 * chunks * 16;
+  buf_printf(&t.text, "#include \"attention_sm%d.cu\"\n", sm90 ? 90 : 80);
+  t.stage.threads = sm90 ? 384 : 128;
+  t.stage.grid = sym_mul(s, a->heads, sym_div_up(s, a->rows, sym_int(s, rows)));
+  t.stage.shared = 5 * rows * chunks * 16 + (sm90 ? 72 : 0);
   t.stage.reordered = true;
   t.stage.rounds = rounds;
-  t.stage.schedule = arena_printf(k->ctx->arena, "attention_sm80(64 x 64, D = %d, %s)", (int)a->depth,
-                                  a->factor > 0 ? "scores scaled" : "scores worked out");
+  t.stage.schedule = arena_printf(k->ctx->arena, "attention_sm%d(%d x %d, D = %d, scores %s)", sm90 ? 90 : 80, rows,
+                                  rows, (int)a->depth, a->factor > 0 ? "scaled" : "worked out");
   return skeleton_close(&t, made, out);
 }

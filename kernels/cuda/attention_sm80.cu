@@ -1,76 +1,14 @@
-/* Attention forward on sm_80: online softmax over tiles of 64 keys, which cp.async brings into two stages; q and the
- * probabilities stay in registers, products by mma.sync. A block has 64 rows of queries, 4 warps 16 each; blocks of
- * keys that a causal mask hides are left out. Included behind the holes that compiler/emit prints, which it undefines,
- * it is a kernel ATTENTION_NAME; alone it is attention_sm80, whose holes are below. `outer` numbers the heads.
- * - NAME_T(args), NAME_S(args): rows of queries, keys, 1 at least
- * - NAME_q_at(args, outer, row, d), NAME_k_at(.., key, d), NAME_v_at(.., key, n): the address of 8 elements of 16 bits
- * - NAME_seen(args, row): how many keys the row sees at most; it never falls from row to row
- * - NAME_score(args, outer, row, key, x): the score that becomes of a product of q and k; where ATTENTION_SCORE is
- *   defined, and ATTENTION_SCALE 0; else it is x * ATTENTION_SCALE for all keys that are seen
- * - NAME_scale(args, outer, row, most, sum): by what a row's results are multiplied, from its largest score and the sum
- *   of the exponentials of the distances to it
- * - NAME_store(args, outer, row, n, v): ATTENTION_WIDTH (4 or 8) neighbours of the result
- * - NAME_lse(args, outer, row, x): where ATTENTION_LSE is 1, the logarithm of the sum of the scores' exponentials
- * - ATTENTION_D: 32, 64, 96 or 128; ATTENTION_PACK, ATTENTION_MMA: of bf16 or f16; ATTENTION_BEGIN: a
- *   statement
- * Grid: heads times (T / 64, rounded up). Block: 128. Shared memory: ATTENTION_SM80_BYTES(D). */
-#include "vocabulary.h"
+/* Attention forward on sm_80, with the holes of attention_holes.h: online softmax over tiles of 64 keys, which cp.async
+ * brings into two stages; q and the probabilities stay in registers, products by mma.sync. A block has 64 rows of
+ * queries, 4 warps 16 each; blocks of keys that a causal mask hides are left out. ATTENTION_D is 32, 64, 96 or 128;
+ * alone 64. Grid: heads times (T / 64, rounded up). Block: 128. Shared memory: 5 tiles of 64 rows of
+ * ATTENTION_CHUNKS(D) times 16 bytes. */
+#include "attention_holes.h"
 
-#ifndef SINTER_ATTENTION_SM80
-#define SINTER_ATTENTION_SM80
-#define LOG2_E                                       1.4426950408889634f
-#define LN_2                                         0.6931471805599453f
-#define INFINITE                                     __uint_as_float(0x7f800000u)
-#define ATTENTION_PASTE_(a, b)                       a##b
-#define ATTENTION_PASTE(a, b)                        ATTENTION_PASTE_(a, b)
-#define ATTENTION_HOLE(what)                         ATTENTION_PASTE(ATTENTION_NAME, what)
-#define ATTENTION_KERNEL(name, threads, blocks, ...) KERNEL(name, threads, blocks, __VA_ARGS__)
-/* Chunks of 16 bytes a row of a tile: 8 rows of a chunk meet in no bank where they are odd, or turned by the row. */
-#define ATTENTION_CHUNKS(d) ((d) % 64 ? (d) / 8 + 1 : (d) / 8)
-#define ATTENTION_AT(d, tile, row, q)                                                                                  \
-  ((tile) + (u32)((row) * ATTENTION_CHUNKS(d) + ((d) % 64 ? (q) : ((q) ^ ((row) & 7)))) * 16)
-#define ATTENTION_SM80_BYTES(d) (5 * 64 * ATTENTION_CHUNKS(d) * 16)
-#endif
-
-#ifndef ATTENTION_NAME /* all tensors [heads][positions][64] */
-#define ATTENTION_NAME  attention_sm80
-#define ATTENTION_D     64
-#define ATTENTION_SCALE args.scale
-#define ATTENTION_LSE   1
-#define ATTENTION_PACK  pack_bf16
-#define ATTENTION_MMA   mma_m16n8k16_bf16
-#define ATTENTION_WIDTH 8
-#define ATTENTION_BEGIN
-typedef struct {
-  bf16 *out;
-  float *lse;
-  const bf16 *q, *k, *v;
-  i32 positions, causal;
-  float scale;
-} attention_sm80_args;
-DEVICE i32 attention_sm80_T(attention_sm80_args args) { return args.positions; }
-DEVICE i32 attention_sm80_S(attention_sm80_args args) { return args.positions; }
-DEVICE const void *attention_sm80_q_at(attention_sm80_args args, i32 outer, i32 row, i32 d) {
-  return args.q + ((i64)outer * args.positions + row) * 64 + d;
-}
-DEVICE const void *attention_sm80_k_at(attention_sm80_args args, i32 outer, i32 key, i32 d) {
-  return args.k + ((i64)outer * args.positions + key) * 64 + d;
-}
-DEVICE const void *attention_sm80_v_at(attention_sm80_args args, i32 outer, i32 key, i32 n) {
-  return args.v + ((i64)outer * args.positions + key) * 64 + n;
-}
-DEVICE i32 attention_sm80_seen(attention_sm80_args args, i32 row) { return args.causal ? row + 1 : args.positions; }
-DEVICE float attention_sm80_scale(attention_sm80_args args, i32 outer, i32 row, float most, float sum) {
-  (void)args, (void)outer, (void)row, (void)most;
-  return rcp_approx(sum);
-}
-DEVICE void attention_sm80_store(attention_sm80_args args, i32 outer, i32 row, i32 n, const float *v) {
-  Vec4 packed = {pack_bf16(v[0], v[1]), pack_bf16(v[2], v[3]), pack_bf16(v[4], v[5]), pack_bf16(v[6], v[7])};
-  st_global_v4(args.out + ((i64)outer * args.positions + row) * 64 + n, packed);
-}
-DEVICE void attention_sm80_lse(attention_sm80_args args, i32 outer, i32 row, float x) {
-  args.lse[(i64)outer * args.positions + row] = x;
-}
+#ifndef ATTENTION_NAME
+#define ATTENTION_NAME attention_sm80
+#define ATTENTION_D    64
+#include "attention_alone.h"
 #endif
 
 #define D                ATTENTION_D
@@ -208,11 +146,7 @@ ATTENTION_KERNEL(ATTENTION_NAME, 128, 1, (ATTENTION_HOLE(_args), args)) {
   UNROLL (i, 16 * (D / 8) / 32) {
     int c = i * 32 + lane, r = c / (D / 8), n = c % (D / 8) * 8;
     float v[8];
-    UNROLL (half, 2) {
-      Vec4 x = ld_shared_v4(staged + (u32)(r * STAGED + n * 4 + half * 16));
-      v[half * 4] = __uint_as_float(x.x), v[half * 4 + 1] = __uint_as_float(x.y);
-      v[half * 4 + 2] = __uint_as_float(x.z), v[half * 4 + 3] = __uint_as_float(x.w);
-    }
+    attention_staged(staged + (u32)(r * STAGED + n * 4), v);
     UNROLL (part, 8 / ATTENTION_WIDTH) {
       i32 at = q0 + warp * 16 + r;
       if (at < T) ATTENTION_HOLE(_store)(args, outer, at, n + part * ATTENTION_WIDTH, v + part * ATTENTION_WIDTH);
@@ -220,17 +154,6 @@ ATTENTION_KERNEL(ATTENTION_NAME, 128, 1, (ATTENTION_HOLE(_args), args)) {
   }
 }
 
-#undef D
 #undef AT
-#undef TILE
-#undef STAGED
 #undef LOAD_TILE
-#undef ATTENTION_NAME
-#undef ATTENTION_D
-#undef ATTENTION_SCALE
-#undef ATTENTION_SCORE
-#undef ATTENTION_LSE
-#undef ATTENTION_PACK
-#undef ATTENTION_MMA
-#undef ATTENTION_WIDTH
-#undef ATTENTION_BEGIN
+#include "attention_end.h"

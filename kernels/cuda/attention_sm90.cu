@@ -1,81 +1,104 @@
-/* attention_sm80.cu's function for head dimension 128 on sm_90a: one warpgroup brings tiles by TMA, two of 64 query
- * rows each compute. The scores of the next tile are issued before the product of this one's probabilities with v, so
- * that the tensor cores work during the softmax. Maps of q, k and v: [heads][positions][128] in boxes of 1, 128, 64
- * (128 bytes, so swizzled): a tile of 128 x 128 is two boxes. Grid: (positions / 128 rounded up, heads). Block: 384.
- * Shared memory: SHARED_BYTES. */
-#include "vocabulary.h"
-enum {
-  D = 128,
-  ROWS = 128, /* of a tile: of queries, of keys */
-  STAGES = 2,
-  TILE = ROWS * D * 2,
-  BOX = TILE / 2, /* bytes of 64 columns */
-  SHARED_BYTES = (1 + 2 * STAGES) * TILE + (1 + 4 * STAGES) * 8
-};
-#define LOG2_E 1.4426950408889634f
-#define LN_2   0.6931471805599453f
-#define MASKED -1e30f
+/* Attention forward on sm_90a, with the holes of attention_holes.h: one warpgroup brings tiles by cp.async, two of 64
+ * query rows each compute. The scores of the next tile are issued before the product of this one's probabilities with
+ * v, so that the tensor cores work during the softmax. A tile has 128 rows in boxes of 64 columns, lines of 128 bytes
+ * that are swizzled as wgmma wants them. ATTENTION_D is 64 or 128, ATTENTION_SCALE is not 0; alone D is 128. Grid:
+ * heads times (T / 128, rounded up). Block: 384. Shared memory: 5 tiles of 128 rows, and 72 bytes. */
+#include "attention_holes.h"
 
-DEVICE void load_tile(u32 to, const TensorMap *map, u32 barrier, i32 row, i32 head) {
-  mbarrier_arrive_expect_tx(barrier, TILE);
-  tma_load_3d(to, map, barrier, 0, row, head);
-  tma_load_3d(to + BOX, map, barrier, 64, row, head);
-}
+#ifndef ATTENTION_NAME
+#define ATTENTION_NAME attention_sm90
+#define ATTENTION_D    128
+#include "attention_alone.h"
+#endif
+
+#ifndef SINTER_ATTENTION_SM90
+#define SINTER_ATTENTION_SM90
+enum {
+  ATTENTION_ROWS = 128, /* of a tile: of queries, of keys */
+  ATTENTION_STAGES = 2,
+  ATTENTION_BOX = ATTENTION_ROWS * 128, /* bytes of 64 columns */
+  ATTENTION_BRINGERS = 128              /* threads that bring tiles */
+};
+#endif
+#define D      ATTENTION_D
+#define ROWS   ATTENTION_ROWS
+#define STAGES ATTENTION_STAGES
+#define BOX    ATTENTION_BOX
+#define TILE   (ROWS * D * 2)
+#define STAGED (D * 4 + 32) /* bytes of a row of results on their way */
+
+/* 128 rows of an operand; what lies behind the last one is zero. */
+#define LOAD_TILE(what)                                                                                                \
+  DEVICE void ATTENTION_HOLE(_load##what)(ATTENTION_HOLE(_args) args, i32 outer, u32 tile, i32 row0, i32 rows) {       \
+    for (int c = (int)threadIdx.x; c < ROWS * (D / 8); c += ATTENTION_BRINGERS) {                                      \
+      int r = c / (D / 8), q = c % (D / 8);                                                                            \
+      bool inside = row0 + r < rows;                                                                                   \
+      const void *from = ATTENTION_HOLE(what##_at)(args, outer, inside ? row0 + r : rows - 1, q * 8);                  \
+      cp_async_16(tile + (u32)(q / 8 * BOX + r * 128 + ((q ^ r) & 7) * 16), from, inside ? 16 : 0);                    \
+    }                                                                                                                  \
+    cp_async_commit();                                                                                                 \
+  }
+LOAD_TILE(_q)
+LOAD_TILE(_k)
+LOAD_TILE(_v)
 
 /* s = q k^T, 64 rows by 128 keys */
-DEVICE void issue_scores(float *s, u32 q_rows, u32 k_tile) {
+DEVICE void ATTENTION_HOLE(_issue_scores)(float *s, u32 q_rows, u32 k_tile) {
   UNROLL (i, D / 16)
-    wgmma_bf16(128, s, wgmma_k_major(q_rows + i / 4 * BOX + i % 4 * 32),
-               wgmma_k_major(k_tile + i / 4 * BOX + i % 4 * 32), i > 0, 0, 0);
+    ATTENTION_WGMMA(128, s, wgmma_k_major(q_rows + i / 4 * BOX + i % 4 * 32),
+                    wgmma_k_major(k_tile + i / 4 * BOX + i % 4 * 32), i > 0, 0, 0);
   wgmma_commit();
 }
 
 /* o += p v; lines of v are keys, so the operand is mn-major */
-DEVICE void issue_values(float *o, const u32 *p, u32 v_tile) {
-  UNROLL (i, ROWS / 16) wgmma_regs_bf16(128, o, p + i * 4, wgmma_mn_major(v_tile + i * 2048, BOX), 1, 1);
+DEVICE void ATTENTION_HOLE(_issue_values)(float *o, const u32 *p, u32 v_tile) {
+  UNROLL (i, ROWS / 16) ATTENTION_WGMMA_REGS(D, o, p + i * 4, wgmma_mn_major(v_tile + i * 2048, BOX), 1, 1);
   wgmma_commit();
 }
 
 /* As in attention_sm80.cu; what older sums must be multiplied with goes to shrink. */
-DEVICE void online_softmax(float *s, float *most, float *sum, float *shrink, float base2) {
+DEVICE void ATTENTION_HOLE(_softmax)(float *s, float *most, float *sum, float *shrink, float base2) {
   UNROLL (h, 2) {
     float m = most[h], part = 0;
     UNROLL (i, 32) m = fmaxf(m, s[i / 2 * 4 + h * 2 + i % 2]);
     m = fmaxf(m, __shfl_xor_sync(ALL_LANES, m, 1));
     m = fmaxf(m, __shfl_xor_sync(ALL_LANES, m, 2));
-    shrink[h] = ex2_approx((most[h] - m) * base2);
+    float shift = m == -INFINITE ? 0 : m * base2;
+    shrink[h] = ex2_approx(fmaf(most[h], base2, -shift));
     most[h] = m;
     UNROLL (i, 32) {
       float *x = &s[i / 2 * 4 + h * 2 + i % 2];
-      *x = ex2_approx(*x * base2 - m * base2);
+      *x = ex2_approx(fmaf(*x, base2, -shift));
       part += *x;
     }
-    sum[h] = sum[h] * shrink[h] + part;
+    sum[h] = fmaf(sum[h], shrink[h], part);
   }
 }
 
-DEVICE void mask(float *s, i32 row0, i32 key0, i32 positions, i32 causal) {
-  UNROLL (i, 64) {
-    i32 row = row0 + (i / 2 & 1) * 8, key = key0 + i / 4 * 8 + (i & 1);
-    if (key >= positions || (causal && key > row)) s[i] = MASKED;
-  }
+/* Hides keys of the tile that begins at key0, where not all rows see all of them. */
+DEVICE void ATTENTION_HOLE(_hide)(float *s, const i32 *seen, i32 key0, i32 whole) {
+  if (key0 + ROWS <= whole) return;
+  UNROLL (i, 64)
+    if (key0 + i / 4 * 8 + ((int)threadIdx.x & 3) * 2 + (i & 1) >= seen[i / 2 & 1]) s[i] = -INFINITE;
 }
 
-KERNEL(attention_sm90, 384, 1, (TENSOR_MAP, q_map), (TENSOR_MAP, k_map), (TENSOR_MAP, v_map), (bf16 *, out),
-       (float *, lse), (i32, positions), (float, scale), (i32, causal)) {
+ATTENTION_KERNEL(ATTENTION_NAME, 384, 1, (ATTENTION_HOLE(_args), args)) {
+  ATTENTION_BEGIN
   SHARED(shared);
   u32 q_tile = shared_address(shared), k_tiles = q_tile + TILE, v_tiles = k_tiles + STAGES * TILE;
   u32 q_full = v_tiles + STAGES * TILE, k_full = q_full + 8, k_empty = k_full + STAGES * 8;
   u32 v_full = k_empty + STAGES * 8, v_empty = v_full + STAGES * 8;
   int t = (int)threadIdx.x, warpgroup = t >> 7;
-  i32 q0 = (i32)blockIdx.x * ROWS, head = (i32)blockIdx.y,
-      keys = causal && q0 + ROWS < positions ? q0 + ROWS : positions;
-  i32 tiles = (keys + ROWS - 1) / ROWS;
+  i32 T = (i32)ATTENTION_HOLE(_T)(args), S = (i32)ATTENTION_HOLE(_S)(args), row_tiles = (T + ROWS - 1) / ROWS;
+  i32 outer = (i32)blockIdx.x / row_tiles, q0 = (row_tiles - 1 - (i32)blockIdx.x % row_tiles) * ROWS;
+  i32 last_row = q0 + ROWS < T ? q0 + ROWS - 1 : T - 1;
+  i32 keys = (i32)ATTENTION_HOLE(_seen)(args, last_row), whole = (i32)ATTENTION_HOLE(_seen)(args, q0);
+  i32 tiles = keys > ROWS ? (keys + ROWS - 1) / ROWS : 1; /* of rows that see nothing one, which hides all */
   if (t == 0) {
-    mbarrier_init(q_full, 1);
+    mbarrier_init(q_full, ATTENTION_BRINGERS);
     for (u32 s = 0; s < STAGES; s++) {
-      mbarrier_init(k_full + s * 8, 1);
-      mbarrier_init(v_full + s * 8, 1);
+      mbarrier_init(k_full + s * 8, ATTENTION_BRINGERS);
+      mbarrier_init(v_full + s * 8, ATTENTION_BRINGERS);
       mbarrier_init(k_empty + s * 8, 2);
       mbarrier_init(v_empty + s * 8, 2);
     }
@@ -84,76 +107,108 @@ KERNEL(attention_sm90, 384, 1, (TENSOR_MAP, q_map), (TENSOR_MAP, k_map), (TENSOR
   __syncthreads();
 
   if (warpgroup == 0) {
-    setmaxnreg_dec(24);
-    if (t == 0) {
-      load_tile(q_tile, &q_map, q_full, q0, head);
-      for (i32 tile = 0; tile < tiles; tile++) {
-        u32 stage = (u32)tile % STAGES, parity = ((u32)tile / STAGES & 1) ^ 1;
-        mbarrier_wait(k_empty + stage * 8, parity);
-        load_tile(k_tiles + stage * TILE, &k_map, k_full + stage * 8, tile * ROWS, head);
-        mbarrier_wait(v_empty + stage * 8, parity);
-        load_tile(v_tiles + stage * TILE, &v_map, v_full + stage * 8, tile * ROWS, head);
-      }
+    setmaxnreg_dec(40);
+    u32 landing = q_full; /* whose tile has been issued and is not yet there */
+    ATTENTION_HOLE(_load_q)(args, outer, q_tile, q0, T);
+    for (i32 tile = 0; tile < tiles; tile++) {
+      u32 stage = (u32)tile % STAGES, parity = ((u32)tile / STAGES & 1) ^ 1;
+      mbarrier_wait(k_empty + stage * 8, parity);
+      ATTENTION_HOLE(_load_k)(args, outer, k_tiles + stage * TILE, tile * ROWS, S);
+      cp_async_wait(1);
+      fence_proxy_async();
+      mbarrier_arrive(landing);
+      mbarrier_wait(v_empty + stage * 8, parity);
+      ATTENTION_HOLE(_load_v)(args, outer, v_tiles + stage * TILE, tile * ROWS, S);
+      cp_async_wait(1);
+      fence_proxy_async();
+      mbarrier_arrive(k_full + stage * 8);
+      landing = v_full + stage * 8;
     }
+    cp_async_wait(0);
+    fence_proxy_async();
+    mbarrier_arrive(landing);
     return;
   }
 
-  setmaxnreg_inc(240);
-  int half = warpgroup - 1, lane = t & 31;
+  setmaxnreg_inc(232);
+  int half = warpgroup - 1, lane = t & 31, row_in = (t & 127) / 32 * 16 + (lane >> 2);
   bool leads = (t & 127) == 0;
-  i32 row0 = q0 + half * 64 + (t & 127) / 32 * 16 + (lane >> 2), column0 = (lane & 3) * 2;
+  i32 row[2], seen[2];
   u32 q_rows = q_tile + (u32)half * 64 * 128;
-  float s[64], o[64], most[2] = {MASKED, MASKED}, sum[2] = {0, 0}, shrink[2], base2 = scale * LOG2_E;
+  float scale = ATTENTION_SCALE, base2 = scale * LOG2_E;
+  float s[64], o[D / 2], most[2] = {-INFINITE, -INFINITE}, sum[2] = {0, 0}, shrink[2];
   u32 p[32];
-  UNROLL (i, 64) o[i] = 0;
+  UNROLL (h, 2) {
+    row[h] = q0 + half * 64 + row_in + h * 8;
+    seen[h] = (i32)ATTENTION_HOLE(_seen)(args, row[h] < T ? row[h] : T - 1);
+  }
+  UNROLL (i, D / 2) o[i] = 0;
   mbarrier_wait(q_full, 0);
   mbarrier_wait(k_full, 0);
   wgmma_fence();
-  issue_scores(s, q_rows, k_tiles);
+  ATTENTION_HOLE(_issue_scores)(s, q_rows, k_tiles);
   wgmma_wait(0);
   wgmma_hold(s, 64);
   if (leads) mbarrier_arrive(k_empty);
-  if (tiles == 1) mask(s, row0, column0, positions, causal);
-  online_softmax(s, most, sum, shrink, base2);
-  UNROLL (i, 32) p[i] = pack_bf16(s[2 * i], s[2 * i + 1]);
+  ATTENTION_HOLE(_hide)(s, seen, 0, whole);
+  ATTENTION_HOLE(_softmax)(s, most, sum, shrink, base2);
+  UNROLL (i, 32) p[i] = ATTENTION_PACK(s[2 * i], s[2 * i + 1]);
 
   for (i32 tile = 1; tile < tiles; tile++) {
     u32 stage = (u32)tile % STAGES, last = (u32)(tile - 1) % STAGES; /* of these keys, of those of p */
     mbarrier_wait(k_full + stage * 8, (u32)tile / STAGES & 1);
     wgmma_fence();
-    issue_scores(s, q_rows, k_tiles + stage * TILE);
+    ATTENTION_HOLE(_issue_scores)(s, q_rows, k_tiles + stage * TILE);
     mbarrier_wait(v_full + last * 8, (u32)(tile - 1) / STAGES & 1);
     wgmma_fence(); /* for o and p; ptxas does not see that the one above served */
-    issue_values(o, p, v_tiles + last * TILE);
+    ATTENTION_HOLE(_issue_values)(o, p, v_tiles + last * TILE);
     wgmma_wait(1);
     wgmma_hold(s, 64);
     if (leads) mbarrier_arrive(k_empty + stage * 8);
-    if (tile == tiles - 1) mask(s, row0, tile * ROWS + column0, positions, causal);
-    online_softmax(s, most, sum, shrink, base2);
+    ATTENTION_HOLE(_hide)(s, seen, tile * ROWS, whole);
+    ATTENTION_HOLE(_softmax)(s, most, sum, shrink, base2);
     wgmma_wait(0);
-    wgmma_hold(o, 64);
+    wgmma_hold(o, D / 2);
     if (leads) mbarrier_arrive(v_empty + last * 8);
-    UNROLL (i, 64) o[i] *= shrink[i / 2 & 1];
-    UNROLL (i, 32) p[i] = pack_bf16(s[2 * i], s[2 * i + 1]);
+    UNROLL (i, D / 2) o[i] *= shrink[i / 2 & 1];
+    UNROLL (i, 32) p[i] = ATTENTION_PACK(s[2 * i], s[2 * i + 1]);
   }
   u32 last = (u32)(tiles - 1) % STAGES;
   mbarrier_wait(v_full + last * 8, (u32)(tiles - 1) / STAGES & 1);
   wgmma_fence();
-  issue_values(o, p, v_tiles + last * TILE);
+  ATTENTION_HOLE(_issue_values)(o, p, v_tiles + last * TILE);
   wgmma_wait(0);
-  wgmma_hold(o, 64);
+  wgmma_hold(o, D / 2);
 
+  u32 staged = k_tiles + (u32)(half * 64 + (t & 127) / 32 * 16) * STAGED; /* 16 rows of the warp */
+  bar_sync(1, 256);                                                       /* nobody reads tiles any more */
   UNROLL (h, 2) {
-    float all = sum[h];
+    float all = sum[h], times;
     all += __shfl_xor_sync(ALL_LANES, all, 1);
     all += __shfl_xor_sync(ALL_LANES, all, 2);
-    float inverse = rcp_approx(all);
-    i64 row = (i64)head * positions + row0 + h * 8;
-    if (row0 + h * 8 < positions) {
-      if ((lane & 3) == 0) lse[row] = (most[h] * base2 + lg2_approx(all)) * LN_2;
-      UNROLL (i, 16)
-        *(u32 *)(out + row * D + i * 8 + column0) =
-            pack_bf16(o[i * 4 + h * 2] * inverse, o[i * 4 + h * 2 + 1] * inverse);
-    }
+    times = ATTENTION_HOLE(_scale)(args, outer, row[h] < T ? row[h] : T - 1, most[h] * scale, all);
+#if ATTENTION_LSE
+    if (row[h] < T && (lane & 3) == 0)
+      ATTENTION_HOLE(_lse)(args, outer, row[h], most[h] * scale + lg2_approx(all) * LN_2);
+#endif
+    UNROLL (i, D / 8)
+      UNROLL (q, 2)
+        st_shared_f32(staged + (u32)((h * 8 + (lane >> 2)) * STAGED + (i * 8 + (lane & 3) * 2 + q) * 4),
+                      o[i * 4 + h * 2 + q] * times);
+  }
+  __syncwarp();
+  UNROLL (i, 16 * (D / 8) / 32) {
+    int c = i * 32 + lane, r = c / (D / 8), n = c % (D / 8) * 8;
+    i32 at = q0 + half * 64 + (t & 127) / 32 * 16 + r;
+    float v[8];
+    attention_staged(staged + (u32)(r * STAGED + n * 4), v);
+    UNROLL (part, 8 / ATTENTION_WIDTH)
+      if (at < T) ATTENTION_HOLE(_store)(args, outer, at, n + part * ATTENTION_WIDTH, v + part * ATTENTION_WIDTH);
   }
 }
+
+#undef ROWS
+#undef STAGES
+#undef BOX
+#undef LOAD_TILE
+#include "attention_end.h"

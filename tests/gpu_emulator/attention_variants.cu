@@ -1,6 +1,6 @@
-/* attention_sm80.cu with the holes that a model's attention may have: other head dimensions, f16, fewer heads of keys,
- * fewer queries than keys, a mask that is added, rows that see nothing. */
-#include "vocabulary.h"
+/* The skeletons of attention with the holes that a model's attention may have: other head dimensions, f16, fewer heads
+ * of keys, fewer queries than keys, a mask that is added, rows that see nothing. */
+#include "attention_holes.h"
 
 typedef struct {
   void *out;
@@ -77,3 +77,27 @@ DEVICE float attention_d128_score(AttentionArgs args, i32 outer, i32 row, i32 ke
   return x * args.scale + args.mask[(i64)row * args.S + key];
 }
 #include "attention_sm80.cu"
+
+#define ATTENTION_NAME       attention_d64_sm90
+#define ATTENTION_D          64
+#define ATTENTION_SCALE      args.scale
+#define ATTENTION_LSE        1
+#define ATTENTION_PACK       pack_f16
+#define ATTENTION_WGMMA      wgmma_f16
+#define ATTENTION_WGMMA_REGS wgmma_regs_f16
+#define ATTENTION_WIDTH      8
+#define ATTENTION_BEGIN
+HOLES(attention_d64_sm90, 64, pack_f16)
+#include "attention_sm90.cu"
+
+#define ATTENTION_NAME       attention_d128_sm90
+#define ATTENTION_D          128
+#define ATTENTION_SCALE      args.scale
+#define ATTENTION_LSE        1
+#define ATTENTION_PACK       pack_f16
+#define ATTENTION_WGMMA      wgmma_f16
+#define ATTENTION_WGMMA_REGS wgmma_regs_f16
+#define ATTENTION_WIDTH      8
+#define ATTENTION_BEGIN
+HOLES(attention_d128_sm90, 128, pack_f16)
+#include "attention_sm90.cu"

@@ -295,23 +295,27 @@ static void attention_judge(Attention *a, GpuResult *r) {
   free(a->q), free(a->k), free(a->v), free(a->out), free(a->lse), free(a->mask), free(right), free(score);
 }
 
-static bool attention_sm80(const GpuCase *c, GpuResult *r) {
-  Attention a = attention_of(c->size[0], c->size[1], c->size[1], 64, 1, c->size[2], false);
+/* alone: heads, positions, causal */
+static bool attention(const GpuCase *c, GpuResult *r, bool sm90) {
+  Attention a = attention_of(c->size[0], c->size[1], c->size[1], sm90 ? 128 : 64, 1, c->size[2], false);
   struct {
     void *out, *lse, *q, *k, *v;
     int positions, causal;
     float scale;
   } args = {a.out, a.lse, a.q, a.k, a.v, a.T, a.causal, a.scale};
-  bool found = launch(c, r, (unsigned)((a.T + 63) / 64 * a.heads), 1, 128, 40960, (void *[]){&args});
+  int rows = sm90 ? 128 : 64;
+  bool found = launch(c, r, (unsigned)((a.T + rows - 1) / rows * a.heads), 1, sm90 ? 384 : 128,
+                      (size_t)(5 * rows * a.D * 2 + (sm90 ? 72 : 0)), (void *[]){&args});
   attention_judge(&a, r);
   return found;
 }
 
 /* tests/gpu_emulator/attention_variants.cu: heads, queries, keys */
 static bool attention_variant(const GpuCase *c, GpuResult *r) {
-  int D = atoi(c->kernel + strlen("attention_d")), T = c->size[1], S = c->size[2];
+  bool sm90 = strstr(c->kernel, "_sm90") != NULL;
+  int D = atoi(c->kernel + strlen("attention_d")), T = c->size[1], S = c->size[2], rows = sm90 ? 128 : 64;
   Attention a = attention_of(c->size[0], T, S, D, c->size[0] % 2 ? 1 : 2, D != 96, D != 32);
-  if (D == 128) {
+  if (!strcmp(c->kernel, "attention_d128")) {
     a.mask = device((size_t)T * (size_t)S * sizeof *a.mask);
     for (int i = 0; i < T * S; i++) a.mask[i] = i % 7 ? 2 * uniform() : -INFINITY;
     for (int i = 0; i < T; i++) a.mask[i * S] = uniform(); /* one key is seen */
@@ -323,27 +327,8 @@ static bool attention_variant(const GpuCase *c, GpuResult *r) {
     float scale;
   } args = {a.out, a.lse, a.q, a.k, a.v, a.mask, T, S, a.group, a.causal, a.scale};
   size_t row = (size_t)(D % 64 ? D * 2 + 16 : D * 2);
-  bool found = launch(c, r, (unsigned)((T + 63) / 64 * a.heads), 1, 128, 5 * 64 * row, (void *[]){&args});
-  attention_judge(&a, r);
-  return found;
-}
-
-static bool attention_sm90(const GpuCase *c, GpuResult *r) {
-  Attention a = attention_of(c->size[0], c->size[1], c->size[1], 128, 1, c->size[2], false);
-  _Alignas(64) uint64_t map[3][16];
-  uint16_t *base[3] = {a.q, a.k, a.v};
-  enum { SHARED_BYTES = 5 * 32768 + 9 * 8 };
-  for (int i = 0; i < 3; i++)
-    if (emulator_tensor_map(map[i], &(EmulatorTensor){.base = base[i],
-                                                      .element_bytes = 2,
-                                                      .rank = 3,
-                                                      .dims = {128, (uint64_t)a.T, (uint64_t)a.heads},
-                                                      .strides = {256, (uint64_t)a.T * 256},
-                                                      .box = {64, 128, 1},
-                                                      .swizzle = 128}))
-      abort();
-  bool found = launch(c, r, (unsigned)(a.T + 127) / 128, (unsigned)a.heads, 384, SHARED_BYTES,
-                      (void *[]){map[0], map[1], map[2], &a.out, &a.lse, &a.T, &a.scale, &a.causal});
+  bool found = launch(c, r, (unsigned)((T + rows - 1) / rows * a.heads), 1, sm90 ? 384 : 128,
+                      5 * (size_t)rows * row + (sm90 ? 72 : 0), (void *[]){&args});
   attention_judge(&a, r);
   return found;
 }
@@ -397,8 +382,8 @@ bool gpu_case_run(const GpuCase *c, GpuResult *r) {
   if (!strncmp(c->kernel, "gemm_sm90", n)) return gemm(c, r, true);
   for (size_t i = 0; i < sizeof variants / sizeof *variants; i++)
     if (!strncmp(c->kernel, variants[i].kernel, n) && !variants[i].kernel[n]) return product(c, r, &variants[i]);
-  if (!strncmp(c->kernel, "attention_sm80", n)) return attention_sm80(c, r);
-  if (!strncmp(c->kernel, "attention_sm90", n)) return attention_sm90(c, r);
+  if (!strncmp(c->kernel, "attention_sm80", n)) return attention(c, r, false);
+  if (!strncmp(c->kernel, "attention_sm90", n)) return attention(c, r, true);
   if (!strncmp(c->kernel, "attention_d", strlen("attention_d"))) return attention_variant(c, r);
   if (!strncmp(c->kernel, "wgmma_bf16_8", n)) return wgmma(c, r);
   if (!strncmp(c->kernel, "misuse", n)) return misuse(c, r);

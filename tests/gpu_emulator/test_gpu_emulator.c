@@ -114,6 +114,9 @@ static void attention_variants(void **unused) {
   always("attention_d96", 1, 1, 200); /* one query of a cache */
   always("attention_d128", 2, 70, 131);
   always("attention_d128", 1, 64, 64);
+  always("attention_d64_sm90", 2, 130, 300);
+  always("attention_d128_sm90", 1, 140, 9);
+  always("attention_d128_sm90", 2, 70, 131);
 }
 
 static void attention_sm90(void **unused) {

@@ -286,14 +286,14 @@ static CudaStage *print_kernel(Kernel *k, int sm, Buf *text) {
   Arena *a = k->ctx->arena;
   CudaStage *made = ARENA_ARRAY(a, CudaStage, k->stages.n);
   Buf mine = {0};
-  bool tensors = false;
+  bool other = false;
   for (uint32_t s = 0; s < k->stages.n; s++) {
     const char *why = "";
     CudaWanted want = {sm, false, arena_printf(a, "%s_%s_sm%d", k->name, k->stages.at[s]->name, sm)};
     if (!cuda_text_stage(k, k->stages.at[s], &want, &made[s], &mine, &why)) fail_msg("%s", why);
-    tensors |= made[s].tensors.n > 0;
+    other |= made[s].schedule && strstr(made[s].schedule, "_sm90(");
   }
-  bool kept = sm == 80 || tensors;
+  bool kept = sm == 80 || other;
   if (kept) buf_put(text, mine.at);
   buf_free(&mine);
   return kept ? made : NULL;

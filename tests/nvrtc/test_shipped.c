@@ -42,7 +42,8 @@ static void expect(Ctx *c, const CudaStage *made, Minima *minima) {
                  {"gemm_sm90(", "", "UTMALDG", 2},
                  {"gemm_sm90(", "c by TMA", "UTMASTG", 1},
                  {"attention_sm80(", "", "HMMA", 16},
-                 {"attention_sm80(", "", "LDSM", 4}};
+                 {"attention_sm80(", "", "LDSM", 4},
+      {"attention_sm90(", "", "HGMMA", 16}};
   const char *schedule = made->schedule ? made->schedule : "";
   for (size_t i = 0; i < sizeof written / sizeof *written; i++)
     if (!strncmp(schedule, written[i].skeleton, strlen(written[i].skeleton)) && strstr(schedule, written[i].with))
@@ -136,7 +137,7 @@ static void compiles(void **state) {
     ctx_free(&c);
     skip(); /* no NVRTC, as PyPI cannot be reached */
   }
-  bool ours = strstr(path, "models/") != NULL;
+  bool ours = strstr(path, "models/") || strstr(path, "tiles");
   if (!strstr(path, "_sm90") && !strstr(path, "tensor_maps")) compiles_for(&c, rtc, path, "sm_80");
   if (ours || strstr(path, "_sm90") || strstr(path, "tensor_maps")) compiles_for(&c, rtc, path, "sm_90a");
   ctx_free(&c);
