@@ -43,7 +43,7 @@ static void expect(Ctx *c, const CudaStage *made, Minima *minima) {
                  {"gemm_sm90(", "c by TMA", "UTMASTG", 1},
                  {"attention_sm80(", "", "HMMA", 16},
                  {"attention_sm80(", "", "LDSM", 4},
-      {"attention_sm90(", "", "HGMMA", 16}};
+                 {"attention_sm90(", "", "HGMMA", 16}};
   const char *schedule = made->schedule ? made->schedule : "";
   for (size_t i = 0; i < sizeof written / sizeof *written; i++)
     if (!strncmp(schedule, written[i].skeleton, strlen(written[i].skeleton)) && strstr(schedule, written[i].with))
