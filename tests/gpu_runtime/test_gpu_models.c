@@ -47,14 +47,14 @@ static void one_file(void **state_) {
 
 /* Kernels that take maps of tensors, on the one card that runs them. */
 static void hopper(void **state_) {
-  static const char *const names[] = {"skeletons", "tensor_maps"};
+  static const char *const names[][2] = {{"plan", "skeletons"}, {"gpu_text", "tensor_maps"}};
   char root[512], name[32], path[64];
   (void)state_;
   if (!there) skip(); /* NVRTC is not installed; make() said so */
   assert_non_null(getcwd(root, sizeof root));
   for (int i = 0; i < 2; i++) {
-    snprintf(name, sizeof name, "%s90", names[i]);
-    snprintf(path, sizeof path, "tests/plan/%s.sir", names[i]);
+    snprintf(name, sizeof name, "%s90", names[i][1]);
+    snprintf(path, sizeof path, "tests/%s/%s.sir", names[i][0], names[i][1]);
     if (!build(root, path, name, "sm_90a")) fail_msg("%s", err);
     if (shell("SINTER_FAKE_CC=90 SINTER_FAKE_CODE=$PWD/%s.code.so " CALL_BOTH " ./%s.so", name, name))
       fail_msg("%s", err);
@@ -71,6 +71,59 @@ static double after(const char *text, const char *word) {
   const char *at = strstr(text, word);
   if (!at) fail_msg("no \"%s\" in %s", word, text);
   return atof(at + strlen(word));
+}
+
+/* Training on both: the mean loss of the steps, and the loss on the rows held out. */
+static void trains(const char *root, const char *path, const char *arch, int sm, const char *data, double bound) {
+  char name[64];
+  snprintf(name, sizeof name, "trained%d", sm);
+  if (!build(root, path, name, arch)) fail_msg("%s", err);
+  must(shell("$SINTER train %s.so %s --epochs 1 --save cpu.st --device cpu", name, data));
+  double loss = after(out, "loss "), held = after(out, "held out: loss ");
+  must(shell("SINTER_FAKE_CC=%d SINTER_FAKE_CODE=$PWD/%s.code.so $SINTER train %s.so %s --epochs 1 --save gpu.st "
+             "--device cuda",
+             sm, name, name, data));
+  if (!(fabs(after(out, "loss ") - loss) <= bound) || !(fabs(after(out, "held out: loss ") - held) <= bound))
+    fail_msg("%s on %s: on the CPU loss %g, held out %g; on the GPU: %s", path, arch, loss, held, out);
+}
+
+static void convolutions(void **state_) {
+  (void)state_;
+  char root[512];
+  if (!there) skip(); /* NVRTC is not installed; make() said so */
+  assert_non_null(getcwd(root, sizeof root));
+  trains(root, "models/digits_cnn.sir", "sm_80", 80,
+         "--data x=$ROOT/models/digits/test_x.npy y=$ROOT/models/digits/test_y.npy --batch 64 --holdout 0.3", 5e-4);
+}
+
+/* Rows of text as i64, from byte `first` on. */
+static void put_text(const char *name, const char *text, int first) {
+  enum { ROWS = 48, COLUMNS = 32 };
+  char path[128], head[128];
+  snprintf(path, sizeof path, "%s/%s", folder, name);
+  FILE *f = fopen(path, "w");
+  int n = snprintf(head, sizeof head, "{'descr': '<i8', 'fortran_order': False, 'shape': (%d, %d), }", ROWS, COLUMNS);
+  assert_true(f && fprintf(f, "\x93NUMPY\x01%c%c%c%s%*s\n", 0, 118, 0, head, 118 - n - 1, "") > 0);
+  for (int i = 0; i < ROWS * COLUMNS; i++) {
+    int64_t token = (unsigned char)text[first + i];
+    assert_true(fwrite(&token, sizeof token, 1, f) == 1);
+  }
+  assert_int_equal(fclose(f), 0);
+}
+
+/* A transformer in bf16: a rounding here and there falls otherwise, in sums of another order. */
+static void transformer(void **state_) {
+  (void)state_;
+  char root[512], text[4096];
+  if (!there) skip(); /* NVRTC is not installed; make() said so */
+  assert_non_null(getcwd(root, sizeof root));
+  must(shell("head -c 2000 $ROOT/models/gpt_small/shakespeare.txt"));
+  strcpy(text, out);
+  put_text("text.x.npy", text, 0);
+  put_text("text.y.npy", text, 1);
+  const char *data = "--data x=text.x.npy y=text.y.npy --batch 8 --holdout 0.2";
+  trains(root, "tests/gpu_runtime/gpt_bf16.sir", "sm_80", 80, data, 2e-3);
+  trains(root, "tests/gpu_runtime/gpt_bf16.sir", "sm_90a", 90, data, 2e-3);
 }
 
 /* Five steps of training and an evaluation, on both; then predictions with the weights of the GPU. */
@@ -177,7 +230,8 @@ static int make(void) {
 int main(int argc, char **argv) {
   static const char *const patterns[] = {"tests/plan/[!d]*.sir", "models/digits.sir",
                                          NULL}; /* NVRTC works for minutes on deep.sir */
-  const struct CMUnitTest tests[] = {cmocka_unit_test(linked), cmocka_unit_test(hopper), cmocka_unit_test(commands)};
+  const struct CMUnitTest tests[] = {cmocka_unit_test(linked), cmocka_unit_test(hopper), cmocka_unit_test(commands),
+                                     cmocka_unit_test(convolutions), cmocka_unit_test(transformer)};
   if (make()) return 1;
   int bad = argc < 2 ? cmocka_run_group_tests(tests, NULL, NULL) : 0;
   bad += each_file("gpu_models", argc, argv, patterns, one_file);

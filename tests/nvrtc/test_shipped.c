@@ -144,9 +144,13 @@ static void compiles(void **state) {
 }
 
 int main(int argc, char **argv) {
-  static const char *const patterns[] = {"kernels/cuda/*.cu",           "models/*.sir",
-                                         "tests/bench/models/*.sir",    "tests/plan/half.sir",
-                                         "tests/plan/tensor_maps.sir",  "tests/plan/attention_tiles.sir",
-                                         "tests/nvrtc/tensor_maps.sir", NULL};
+  static const char *const patterns[] = {"kernels/cuda/*.cu",
+                                         "models/*.sir",
+                                         "tests/bench/models/*.sir",
+                                         "tests/plan/half.sir",
+                                         "tests/gpu_text/tensor_maps.sir",
+                                         "tests/plan/attention_tiles.sir",
+                                         "tests/nvrtc/tensor_maps.sir",
+                                         NULL};
   return each_file("shipped", argc, argv, patterns, compiles);
 }
