@@ -70,7 +70,7 @@ static void print_gpu_code(const SinterModel *m) {
     if (g[i].kind == SINTER_GPU_PTX)
       printf("PTX, ");
     else
-      printf("%u kernels, ", g[i].kernels.n);
+      printf("%u kernel%s, ", g[i].kernels.n, g[i].kernels.n == 1 ? "" : "s");
     printf("%" PRIu64 " KB)", (bytes + 512) / 1024);
   }
   if (m->gpu_images.n) printf("\n");

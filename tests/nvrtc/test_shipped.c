@@ -50,6 +50,14 @@ static void expect(Ctx *c, const CudaStage *made, Minima *minima) {
       vec_push(c->arena, minima, ((CudaMinimum){made->name, written[i].instruction, written[i].least}));
 }
 
+/* An access of 16 bytes in the text of a kernel printed whole is one in the code. */
+static void expect_wide(Ctx *c, const char *name, const char *text, Minima *minima) {
+  static const char *const wide[][2] = {
+      {"ld_global_v4(", "LDG.128"}, {"ld_global_nc_v4(", "LDG.128"}, {"st_global_v4(", "STG.128"}};
+  for (size_t i = 0; i < sizeof wide / sizeof *wide; i++)
+    if (strstr(text, wide[i][0])) vec_push(c->arena, minima, ((CudaMinimum){name, wide[i][1], 1}));
+}
+
 /* Appends a kernel for each batch of an entry's launches (plan/plan_batch.c); returns their number. */
 static int print_batches(Ctx *c, const LoopModule *m, const Plan *plan, int sm, Buf *text) {
   enum { PARTS = 256 };
@@ -90,8 +98,10 @@ static char *printed(Ctx *c, const char *path, int sm, int *kernels, Minima *min
     for (uint32_t s = 0; s < k->stages.n; s++) {
       CudaStage made;
       CudaWanted want = {sm, false, arena_printf(c->arena, "%s_%s", k->name, k->stages.at[s]->name)};
+      size_t begin = text.n;
       if (!cuda_text_stage(k, k->stages.at[s], &want, &made, &text, &why)) fail_msg("%s: %s", path, why);
       expect(c, &made, minima);
+      if (!made.schedule) expect_wide(c, made.name, text.at + begin, minima);
       ++*kernels;
     }
   }
