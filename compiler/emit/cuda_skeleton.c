@@ -126,7 +126,8 @@ void skeleton_open(SkeletonText *t, Kernel *k, const Stage *st, const CudaWanted
   define(t, "VC", parts->columns);
 }
 
-void skeleton_operand(SkeletonText *t, bool right, Operand *o) {
+/* NAME_a_at or NAME_a_load, GEMM_A_AT, GEMM_A_K; likewise of b. */
+static void skeleton_operand(SkeletonText *t, bool right, Operand *o) {
   Hole *h = o->in_memory ? &o->at : &o->load;
   use_lets(&t->c, h->text);
   if (o->in_memory)
@@ -179,7 +180,8 @@ static Sym blocks(Kernel *k, const LoopProduct *p, const Tile *t) {
   return sym_mul(s, sym_product(s, p->outer.extent, p->outer.n), sym_mul(s, down, across));
 }
 
-bool skeleton_parts(Kernel *k, const Stage *st, int lanes, ProductParts *parts) {
+/* Operands as runs of `lanes`. False: no skeleton can hold it. */
+static bool skeleton_parts(Kernel *k, const Stage *st, int lanes, ProductParts *parts) {
   const LoopProduct *p = st->product;
   parts->columns = 4;
   for (const Stmt *s = p->epilogue; s; s = s->next)

@@ -70,9 +70,6 @@ typedef struct ProductParts { /* everything that is made before anything is prin
   int columns; /* that the epilogue stores at once */
 } ProductParts;
 
-/* Operands as runs of `lanes`. False: no skeleton can hold it. */
-bool skeleton_parts(Kernel *, const Stage *, int lanes, ProductParts *);
-
 typedef struct SkeletonText { /* of one kernel, while it is made */
   Cuda c;
   Givens given;
@@ -83,8 +80,6 @@ typedef struct SkeletonText { /* of one kernel, while it is made */
 
 /* NAME_args, NAME_index, NAME_outer, NAME_M, NAME_N, NAME_from, NAME_to, NAME_store, GEMM_NAME, GEMM_BEGIN, GEMM_VC. */
 void skeleton_open(SkeletonText *, Kernel *, const Stage *, const CudaWanted *, ProductParts *);
-/* NAME_a_at or NAME_a_load, GEMM_A_AT, GEMM_A_K; likewise of b. */
-void skeleton_operand(SkeletonText *, bool right, Operand *);
 /* Begins with NAME_args alone; `parts` and the rest of skeleton_open are a product's. */
 void skeleton_begin(SkeletonText *, Kernel *, const Stage *, const CudaWanted *);
 bool skeleton_close(SkeletonText *, CudaStage *made, Buf *out); /* false: it cannot be printed, nothing is appended */
