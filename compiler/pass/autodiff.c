@@ -67,36 +67,6 @@ static void give_part(Back *b, Id get, Id c) {
   *at = *at ? g_binary(b->g, OP_ADD, *at, c) : c; /* copies of a get are nodes of their own */
 }
 
-/* The only node that p's cotangent comes from; 0: there are several. */
-static Id only_user(const Back *b, Id p) {
-  Id user = 0;
-  for (Id u = p + 1; u < b->end; u++)
-    for (uint32_t i = 0; i < graph_at(b->g, u)->nin; i++) {
-      if (graph_in(b->g, u)[i] != p || !live(b, u) || (!b->ct[u - b->low] && !b->parts[u - b->low])) continue;
-      if (user) return 0;
-      user = u;
-    }
-  return user;
-}
-
-/* Sums along `axis` of p times its cotangent. Where these come from y = p @ v alone, they are sums of y times its
- * cotangent, which are far fewer and need neither p nor its cotangent. */
-static Id mean_slope(Back *b, Id p, int axis) {
-  Graph *g = b->g;
-  Id y = only_user(b, p);
-  int n, rank = graph_rank(g, p), axes[MAX_RANK], sums = 0;
-  bool weighs = y && graph_op(g, y) == OP_DOT_GENERAL && graph_in(g, y)[0] == p;
-  if (weighs) {
-    const int64_t *c = graph_attr(g, y, "contract", &n);
-    weighs = n == 2 && c[0] == axis;
-    const int64_t *batch = graph_attr(g, y, "batch", &n);
-    for (int i = 0; i < n / 2; i++) weighs &= batch[i] == i && i < axis;
-  }
-  if (!weighs) return g_reduce(g, OP_REDUCE_SUM, g_binary(g, OP_MUL, p, b->ct[p - b->low]), &axis, 1);
-  for (int i = rank - 1; i < graph_rank(g, y); i++) axes[sums++] = i;
-  return g_reduce(g, OP_REDUCE_SUM, g_binary(g, OP_MUL, y, b->ct[y - b->low]), axes, sums);
-}
-
 /* Whether nothing from x on up to p is a wrt itself: then p's cotangent may go to x at once. */
 static bool nothing_asked(const Back *b, Id x, Id p) {
   for (Id v = x + 1; v <= p; v++)
@@ -108,10 +78,11 @@ static bool nothing_asked(const Back *b, Id x, Id p) {
 static void step_softmax(Back *b, Id p, Id x, int axis) {
   Graph *g = b->g;
   int rows[MAX_RANK], n = 0;
+  Id ct = b->ct[p - b->low], mean = g_reduce(g, OP_REDUCE_SUM, g_binary(g, OP_MUL, p, ct), &axis, 1);
   for (int i = 0; i < graph_rank(g, p); i++)
     if (i != axis) rows[n++] = i;
-  Id mean = g_broadcast(g, mean_slope(b, p, axis), graph_shape(g, p), graph_rank(g, p), rows);
-  give(b, x, g_binary(g, OP_MUL, p, g_binary(g, OP_SUB, b->ct[p - b->low], mean)));
+  mean = g_broadcast(g, mean, graph_shape(g, p), graph_rank(g, p), rows);
+  give(b, x, g_binary(g, OP_MUL, p, g_binary(g, OP_SUB, ct, mean)));
 }
 
 /* Hands v's cotangent on to its operands. */
@@ -125,10 +96,9 @@ static bool step(Back *b, Id v) {
     give_part(b, v, *ct);
     return true;
   }
-  int axis;
-  Id x = graph_softmax(g, v, &axis);
-  if (x && nothing_asked(b, x, v)) {
-    step_softmax(b, v, x, axis);
+  Softmax p;
+  if (graph_softmax(g, v, &p) && nothing_asked(b, p.x, v)) {
+    step_softmax(b, v, p.x, p.axis);
     return true;
   }
   bool *want = ARENA_ARRAY(b->scratch, bool, n + 1);

@@ -1,6 +1,13 @@
 #include "softmax.h"
 #include <math.h>
 
+Id graph_unrounded(const Graph *g, Id v) {
+  Id x = graph_op(g, v) == OP_CONVERT ? *graph_in(g, v) : 0;
+  bool rounds = x && graph_dtype(g, v) == DT_F32 && graph_op(g, x) == OP_CONVERT && dtype_is_half(graph_dtype(g, x)) &&
+                graph_dtype(g, *graph_in(g, x)) == DT_F32;
+  return rounds ? *graph_in(g, x) : v;
+}
+
 /* Whether v is one number for each row of x: without the axis, or with size 1 there. */
 static bool row_shape(const Graph *g, Id v, Id x, int axis) {
   int rank = graph_rank(g, x), n = graph_rank(g, v), at = 0;
@@ -21,8 +28,10 @@ static bool row_shape(const Graph *g, Id v, Id x, int axis) {
 
 /* The number of a row behind reshapes of its shape. */
 static Id row_value(const Graph *g, Id v, Id x, int axis) {
-  while (graph_op(g, v) == OP_RESHAPE || graph_op(g, v) == OP_STOP_GRADIENT) v = *graph_in(g, v);
-  return row_shape(g, v, x, axis) ? v : 0;
+  for (Id next = v;; v = next) {
+    next = graph_op(g, v) == OP_RESHAPE || graph_op(g, v) == OP_STOP_GRADIENT ? *graph_in(g, v) : graph_unrounded(g, v);
+    if (next == v) return row_shape(g, v, x, axis) ? v : 0;
+  }
 }
 
 /* What v, of the shape of x, has in all of a row. */
@@ -55,34 +64,38 @@ static Id unguarded(const Graph *g, Id v, Id x, int axis, double none, double in
 
 static bool reduces(const Graph *g, Op op, Id v, Id x, int axis) {
   int n;
-  return graph_op(g, v) == op && *graph_in(g, v) == x && graph_attr(g, v, "axes", &n)[0] == axis && n == 1;
+  return v && graph_op(g, v) == op && *graph_in(g, v) == x && graph_attr(g, v, "axes", &n)[0] == axis && n == 1;
 }
 
-/* Whether total is the sum of e along an axis, which it tells. */
-static bool sum_of(const Graph *g, Id e, Id spread, bool inverted, int *axis) {
+/* The sum of e that `scale` spreads along an axis, which it tells, or its inverse. */
+static Id sum_of(const Graph *g, Id e, Id scale, bool inverted, int *axis) {
   for (*axis = 0; *axis < graph_rank(g, e); ++*axis) {
-    Id total = row_spread(g, spread, e, *axis);
-    if (!total) continue;
-    if (inverted) {
-      if (graph_op(g, total) != OP_DIV || !is_number(g, graph_in(g, total)[0], 1)) continue;
-      total = row_value(g, graph_in(g, total)[1], e, *axis);
+    Id sum = row_spread(g, scale, e, *axis);
+    if (sum && inverted) {
+      bool inverse = graph_op(g, sum) == OP_DIV && is_number(g, graph_in(g, sum)[0], 1);
+      sum = inverse ? row_value(g, graph_in(g, sum)[1], e, *axis) : 0;
     }
-    if (total && reduces(g, OP_REDUCE_SUM, unguarded(g, total, e, *axis, 0, 1), e, *axis)) return true;
+    if (sum) sum = unguarded(g, sum, e, *axis, 0, 1);
+    if (reduces(g, OP_REDUCE_SUM, sum, e, *axis)) return sum;
   }
-  return false;
+  return 0;
 }
 
-Id graph_softmax(const Graph *g, Id p, int *axis) {
+bool graph_softmax(const Graph *g, Id p, Softmax *out) {
   Op op = graph_op(g, p);
-  if (op != OP_MUL && op != OP_DIV) return 0;
+  *out = (Softmax){.divides = op == OP_DIV};
+  if (op != OP_MUL && op != OP_DIV) return false;
   const Id *in = graph_in(g, p);
-  int k = op == OP_MUL && graph_op(g, in[0]) != OP_EXP;
-  Id e = in[k];
-  if (graph_op(g, e) != OP_EXP || !graph_rank(g, e) || !sum_of(g, e, in[1 - k], op == OP_MUL, axis)) return 0;
-  Id difference = *graph_in(g, e);
-  if (graph_op(g, difference) != OP_SUB) return 0;
-  Id x = graph_in(g, difference)[0], most = row_spread(g, graph_in(g, difference)[1], x, *axis);
-  if (!most) return 0;
-  most = row_value(g, unguarded(g, most, x, *axis, -INFINITY, 0), x, *axis);
-  return most && reduces(g, OP_REDUCE_MAX, most, x, *axis) ? x : 0;
+  int k = op == OP_MUL && graph_op(g, graph_unrounded(g, in[0])) != OP_EXP;
+  out->e = graph_unrounded(g, in[k]);
+  out->scale = in[1 - k];
+  if (graph_op(g, out->e) != OP_EXP) return false;
+  out->sum = sum_of(g, in[k], out->scale, op == OP_MUL, &out->axis);
+  Id difference = graph_unrounded(g, *graph_in(g, out->e));
+  if (!out->sum || graph_op(g, difference) != OP_SUB) return false;
+  Id x = graph_in(g, difference)[0], shift = row_spread(g, graph_in(g, difference)[1], x, out->axis);
+  out->x = graph_unrounded(g, x);
+  out->most = shift ? unguarded(g, shift, x, out->axis, -INFINITY, 0) : 0;
+  out->guarded = out->most != shift;
+  return reduces(g, OP_REDUCE_MAX, out->most, x, out->axis);
 }
