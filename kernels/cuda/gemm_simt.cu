@@ -48,6 +48,7 @@ DEVICE void gemm_simt_store(gemm_simt_args args, i32 outer, i32 m, i32 n, const 
 #define GEMM_A_K        1
 #define GEMM_B_K        0
 #define GEMM_VC         4
+#define GEMM_SUMS       0
 #endif
 #define GEMM_THREADS (GEMM_WARPS_M * GEMM_WARPS_N * 32)
 #include "gemm_result.h"
