@@ -298,11 +298,12 @@ void hole_partial(Kernel *k, const Stage *st, Hole *h) {
   const LoopProduct *p = st->product;
   begin(h, k, st);
   h->lanes = 1;
+  add_group(h, "outer", &p->outer, 1);
   add_group(h, "m", &p->rows, 1);
   add_group(h, "n", &p->columns, 1);
   h->reg = loop_reg(k, "v", DT_F32, 1, 0, NULL, 0);
   Stmt **text = k->tail[k->depth];
-  Ex at[2] = {ex_op2(k, OP_FLOOR_DIV, h->group[0].flat, ex_idx(k, LOOP_SUM_ROWS)), h->group[1].flat};
+  Ex at[2] = {ex_op2(k, OP_FLOOR_DIV, h->group[1].flat, ex_idx(k, LOOP_SUM_ROWS)), h->group[2].flat};
   loop_store(k, p->partial, at, 2, ex_reg(k, h->reg, NULL, 0), 0);
   end(h, text);
 }

@@ -73,7 +73,7 @@ DEVICE void GEMM_FN(_store_tile)(GEMM_ARGS args, GEMM_FN(_place) place, u32 resu
         if (run + j < left) part += ld_shared_f32(result + (u32)((first + run + j) * GEMM_LINE + column) * 4);
       all += part;
     }
-    GEMM_FN(_partial)(args, place.m0 + first, place.n0 + column, all);
+    GEMM_FN(_partial)(args, place.outer, place.m0 + first, place.n0 + column, all);
   }
 #endif
 }

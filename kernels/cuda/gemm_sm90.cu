@@ -227,7 +227,7 @@ GEMM_KERNEL_OF(GEMM_NAME, 128 + 2 * GEMM_BM, GEMM_BM == 64 ? 2 : 1, GEMM_PARAMET
       if ((t & 127) < 64 && m < rows && n < columns) {
         float all = 0;
         UNROLL (run, 16) all += ld_shared_f32(ours + (u32)(run * 1024) + (u32)(t & 63) * 4);
-        GEMM_FN(_partial)(args, m, n, all);
+        GEMM_FN(_partial)(args, at.outer, m, n, all);
       }
       bar_sync((u32)(1 + half), 128); /* the next piece takes its place */
 #endif
