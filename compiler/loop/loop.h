@@ -130,6 +130,10 @@ typedef struct LoopAxes { /* of a product, the last one innermost; each has a va
   Sym extent[LOOP_RANK];
 } LoopAxes;
 
+/* What a product's tiles sum of their own columns: runs of so many rows one after the other, then the runs of so many
+ * rows in order. Tiles have a multiple of these rows. */
+enum { LOOP_SUM_RUN = 4, LOOP_SUM_ROWS = 64 };
+
 /* The parts of a stage that is a product in its plain form: a thread has one element of the result, loops over the sum,
  * then stores. By them a kernel written by hand can stand for the stage. They are statements and variables of the stage
  * itself, so that they stay right when its expressions are rewritten. What a and b read besides the variables of axes
@@ -139,11 +143,14 @@ typedef struct LoopProduct {
   LoopAxes outer, rows, columns, sums; /* of the result and both operands; of a alone; of b alone; of a and b alone */
   const Stmt *a, *b; /* in the body of the innermost sum: the first statements of an operand; a ends at b, b at add */
   const Stmt *add;   /* sum = fma(a, b, sum) */
-  uint32_t a_value, b_value; /* the lets that hold the operands, in the type of the sum */
-  DType a_type, b_type;      /* in which an operand can be kept without loss: its own, or the 16 bits behind it */
-  bool tf32;                 /* operands of f32 may keep but 10 bits of their mantissa */
-  uint32_t sum;              /* a register */
-  const Stmt *epilogue;      /* from the first statement that follows the sum, to the end of its block: it stores */
+  uint32_t a_value, b_value;  /* the lets that hold the operands, in the type of the sum */
+  DType a_type, b_type;       /* in which an operand can be kept without loss: its own, or the 16 bits behind it */
+  bool tf32;                  /* operands of f32 may keep but 10 bits of their mantissa */
+  uint32_t sum;               /* a register */
+  const Stmt *epilogue, *end; /* from the first statement that follows the sum, to the end of its block (NULL) or to */
+                              /* what adds up `column`: it stores */
+  uint32_t column;  /* 0, or the let of the epilogue, in f32, that is also summed over LOOP_SUM_ROWS rows, from a */
+  uint32_t partial; /* multiple of them on, into this buffer: [those parts of the rows][columns], both flat */
   uint32_t
       part;  /* 0, or the first of `outer`: which part of the sum a thread has; then chunk terms of the first axis */
   Sym chunk; /* summed over are a part, from part * chunk on, as far as there are so many */

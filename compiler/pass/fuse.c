@@ -11,6 +11,8 @@
 #define PROLOGUE_COST 4
 /* So many reductions of rows are one kernel: each keeps a register, and every pass reads the row again. */
 #define ROW_REDUCTIONS 8
+/* So many rows are worth a second stage, which adds up what the tiles of a product have summed. */
+#define SUMMED_ROWS 128
 /* So many nodes are enough for one kernel: the strategies walk them recursively. */
 #define GROUP_NODES 256
 /* A value made of numbers, iota and sizes by at most so many nodes is worked out anew by each reader. */
@@ -257,6 +259,7 @@ typedef struct Fuse {
   uint8_t *wanted; /* outputs of the entry */
   Ids *users;      /* groupable readers of a node */
   uint32_t *seen, turn;
+  bool tiles_sum;
   const char *why; /* of the last trial; NULL: they were merged */
   Arena *scratch;
 } Fuse;
@@ -314,13 +317,66 @@ static bool is_tile(const Group *x) { return group_product(x) || x->kind == GROU
 /* Members of a product's group that are made after it; the others are its prologue, worked out at any place. */
 static bool is_epilogue(const Fuse *f, const Group *gemm, Id v) { return v > gemm->anchor && full(f->g, v, gemm); }
 
+/* The others that come after the product: a sum of its rows, and what is made of that alone. */
+static bool is_rider(const Fuse *f, const Group *x, Id v) {
+  return x->kind == GROUP_GEMM && v > x->anchor && !full(f->g, v, x);
+}
+
+/* The sum of rows among the members; 0: there is none. */
+static Id rider_sum(const Fuse *f, const Group *x) {
+  for (uint32_t i = 0; i < x->members.n; i++)
+    if (is_rider(f, x, x->members.at[i])) return x->members.at[i];
+  return 0;
+}
+
+/* Whether v sums all rows, in f32, of the values of a product of two matrices, and keeps the columns. */
+static bool sums_rows(const Fuse *f, const Group *x, Id v) {
+  const Graph *g = f->g;
+  int axes, batch, contracted;
+  int64_t rows = 1, extent;
+  if (!f->tiles_sum || x->kind != GROUP_GEMM || graph_op(g, v) != OP_REDUCE_SUM || graph_dtype(g, v) != DT_F32 ||
+      graph_dtype(g, x->anchor) != DT_F32)
+    return false;
+  const int64_t *axis = graph_attr(g, v, "axes", &axes);
+  graph_attr(g, x->anchor, "batch", &batch);
+  graph_attr(g, x->anchor, "contract", &contracted);
+  if (batch || axes == x->rank || axes != graph_rank(g, graph_in(g, x->anchor)[0]) - contracted / 2) return false;
+  for (int i = 0; i < axes; i++) {
+    if (axis[i] != i) return false;
+    if (rows > 0 && sym_is_int(g->ctx->syms, x->space[i], &extent))
+      rows *= extent;
+    else
+      rows = -1; /* not known: many */
+  }
+  return rows < 0 || rows >= SUMMED_ROWS;
+}
+
+/* A rider's read: the sum's of an epilogue value, the others' of riders, all where it is made. */
+static bool rider_read(const Fuse *f, const Group *to, Id reader, Id read, const Map *m) {
+  const Graph *g = f->g;
+  for (int i = 0; i < graph_rank(g, read); i++)
+    if (m->axis[i] != i && !(m->axis[i] == AXIS_ZERO && is_one(g, graph_shape(g, read)[i]))) return false;
+  return OP_INFO[graph_op(g, reader)].cls == CLASS_REDUCE ? read >= to->anchor && full(g, read, to)
+                                                          : is_rider(f, to, read);
+}
+
 /* A read inside the merged group must find the value where it is made; a value of the row may be read at any place of
  * it. */
 static void check_read(void *ctx, Id p, const Map *m) {
   CheckRead *c = ctx;
   Fuse *f = c->f;
   if (!c->ok || (f->of[p] != c->a && f->of[p] != c->b) || f->of[p] < 0) return;
+  if (is_rider(f, c->to, c->reader)) {
+    c->ok = rider_read(f, c->to, c->reader, p, m);
+    if (!c->ok) f->why = "it reads the value at another place than where it is made";
+    return;
+  }
   if (is_tile(c->to) && !is_epilogue(f, c->to, c->reader)) return;
+  if (is_rider(f, c->to, p)) {
+    f->why = "it needs the whole sum, of which a tile has a part";
+    c->ok = false;
+    return;
+  }
   int last = c->to->rank - 1;
   Map own = map_identity(MAX_RANK), pos = own, rp = own;
   if (c->to->kind != GROUP_REDUCE) { /* there prologue and epilogue each read at their own places */
@@ -434,9 +490,15 @@ static const char *why_not(Fuse *f, int a, int b, const Group *to) {
       return "an operand of a product is read many times: it is stored once";
     return feeds_only(f, a, b) ? NULL : "the value is needed elsewhere too: it is stored once";
   }
-  if (is_tile(p) && c->kind != GROUP_ELEM) return "a reduction does not ride on a product's tile";
+  Id sum = rider_sum(f, p);
+  if (sum && c->kind == GROUP_ELEM && same_shape(c->space, c->rank, graph_shape(f->g, sum), graph_rank(f->g, sum)))
+    return NULL;
+  bool rides = c->kind == GROUP_REDUCE && sums_rows(f, p, c->anchor);
+  if (rides && sum) return "the tiles of a product sum the rows of one value";
+  if (is_tile(p) && c->kind != GROUP_ELEM && !rides) return "a reduction does not ride on a product's tile";
   if (is_tile(p) && (group_product(p) ? p->cost : 0) + c->cost > EPILOGUE_COST)
     return "the epilogue would be too long for a register tile";
+  if (rides) return NULL;
   if (p->rank && !c->rank && long_sum(f, vec_last(&c->members)))
     return "a sum of many scalars waits for all of them: it stands alone";
   if (p->kind == GROUP_REDUCE && c->kind != GROUP_ELEM) return "a reduction over these axes ends its loop nest";
@@ -498,12 +560,17 @@ static void try_merge(Fuse *f, int a, int b, Id producer, Id consumer, bool sibl
   if (!f->why && (reaches(f, a, b) || reaches(f, b, a)))
     f->why = "a kernel between them needs the one and feeds the other";
   if (!f->why) {
-    if (to.kind != GROUP_ATTENTION) /* whose cost is a score's */
+    bool rider = is_rider(f, &to, vec_last(&f->group.at[b].members));
+    if (to.kind != GROUP_ATTENTION && !rider) /* whose cost is a score's; of a sum there are few elements */
       to.cost = f->group.at[a].cost + f->group.at[b].cost;
     to.members = merged(f, &f->group.at[a], &f->group.at[b]);
     reads_fit(f, &to, a, b);
   }
-  const char *yes = sibling ? "both read the same values: one loop nest" : "read where it is made: one loop nest";
+  const char *yes = sibling                       ? "both read the same values: one loop nest"
+                    : !is_rider(f, &to, consumer) ? "read where it is made: one loop nest"
+                    : consumer == rider_sum(f, &to)
+                        ? "each tile of the product sums its rows, a second stage adds these up"
+                        : "read where the sum of rows is made: one loop nest";
   add_note(f, (FuseNote){producer, consumer, !f->why, sibling, f->why ? f->why : yes});
   if (f->why) return;
   for (uint32_t i = 0; i < to.members.n; i++) f->of[to.members.at[i]] = a;
@@ -708,7 +775,7 @@ static void find_outputs(Fuse *f) {
   }
 }
 
-Groups *pass_fuse(const Graph *g, const Id *outputs, int n) {
+Groups *pass_fuse(const Graph *g, const Id *outputs, int n, bool tiles_sum) {
   Arena *arena = g->ctx->arena, *scratch = arena_new();
   Groups *out = ARENA_NEW(arena, Groups);
   uint32_t count = g->node.n;
@@ -716,6 +783,7 @@ Groups *pass_fuse(const Graph *g, const Id *outputs, int n) {
             .arena = arena,
             .scratch = scratch,
             .out = out,
+            .tiles_sum = tiles_sum,
             .of = ARENA_ARRAY(arena, int, count),
             .pos = ARENA_ARRAY(arena, Map, count),
             .wanted = ARENA_ARRAY(scratch, uint8_t, count),

@@ -513,7 +513,7 @@ static bool plan_entry(Unit *unit, LevelUnit *lv, const Entry *e, EntryPlan *out
   for (uint32_t i = 0; i < e->outputs.n; i++) vec_push(p.arena, &roots, e->outputs.at[i].node);
   Stores stores = entry_stores(&p);
   for (uint32_t i = 0; i < stores.n; i++) vec_push(p.arena, &roots, stores.at[i].value);
-  out->groups = pass_fuse(g, roots.at, (int)roots.n);
+  out->groups = pass_fuse(g, roots.at, (int)roots.n, lv->target->threads > 0);
   p.known = ARENA_NEW(p.arena, Answers);
   p.updated = ARENA_ARRAY(p.arena, uint8_t, g->node.n);
   for (uint32_t i = 0; i < stores.n; i++) p.updated[stores.at[i].old] = stores.at[i].old != 0;

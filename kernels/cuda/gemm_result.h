@@ -11,6 +11,8 @@
  * lanes store together lie in different banks. */
 #define GEMM_LINE         (GEMM_BN + 8)
 #define GEMM_RESULT_BYTES (GEMM_BM * GEMM_LINE * 4)
+#define GEMM_ROWS         64 /* LOOP_SUM_ROWS, LOOP_SUM_RUN of the compiler */
+#define GEMM_RUN          4
 
 typedef struct {
   GEMM_INDEX outer, m0, n0;
@@ -32,7 +34,9 @@ DEVICE GEMM_FN(_place) GEMM_FN(_place_of)(GEMM_ARGS args) {
   return place;
 }
 
-/* All threads, behind a barrier. Neighbouring threads have neighbouring columns. */
+/* All threads, behind a barrier. Neighbouring threads have neighbouring columns. With GEMM_SUMS the epilogue leaves the
+ * values whose rows are to be summed: they take the place of the result, then a thread sums GEMM_ROWS rows of a column,
+ * by runs, in the order of the plain form. */
 DEVICE void GEMM_FN(_store_tile)(GEMM_ARGS args, GEMM_FN(_place) place, u32 result) {
   enum { CHUNKS = GEMM_BN / GEMM_VC };
   GEMM_INDEX rows = GEMM_FN(_M)(args), columns = GEMM_FN(_N)(args);
@@ -48,5 +52,28 @@ DEVICE void GEMM_FN(_store_tile)(GEMM_ARGS args, GEMM_FN(_place) place, u32 resu
       v[j * 4 + 3] = __uint_as_float(four.w);
     }
     GEMM_FN(_store)(args, place.outer, place.m0 + row, place.n0 + column, v);
+#if GEMM_SUMS
+    UNROLL (j, GEMM_VC / 4) {
+      Vec4 four = {__float_as_uint(v[j * 4]), __float_as_uint(v[j * 4 + 1]), __float_as_uint(v[j * 4 + 2]),
+                   __float_as_uint(v[j * 4 + 3])};
+      st_shared_v4(result + (u32)(row * GEMM_LINE + column + j * 4) * 4, four);
+    }
+#endif
   }
+#if GEMM_SUMS
+  __syncthreads();
+  for (int i = (int)threadIdx.x; i < GEMM_BM / GEMM_ROWS * GEMM_BN; i += GEMM_THREADS) {
+    int first = i / GEMM_BN * GEMM_ROWS, column = i % GEMM_BN;
+    GEMM_INDEX left = rows - place.m0 - first;
+    float all = 0;
+    if (left <= 0 || place.n0 + column >= columns) continue;
+    for (int run = 0; run < GEMM_ROWS; run += GEMM_RUN) {
+      float part = 0;
+      UNROLL (j, GEMM_RUN)
+        if (run + j < left) part += ld_shared_f32(result + (u32)((first + run + j) * GEMM_LINE + column) * 4);
+      all += part;
+    }
+    GEMM_FN(_partial)(args, place.outer, place.m0 + first, place.n0 + column, all);
+  }
+#endif
 }

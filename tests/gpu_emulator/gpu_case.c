@@ -159,8 +159,8 @@ static bool gemm(const GpuCase *c, GpuResult *r, bool sm90) {
 typedef struct Variant {
   const char *kernel;
   int BM, BN, stages;
-  bool a_k, b_k, f16, plain, one_b;
-  unsigned threads; /* on sm_80 */
+  bool a_k, b_k, f16, plain, one_b, sums; /* sums: of rows, in parts */
+  unsigned threads;                       /* on sm_80 */
 } Variant;
 static const Variant variants[] = {
     {"product_plain", 128, 256, 4, true, true, .f16 = true, .plain = true},
@@ -168,11 +168,14 @@ static const Variant variants[] = {
     {"product_nn", 128, 256, 4, true, false, .one_b = true},
     {"product_tn", 128, 64, 6, false, false, .f16 = true},
     {"product_tt", 64, 128, 4, false, true, .f16 = false},
+    {"product_sums", 128, 128, 4, true, true, .sums = true},
+    {"product_sums_64", 64, 64, 6, true, false, .f16 = true, .sums = true},
     {"tiled_nt", 128, 64, 4, true, true, .threads = 128},
     {"tiled_nn", 64, 128, 4, true, false, .one_b = true, .threads = 128},
     {"tiled_tn", 128, 128, 4, false, false, .f16 = true, .threads = 256},
     {"tiled_tt", 16, 64, 4, false, true, .threads = 128},
     {"tiled_worked", 64, 16, 4, true, false, .f16 = true, .threads = 128},
+    {"tiled_sums", 128, 64, 4, true, true, .sums = true, .threads = 128},
 };
 
 static bool product(const GpuCase *c, GpuResult *r, const Variant *v) {
@@ -182,15 +185,18 @@ static bool product(const GpuCase *c, GpuResult *r, const Variant *v) {
   uint16_t *a = random_half(v->f16, OUTER * of_a), *b = random_half(v->f16, OUTER * of_b),
            *more = random_half(v->f16, n), *out = device(n * 2);
   float *bias = device((size_t)N * sizeof *bias), *sums = device(n * sizeof *sums);
-  double off[2] = {0}, all[2] = {0};
+  size_t parts = OUTER * (((size_t)M + 63) / 64) * (size_t)N;
+  float *partial = device(parts * sizeof *partial);
+  double off[3] = {0}, all[3] = {0}, *summed = calloc(parts, sizeof *summed);
   struct {
     uint16_t *c;
     float *sums;
     const float *bias;
     const uint16_t *more;
+    float *partial;
     int64_t outer, M, N, K;
     const uint16_t *a, *b; /* on sm_80 */
-  } args = {out, sums, bias, more, OUTER, M, N, K, a, b};
+  } args = {out, sums, bias, more, partial, OUTER, M, N, K, a, b};
   _Alignas(64) uint64_t map[3][16];
   for (int i = 0; i < N; i++) bias[i] = uniform();
   bool found;
@@ -214,26 +220,34 @@ static bool product(const GpuCase *c, GpuResult *r, const Variant *v) {
     double sum = 0;
     for (int k = 0; k < K; k++, x += v->a_k ? 1 : M, y += v->b_k ? 1 : N)
       if (k >= 64 * (int)o) sum += from_half(v->f16, *x) * from_half(v->f16, *y);
+    summed[(o * ((size_t)(M + 63) / 64) + row / 64) * (size_t)N + column] += fmax(sum + (double)bias[column], 0);
     double right = v->plain ? sum : fmax(sum + (double)bias[column], 0) + from_half(v->f16, more[i]);
     double miss[2] = {from_half(v->f16, out[i]) - right, v->plain ? 0 : (double)sums[i] - sum};
     off[0] += miss[0] * miss[0], all[0] += right * right;
     off[1] += miss[1] * miss[1], all[1] += sum * sum;
     r->hash = (r->hash ^ out[i]) * 1099511628211u;
   }
-  r->error = off[1] > 1e-12 * all[1] ? INFINITY : sqrt(off[0] / all[0]);
-  free(a), free(b), free(more), free(out), free(bias), free(sums);
+  for (size_t i = 0; v->sums && i < parts; i++) {
+    double miss = (double)partial[i] - summed[i];
+    off[2] += miss * miss, all[2] += summed[i] * summed[i];
+  }
+  bool f32 = off[1] <= 1e-12 * all[1] && off[2] <= 1e-12 * all[2];
+  r->error = f32 ? sqrt(off[0] / all[0]) : INFINITY;
+  free(a), free(b), free(more), free(out), free(bias), free(sums), free(partial), free(summed);
   return found;
 }
 
-/* f32, alone: the sum's bits are those of one chain of fma, in the order of the terms; error 0 or infinite. */
+/* f32, alone: the sum's bits are those of one chain of fma, in the order of the terms, those of the sums of rows of
+ * runs of 4 in their order; error 0 or infinite. */
 static bool gemm_simt(const GpuCase *c, GpuResult *r) {
   int M = c->size[0], N = c->size[1], K = c->size[2];
   size_t n = (size_t)M * (size_t)N;
-  float *a = device((size_t)M * (size_t)K * 4), *b = device((size_t)K * (size_t)N * 4), *out = device(n * 4);
+  float *a = device((size_t)M * (size_t)K * 4), *b = device((size_t)K * (size_t)N * 4), *out = device(n * 4),
+        *partial = device((size_t)(M + 63) / 64 * (size_t)N * 4);
   for (int i = 0; i < M * K; i++) a[i] = uniform();
   for (int i = 0; i < K * N; i++) b[i] = uniform();
   unsigned blocks = (unsigned)((M + 63) / 64 * ((N + 63) / 64));
-  bool found = launch(c, r, blocks, 1, 64, 64 * 72 * 4, (void *[]){&out, &a, &b, &M, &N, &K});
+  bool found = launch(c, r, blocks, 1, 64, 64 * 72 * 4, (void *[]){&out, &partial, &a, &b, &M, &N, &K});
   r->hash = 14695981039346656037u;
   for (int i = 0; i < M; i++)
     for (int j = 0; j < N; j++) {
@@ -244,7 +258,17 @@ static bool gemm_simt(const GpuCase *c, GpuResult *r) {
       memcpy(&bits, &out[i * N + j], 4);
       r->hash = (r->hash ^ bits) * 1099511628211u;
     }
-  free(a), free(b), free(out);
+  for (int i = 0; i < M; i += 64)
+    for (int j = 0; j < N; j++) {
+      float all = 0;
+      for (int run = i; run < i + 64; run += 4) {
+        float part = 0;
+        for (int row = run; row < run + 4 && row < M; row++) part += out[row * N + j];
+        all += part;
+      }
+      if (memcmp(&all, &partial[i / 64 * N + j], 4) != 0) r->error = INFINITY;
+    }
+  free(a), free(b), free(out), free(partial);
   return found;
 }
 

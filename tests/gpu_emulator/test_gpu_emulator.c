@@ -50,6 +50,7 @@ static void gemm_simt(void **unused) { /* bit by bit */
   (void)unused;
   always("gemm_simt", 64, 128, 40);
   always("gemm_simt", 70, 67, 23); /* tails of all three, rows that are no multiples of 16 bytes */
+  always("gemm_simt", 130, 67, 9); /* of the rows that are summed too */
   always("gemm_simt", 1, 3, 1);
 }
 
@@ -81,18 +82,25 @@ static void gemm_variants(void **unused) {
   }
   always("product_nt", 37, 131, 40); /* rows of a k-major operand and columns are any number */
   always("product_tt", 72, 45, 104);
+  static const char *const summed[] = {"product_sums", "product_sums_64"};
+  for (int i = 0; i < 2; i++) {
+    always(summed[i], 264, 136, 72); /* more tiles than blocks, 8 rows in the last part */
+    always(summed[i], 63, 8, 328);
+    always(summed[i], 129, 64, 40);
+  }
 }
 
 static void gemm_tiles(void **unused) {
   (void)unused;
-  static const char *const kernels[] = {"tiled_nt", "tiled_nn", "tiled_tn", "tiled_tt", "tiled_worked"};
-  for (int i = 0; i < 5; i++) {
+  static const char *const kernels[] = {"tiled_nt", "tiled_nn", "tiled_tn", "tiled_tt", "tiled_worked", "tiled_sums"};
+  for (int i = 0; i < 6; i++) {
     always(kernels[i], 72, 136, 232); /* more steps than stages, tiles that are not full */
     always(kernels[i], 8, 8, 8);
   }
   always("tiled_nt", 37, 131, 40); /* rows of a k-major operand and columns are any number */
   always("tiled_tt", 75, 43, 104); /* so are those of an operand that is worked out */
   always("tiled_worked", 67, 35, 41);
+  always("tiled_sums", 193, 131, 40);
   EmulatorCounters n = always("tiled_tn", 128, 128, 64);
   assert_int_equal(n.cp_async, 2 * (2 * 128 * 32 / 8)); /* of the second product nothing is left */
 }

@@ -67,6 +67,10 @@ static void place(char *to, size_t room, const char *kernel, const char *text) {
     snprintf(file, sizeof file, "tests/gpu_race/misuse.cu");
   else if (!strncmp(kernel, "wgmma", 5))
     snprintf(file, sizeof file, "tests/gpu_emulator/instructions.cu");
+  else if (!strncmp(kernel, "product", 7))
+    snprintf(file, sizeof file, "kernels/cuda/gemm_sm90.cu");
+  else if (strstr(kernel, ".sums"))
+    snprintf(file, sizeof file, "kernels/cuda/gemm_result.h");
   else
     snprintf(file, sizeof file, "kernels/cuda/%.*s.cu", (int)strcspn(kernel, "."), kernel);
   FILE *f = fopen(file, "r");
@@ -151,6 +155,7 @@ static const GpuCase right[] = {
     {"tiled_nn", {72, 136, 104}, 0, true},
     {"tiled_tn", {72, 136, 104}, 1, false},
     {"tiled_worked", {67, 35, 201}, 2, true},
+    {"tiled_sums", {131, 72, 40}, 0, true},
     {"gemm_simt", {64, 64, 40}, 0, true},
     {"gemm_simt", {70, 67, 23}, 1, false},
     {"gemm_sm90", {128, 128, 320}, 0, true},
@@ -160,6 +165,8 @@ static const GpuCase right[] = {
     {"product_nn", {136, 264, 328}, 0, true},
     {"product_tn", {136, 136, 72}, 2, false},
     {"product_tt", {72, 136, 328}, 0, true},
+    {"product_sums", {264, 136, 72}, 0, true},
+    {"product_sums_64", {72, 72, 40}, 1, false},
     {"attention_sm80", {1, 77, 1}, 0, true},
     {"attention_d32", {2, 70, 77}, 1, false},
     {"attention_d128", {1, 65, 131}, 0, true},
@@ -185,6 +192,8 @@ static const Fault faults[] = {
     {"no_barrier_in_ring", "gemm_sm80.no_sync", {128, 128, 256}, WRONG, NULL, "ldmatrix_x4(fa[i]"},
     {"wrong_lanes_of_ldmatrix", "gemm_sm80.wrong_lanes", {128, 128, 64}, WRONG, NULL, NULL},
     {"no_barrier_of_tiles", "gemm_simt.no_sync", {64, 64, 40}, WRONG, NULL, "Vec4 x = ld_shared_v4"},
+    {"rows_summed_early", "gemm_simt.sums_early", {64, 64, 40}, RIGHT, NULL, "part += ld_shared_f32"},
+    {"runs_of_warps_summed_early", "product_sums.no_bar", {128, 136, 72}, WRONG, NULL, "all += ld_shared_f32"},
     {"staged_over_tiles_in_use", "attention_sm80.no_last_sync", {1, 77, 0}, RIGHT, NULL, "st_shared_f32(staged"},
     {"no_wait_for_empty",
      "gemm_sm90.no_empty",
