@@ -140,6 +140,11 @@ static void put_holes(SkeletonText *t, const LoopAttention *a) {
            arena_printf(t->c.arena, "%s%s", number(t, &a->scale, 0, "float "), number(t, &a->scale, 1, "float ")),
            false);
   put_hole(t, "_store", &a->store, 3, store, number(t, &a->store, 0, "const float *"), false);
+  const char *name = t->stage.name, *index = dtype_name(t->c.index);
+  buf_printf(&t->text,
+             "DEVICE void %s_row(%s_args args, %s outer, %s row, float most, float sum) {\n"
+             "  (void)args, (void)outer, (void)row, (void)most, (void)sum;\n}\n",
+             name, name, index, index);
 }
 
 bool cuda_attention_stage(Kernel *k, const Stage *st, const CudaWanted *want, CudaStage *made, Buf *out) {
@@ -158,7 +163,7 @@ bool cuda_attention_stage(Kernel *k, const Stage *st, const CudaWanted *want, Cu
   buf_printf(
       &t.text,
       "#define ATTENTION_NAME %s\n#define ATTENTION_BEGIN %s\n#define ATTENTION_D %d\n#define ATTENTION_WIDTH %d\n"
-      "#define ATTENTION_LSE 0\n#define ATTENTION_PACK pack_%s\n",
+      "#define ATTENTION_PACK pack_%s\n",
       want->name, want->commit ? "if (args.failed[0]) return;" : "", (int)a->depth, a->width, type);
   if (sm90)
     buf_printf(&t.text, "#define ATTENTION_WGMMA wgmma_%s\n#define ATTENTION_WGMMA_REGS wgmma_regs_%s\n", type, type);
