@@ -161,7 +161,8 @@ typedef struct LoopHole {
   uint32_t var[4]; /* parameters: indices, in the order of the comment where the hole is */
   uint32_t reg[2]; /* parameters: numbers in registers */
   Stmt *text;
-  Ex value; /* what it gives; 0: it stores */
+  Ex value;     /* what it gives; 0: it stores */
+  Stmt **begin; /* of the text, while it is built */
 } LoopHole;
 
 /* The parts of a stage that is attention: softmax(score(q k^T)) v, rows of queries by keys, head by head. */
@@ -173,9 +174,26 @@ typedef struct LoopAttention {
   LoopHole seen;          /* (row): how many keys it sees at most */
   LoopHole score;         /* (head, row, key; product): the score */
   LoopHole scale;         /* (head, row; largest score, sum): by what results are multiplied */
+  LoopHole row;           /* (head, row; largest score, sum): stores what a row has one of */
   LoopHole store;         /* (head, row, column; results): the epilogue */
   double factor;          /* a score is the product times this, where the key is seen; 0: what `score` says */
 } LoopAttention;
+
+/* The parts of a stage that is the gradient of attention, softmax(score(q k^T)) v, whose results have gradients g: of
+ * the queries, or of the keys and perhaps the values. */
+typedef struct LoopAttentionGrad {
+  bool of_keys, of_values; /* else of the queries */
+  Sym heads, rows, keys;
+  int64_t depth;       /* features of q, k, v and g; 0: not known, or not the same */
+  int width;           /* neighbours that `store` stores */
+  LoopHole q, k, v, g; /* (head, row or key, feature): 8 neighbours from a multiple of 8 on */
+  LoopHole seen;       /* (row): how many keys it sees at most */
+  LoopHole weight;     /* (head, row, key; product q k): the weight */
+  LoopHole slope;      /* (head, row, key; products q k, g v): the gradient of the first product */
+  LoopHole lse, mean;  /* (head, row): a weight is exp(score - lse), a slope weight * (g v - mean) * factor */
+  LoopHole store;      /* (head, row or key, column; results, of keys and values both): the epilogue */
+  double factor;       /* a score is the product times this, where the key is seen; 0: `weight` and `slope` say all */
+} LoopAttentionGrad;
 
 typedef struct Stage {
   const char *name;
@@ -193,6 +211,7 @@ typedef struct Stage {
   Stmt *body;
   LoopProduct *product; /* of a stage with threads, or NULL */
   LoopAttention *attention;
+  LoopAttentionGrad *attention_grad;
   int line;
 } Stage;
 

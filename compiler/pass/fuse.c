@@ -17,15 +17,12 @@
 #define GROUP_NODES 256
 /* A value made of numbers, iota and sizes by at most so many nodes is worked out anew by each reader. */
 #define GENERATED_NODES 8
-/* Axes that scores have at most: those of a stage (the last of which numbers blocks of rows) and one of keys. */
-#define SCORE_AXES 7
-/* So few keys, where their number is known, are no attention: a row of scores is a vector or two. */
-#define FEW_KEYS 16
 /* After so many movements in a row the value is stored, so that no read goes arbitrarily deep. */
 #define FREE_MOVES 32
 
 const char *group_kind_name(GroupKind k) {
-  static const char *const name[] = {"elementwise", "row", "reduce", "gemm", "conv", "attention", "nest"};
+  static const char *const name[] = {"elementwise", "row",       "reduce",         "gemm",
+                                     "conv",        "attention", "attention_grad", "nest"};
   return name[k];
 }
 
@@ -312,7 +309,7 @@ typedef struct CheckRead {
 } CheckRead;
 
 /* Groups whose result is a tile, with its epilogue. */
-static bool is_tile(const Group *x) { return group_product(x) || x->kind == GROUP_ATTENTION; }
+static bool is_tile(const Group *x) { return group_product(x) || group_attends(x); }
 
 /* Members of a product's group that are made after it; the others are its prologue, worked out at any place. */
 static bool is_epilogue(const Fuse *f, const Group *gemm, Id v) { return v > gemm->anchor && full(f->g, v, gemm); }
@@ -422,14 +419,17 @@ static bool feeds_left(const Graph *g, Id v, Id p) {
   return v == p;
 }
 
-/* Whether nothing but groups a and b needs the members of a. */
+/* Whether nothing but groups a and b needs the members of a; but for numbers of rows, which the gradient of attention
+ * needs again. */
 static bool feeds_only(const Fuse *f, int a, int b) {
   const Group *x = &f->group.at[a];
   for (uint32_t i = 0; i < x->members.n; i++) {
     Id v = x->members.at[i];
     if (f->wanted[v]) return false;
-    for (uint32_t k = 0; k < f->users[v].n; k++)
-      if (f->of[f->users[v].at[k]] != a && f->of[f->users[v].at[k]] != b) return false;
+    for (uint32_t k = 0; k < f->users[v].n; k++) {
+      Id u = f->users[v].at[k];
+      if (f->of[u] != a && f->of[u] != b && (full(f->g, v, x) || !graph_at(f->g, u)->copy)) return false;
+    }
   }
   return true;
 }
@@ -479,7 +479,7 @@ static Group host(const Group *p, const Group *c) {
 static const char *why_not(Fuse *f, int a, int b, const Group *to) {
   const Group *p = &f->group.at[a], *c = &f->group.at[b];
   if (p->kind == GROUP_NEST || c->kind == GROUP_NEST) return "a plain loop nest stands alone";
-  if (c->kind == GROUP_ATTENTION) return "an operand of attention is read many times: it is stored once";
+  if (group_attends(c)) return "an operand of attention is read many times: it is stored once";
   if (p->members.n + c->members.n > GROUP_NODES) return "the kernel would be too long";
   if (to->kind == GROUP_ROW && row_reductions(f, p) + row_reductions(f, c) > ROW_REDUCTIONS)
     return "the row would need too many passes";
@@ -561,7 +561,7 @@ static void try_merge(Fuse *f, int a, int b, Id producer, Id consumer, bool sibl
     f->why = "a kernel between them needs the one and feeds the other";
   if (!f->why) {
     bool rider = is_rider(f, &to, vec_last(&f->group.at[b].members));
-    if (to.kind != GROUP_ATTENTION && !rider) /* whose cost is a score's; of a sum there are few elements */
+    if (!group_attends(&to) && !rider) /* whose cost is a score's; of a sum there are few elements */
       to.cost = f->group.at[a].cost + f->group.at[b].cost;
     to.members = merged(f, &f->group.at[a], &f->group.at[b]);
     reads_fit(f, &to, a, b);
@@ -579,22 +579,6 @@ static void try_merge(Fuse *f, int a, int b, Id producer, Id consumer, bool sibl
 }
 
 /* ---- attention ---- */
-
-/* Whether the score's group is one product of rows by columns, the last axis, and can be worked out anew tile by tile
- * where the rows of x need it. */
-static bool scores_fit(const Fuse *f, const Group *x, Id score) {
-  const Graph *g = f->g;
-  int n, rank = graph_rank(g, score);
-  int64_t keys;
-  if (sym_is_int(g->ctx->syms, graph_shape(g, score)[rank - 1], &keys) && keys < FEW_KEYS) return false;
-  if (x->kind != GROUP_GEMM || !full(g, score, x) || rank > SCORE_AXES ||
-      graph_dtype(g, score) != graph_dtype(g, x->anchor))
-    return false;
-  graph_attr(g, x->anchor, "batch", &n);
-  int batch = n / 2;
-  graph_attr(g, x->anchor, "contract", &n);
-  return n == 2 && batch <= rank - 2 && graph_rank(g, graph_in(g, x->anchor)[1]) == batch + 2;
-}
 
 typedef struct CountReads {
   const Fuse *f;
@@ -622,8 +606,9 @@ static bool try_attention(Fuse *f, int a, int b) {
     bool rounds = graph_op(g, v) == OP_CONVERT && dtype_is_half(graph_dtype(g, v));
     at_full += !row_op(g, v) && full(g, v, rows) && !rounds;
   }
-  if (s < 0 || s == a || f->of[x.sum] != a || !scores_fit(f, &f->group.at[s], x.x) || at_full != 3 ||
-      d != graph_dtype(g, x.x) || (d != DT_F32 && d != DT_F64))
+  if (s < 0 || s == a || f->of[x.sum] != a || f->group.at[s].kind != GROUP_GEMM ||
+      !group_scores(g, f->group.at[s].anchor) || !full(g, x.x, &f->group.at[s]) || at_full != 3 ||
+      d != graph_dtype(g, x.x) || d != graph_dtype(g, f->group.at[s].anchor) || (d != DT_F32 && d != DT_F64))
     return false;
   CountReads reads = {f, a, s, 0};
   group_reads(g, last->anchor, count_read, &reads);
@@ -643,6 +628,32 @@ static bool try_attention(Fuse *f, int a, int b) {
 }
 
 static const char ATTENTION[] = "scores, softmax and product of attention: one kernel, block by block of keys";
+
+/* The nodes of each copy that pass_attention_grad has made become one group. */
+static void copies_as_groups(Fuse *f, const Id *order, int n) {
+  const Graph *g = f->g;
+  for (int i = 0; i < n; i++) {
+    Id v = order[i];
+    uint32_t copy = graph_at(g, v)->copy;
+    if (!copy || f->of[v] < 0 || f->group.at[f->of[v]].kind == GROUP_ATTENTION_GRAD) continue;
+    Group to = {.kind = GROUP_ATTENTION_GRAD};
+    for (int j = i; j < n; j++) {
+      Id w = order[j];
+      if (graph_at(g, w)->copy != copy || f->of[w] < 0) continue;
+      Group *own = &f->group.at[f->of[w]];
+      own->members.n = 0;
+      if (own->kind == GROUP_GEMM)
+        to.anchor = w;
+      else
+        to.cost += own->cost;
+      vec_push(f->arena, &to.members, w);
+      f->of[w] = f->of[v];
+    }
+    to.rank = graph_rank(g, to.anchor);
+    memcpy(to.space, graph_shape(g, to.anchor), (size_t)to.rank * sizeof(Sym));
+    f->group.at[f->of[v]] = to;
+  }
+}
 
 /* What was tried between the parts before is settled. */
 static void settle_notes(Fuse *f, int k) {
@@ -798,6 +809,7 @@ Groups *pass_fuse(const Graph *g, const Id *outputs, int n, bool tiles_sum) {
     if (!group_leaf(g, order[i]) && (f.wanted[order[i]] || !group_free(g, order[i]))) start_group(&f, order[i]);
   for (int i = 0; i < reached; i++)
     if (f.of[order[i]] >= 0) group_reads(g, order[i], add_user, &(Reader){&f, order[i]});
+  copies_as_groups(&f, order, reached);
   for (int i = 0; i < reached; i++)
     if (f.of[order[i]] >= 0) group_reads(g, order[i], merge_read, &(Reader){&f, order[i]});
   for (int i = 0; i < reached; i++) merge_siblings(&f, order[i]);

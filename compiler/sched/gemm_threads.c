@@ -73,7 +73,7 @@ static void store_elements(Gemm *g, const RowSums *s, const SumBlock *b, const E
   Lower *l = g->l;
   Kernel *k = l->k;
   LoopProduct *p = k->stage->product;
-  row_sums_store(l, false, index);
+  lower_store_full(l, index);
   if (!s->sum) return;
   Ex value = loop_let(k, "summed", lower_pull(l, *graph_in(l->g, s->sum), index, graph_rank(l->g, g->v)));
   Stmt **at = product_next(k);
@@ -172,10 +172,10 @@ static void declare_parameters(Gemm *g, const RowSums *s) {
   operand(g, false, zero, &type);
   operand(g, true, zero, &type);
   lower_remember(l, g->v, at, graph_rank(l->g, g->v), lower_zero(l, g->dtype));
-  row_sums_store(l, false, at);
+  lower_store_full(l, at);
   lower_pull(l, *graph_in(l->g, s->sum), at, graph_rank(l->g, g->v));
   lower_remember(l, s->sum, at, graph_rank(l->g, s->sum), lower_zero(l, DT_F32));
-  row_sums_store(l, true, at);
+  lower_store_reduced(l, at);
   l->memo.n = 0;
   (void)vec_pop(&l->k->stages);
 }

@@ -47,19 +47,6 @@ Ex row_sums_close(Lower *l, const SumBlock *b) {
   return loop_let(k, "all", ex_reg(k, all, NULL, 0));
 }
 
-void row_sums_store(Lower *l, bool of_sum, const Ex *index) {
-  const Group *whole = l->grp;
-  Group half = *whole;
-  half.outputs = (Ids){0};
-  for (uint32_t i = 0; i < whole->outputs.n; i++) {
-    Id v = whole->outputs.at[i];
-    if ((graph_rank(l->g, v) < whole->rank) == of_sum) vec_push(l->all->ctx->arena, &half.outputs, v);
-  }
-  l->grp = &half;
-  lower_store_outputs(l, index);
-  l->grp = whole;
-}
-
 void row_sums_stage(Lower *l, const RowSums *s) {
   Kernel *k = l->k;
   SumBlock b;
@@ -74,6 +61,6 @@ void row_sums_stage(Lower *l, const RowSums *s) {
   Ex all = row_sums_close(l, &b);
   threads_index(l, b.column, graph_shape(l->g, s->sum), rank, index);
   lower_remember(l, s->sum, index, rank, all);
-  row_sums_store(l, true, index);
+  lower_store_reduced(l, index);
   while (k->depth) loop_end(k);
 }

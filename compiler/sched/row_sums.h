@@ -24,7 +24,5 @@ void row_sums_open(Lower *, const RowSums *, bool parts, SumBlock *);
 void row_sums_add(Lower *, const SumBlock *, Ex value);
 /* All runs together, in the threads that have one: inside of an `if` again. */
 Ex row_sums_close(Lower *, const SumBlock *);
-/* The outputs at an index: those of the product's elements, or those that are made of the sum. */
-void row_sums_store(Lower *, bool of_sum, const Ex *index);
 void row_sums_stage(Lower *, const RowSums *); /* adds up the parts, stores what is made of the sum */
 #endif
