@@ -319,6 +319,14 @@ static void attention_judge(Attention *a, GpuResult *r) {
   free(a->q), free(a->k), free(a->v), free(a->out), free(a->lse), free(a->mask), free(right), free(score);
 }
 
+/* A mask of scores of which some are -infinite. */
+static void attention_mask(Attention *a) {
+  int n = a->T * a->S;
+  a->mask = device((size_t)n * sizeof *a->mask);
+  for (int i = 0; i < n; i++) a->mask[i] = i % 7 ? 2 * uniform() : -INFINITY;
+  for (int i = 0; i < a->T; i++) a->mask[i * a->S] = uniform(); /* one key is seen */
+}
+
 /* alone: heads, positions, causal */
 static bool attention(const GpuCase *c, GpuResult *r, bool sm90) {
   Attention a = attention_of(c->size[0], c->size[1], c->size[1], sm90 ? 128 : 64, 1, c->size[2], false);
@@ -339,11 +347,7 @@ static bool attention_variant(const GpuCase *c, GpuResult *r) {
   bool sm90 = strstr(c->kernel, "_sm90") != NULL;
   int D = atoi(c->kernel + strlen("attention_d")), T = c->size[1], S = c->size[2], rows = sm90 ? 128 : 64;
   Attention a = attention_of(c->size[0], T, S, D, c->size[0] % 2 ? 1 : 2, D != 96, D != 32);
-  if (!strcmp(c->kernel, "attention_d128")) {
-    a.mask = device((size_t)T * (size_t)S * sizeof *a.mask);
-    for (int i = 0; i < T * S; i++) a.mask[i] = i % 7 ? 2 * uniform() : -INFINITY;
-    for (int i = 0; i < T; i++) a.mask[i * S] = uniform(); /* one key is seen */
-  }
+  if (!strcmp(c->kernel, "attention_d128")) attention_mask(&a);
   struct {
     void *out, *lse, *q, *k, *v, *mask;
     int T, S, group, causal;
@@ -353,6 +357,81 @@ static bool attention_variant(const GpuCase *c, GpuResult *r) {
   bool found = launch(c, r, (unsigned)((T + rows - 1) / rows * a.heads), 1, sm90 ? 384 : 128,
                       5 * (size_t)rows * row + (sm90 ? 72 : 0), (void *[]){&args});
   attention_judge(&a, r);
+  return found;
+}
+
+/* Attention's backward in f64, alone or as attention_grad_variants.cu has it. The gradients of keys and values are of
+ * every head of queries. What the forward leaves of rows, lse and delta, is right to f32; of rows that see nothing lse
+ * is infinite. */
+static bool attention_grad(const GpuCase *c, GpuResult *r) {
+  const char *of = strchr(c->kernel, '_') + 1;
+  bool alone = !strncmp(c->kernel, "attention_grad_", 15), of_q;
+  if (alone) of += 5;
+  of_q = of[0] == 'q';
+  const char *depth = strstr(of, "_d");
+  int D = alone ? 64 : atoi(depth + 2), T = c->size[1], S = alone ? T : c->size[2], heads = c->size[0];
+  int results = of_q ? 0 : strstr(of, "_k") ? 1 : strstr(of, "_v") ? 2 : 3; /* of keys, of values */
+  Attention a =
+      attention_of(heads, T, S, D, alone || heads % 2 ? 1 : 2, alone ? c->size[2] : D != 96, !alone && D != 32);
+  bool masked = strstr(of, "_score") != NULL;
+  size_t d = (size_t)D, nq = (size_t)(heads * T) * d, nk = (size_t)(heads * S) * d;
+  uint16_t *g = a.from == from_f16 ? random_f16(nq) : random_bf16(nq, 1);
+  uint16_t *out[3] = {a.out, device(nk * 2), device(nk * 2)}; /* dq, dk, dv */
+  double *right[3] = {calloc(nq, sizeof(double)), calloc(nk, sizeof(double)), calloc(nk, sizeof(double))};
+  float *delta = device((size_t)(heads * T) * sizeof *delta);
+  double *p = malloc((size_t)S * sizeof *p), *dp = malloc((size_t)S * sizeof *dp);
+  if (masked) attention_mask(&a);
+  for (int row = 0; row < heads * T; row++) {
+    int at = row % T, seen = at + 1 + S - T, keys = !a.causal ? S : seen < 0 ? 0 : seen, shared = row / T / a.group * S;
+    double sum = 0, mean = 0;
+    for (int j = 0; j < keys; j++) {
+      double x = 0;
+      dp[j] = 0;
+      for (size_t i = 0, from = (size_t)(shared + j) * d; i < d; i++) {
+        x += (double)a.from(a.q[(size_t)row * d + i]) * (double)a.from(a.k[from + i]);
+        dp[j] += (double)a.from(g[(size_t)row * d + i]) * (double)a.from(a.v[from + i]);
+      }
+      sum += p[j] = exp(x * (double)a.scale + (a.mask ? (double)a.mask[at * S + j] : 0));
+      mean += p[j] * dp[j];
+    }
+    a.lse[row] = keys ? (float)log(sum) : INFINITY;
+    delta[row] = keys ? (float)(mean / sum) : 0;
+    for (int j = 0; j < keys; j++) {
+      double weight = p[j] / sum, slope = weight * (dp[j] - mean / sum) * (double)a.scale;
+      for (size_t i = 0; i < d; i++) {
+        size_t key = (size_t)(row / T * S + j) * d + i;
+        right[0][(size_t)row * d + i] += slope * (double)a.from(a.k[(size_t)(shared + j) * d + i]);
+        right[1][key] += slope * (double)a.from(a.q[(size_t)row * d + i]);
+        right[2][key] += weight * (double)a.from(g[(size_t)row * d + i]);
+      }
+    }
+  }
+  struct {
+    void *dq, *dk, *dv, *q, *k, *v, *g, *lse, *delta, *mask;
+    int T, S, group, causal;
+    float scale;
+  } args = {out[0], out[1], out[2], a.q, a.k, a.v, g, a.lse, delta, a.mask, T, S, a.group, a.causal, a.scale};
+  struct {
+    void *dq, *dk, *dv, *q, *k, *v, *g, *lse, *delta;
+    int positions, causal;
+    float scale;
+  } alone_args = {out[0], out[1], out[2], a.q, a.k, a.v, g, a.lse, delta, T, a.causal, a.scale};
+  int bands = D <= 64 && !masked ? 2 : 1, rows = of_q ? T : S, tiles = of_q ? 2 + 2 * bands : 4 + bands;
+  size_t tile = 64 * (size_t)(D % 64 ? D * 2 + 16 : D * 2);
+  bool found =
+      launch(c, r, (unsigned)((rows - 1) / (64 * bands) + 1) * (unsigned)heads, 1, 128,
+             (size_t)tiles * tile + (of_q ? 0 : 1024), (void *[]){alone ? (void *)&alone_args : (void *)&args});
+  double error = 0;
+  uint64_t hash = 0;
+  for (int i = 0; i < 3; i++) {
+    if (i ? !(results >> (i - 1) & 1) : !of_q) continue;
+    judge_as(r, a.from, out[i], right[i], i ? nk : nq);
+    error = error < r->error || isnan(r->error) ? r->error : error;
+    hash = hash * 31 + r->hash;
+  }
+  r->error = error, r->hash = hash;
+  for (int i = 0; i < 3; i++) free(out[i]), free(right[i]);
+  free(a.q), free(a.k), free(a.v), free(g), free(a.lse), free(a.mask), free(delta), free(p), free(dp);
   return found;
 }
 
@@ -407,6 +486,7 @@ bool gpu_case_run(const GpuCase *c, GpuResult *r) {
     if (!strncmp(c->kernel, variants[i].kernel, n) && !variants[i].kernel[n]) return product(c, r, &variants[i]);
   if (!strncmp(c->kernel, "attention_sm80", n)) return attention(c, r, false);
   if (!strncmp(c->kernel, "attention_sm90", n)) return attention(c, r, true);
+  if (!strncmp(c->kernel, "attention_grad_", 15) || !strncmp(c->kernel, "grad_", 5)) return attention_grad(c, r);
   if (!strncmp(c->kernel, "attention_d", strlen("attention_d"))) return attention_variant(c, r);
   if (!strncmp(c->kernel, "wgmma_bf16_8", n)) return wgmma(c, r);
   if (!strncmp(c->kernel, "misuse", n)) return misuse(c, r);

@@ -127,6 +127,33 @@ static void attention_variants(void **unused) {
   always("attention_d128_sm90", 2, 70, 131);
 }
 
+static void attention_grad_sm80(void **unused) {
+  (void)unused;
+  for (int causal = 0; causal < 2; causal++) {
+    EmulatorCounters q = always("attention_grad_q_sm80", 2, 192, causal),
+                     kv = always("attention_grad_kv_sm80", 2, 192, causal);
+    assert_int_equal(q.blocks, 4);
+    assert_int_equal(kv.blocks, 4);
+    int tiles = causal ? 2 + 3 : 3 + 3; /* that the blocks of a head walk over */
+    assert_int_equal(q.mma, 2 * tiles * 4 * 192);
+    assert_int_equal(kv.mma, 2 * (causal ? 3 + 1 : 3 + 3) * 4 * 256);
+    always("attention_grad_q_sm80", 1, 77, causal);
+    always("attention_grad_kv_sm80", 1, 77, causal);
+  }
+}
+
+static void attention_grad_variants(void **unused) {
+  (void)unused;
+  static const char *const kernels[] = {"grad_q_d32",   "grad_q_d96",          "grad_q_d128_score",
+                                        "grad_kv_d32",  "grad_kv_d64_v",       "grad_kv_d96_k",
+                                        "grad_kv_d128", "grad_kv_d64_score_v", "grad_kv_d128_score"};
+  for (size_t i = 0; i < sizeof kernels / sizeof *kernels; i++) {
+    always(kernels[i], 2, 70, 141); /* two heads of queries have the keys of one */
+    always(kernels[i], 1, 77, 9);   /* rows of queries, a whole block of them, that see nothing */
+    always(kernels[i], 1, 1, 200);  /* one query of a cache */
+  }
+}
+
 static void attention_sm90(void **unused) {
   (void)unused;
   for (int causal = 0; causal < 2; causal++) {
@@ -138,9 +165,17 @@ static void attention_sm90(void **unused) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(softmax),        cmocka_unit_test(gemm_sm80),          cmocka_unit_test(gemm_sm90),
-      cmocka_unit_test(gemm_variants),  cmocka_unit_test(gemm_tiles),         cmocka_unit_test(gemm_simt),
-      cmocka_unit_test(attention_sm80), cmocka_unit_test(attention_variants), cmocka_unit_test(attention_sm90),
+      cmocka_unit_test(softmax),
+      cmocka_unit_test(gemm_sm80),
+      cmocka_unit_test(gemm_sm90),
+      cmocka_unit_test(gemm_variants),
+      cmocka_unit_test(gemm_tiles),
+      cmocka_unit_test(gemm_simt),
+      cmocka_unit_test(attention_sm80),
+      cmocka_unit_test(attention_variants),
+      cmocka_unit_test(attention_sm90),
+      cmocka_unit_test(attention_grad_sm80),
+      cmocka_unit_test(attention_grad_variants),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

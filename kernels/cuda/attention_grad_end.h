@@ -1,0 +1,10 @@
+/* The end of a skeleton of attention's backward. */
+#undef AT
+#undef BANDS
+#undef LOAD_TILE
+#undef LIES_A
+#undef LIES_B
+#undef ALONG
+#undef ROW
+#undef ATTENTION_RESULTS
+#include "attention_end.h"

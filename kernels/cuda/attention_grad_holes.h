@@ -1,0 +1,91 @@
+/* Attention backward: what the holes of its skeletons are, and what these share, for attention_grad_q_sm80.cu, of
+ * queries, and attention_grad_kv_sm80.cu, of keys and values; each includes it once more. With p = exp(score - lse) and
+ * dp = g v^T, where g is the gradient of the result, the products of q and k have the gradients p (dp - delta) scale.
+ * As in attention_holes.h: NAME_T, NAME_S, NAME_q_at, NAME_k_at, NAME_v_at, NAME_seen, ATTENTION_D, ATTENTION_PACK,
+ * ATTENTION_MMA, ATTENTION_WIDTH, ATTENTION_BEGIN. And:
+ * - NAME_g_at(args, outer, row, n): the address of 8 elements of g, of 16 bits
+ * - NAME_lse(args, outer, row), NAME_delta(args, outer, row): the logarithm of the sum of the exponentials of a row's
+ *   scores, and the sum of g times the result over the row; where ATTENTION_SCALE is not 0 and a score is
+ *   x * ATTENTION_SCALE
+ * - NAME_weight(args, outer, row, key, x), NAME_slope(args, outer, row, key, x, dp): else, p of a product x of q and k,
+ *   and its gradient; where ATTENTION_SCORE is defined, and ATTENTION_SCALE 0. Both are 0 for keys that are not seen
+ * - NAME_store(args, outer, row, n, dq): ATTENTION_WIDTH neighbours of the gradient of q
+ * - NAME_store(args, outer, key, n, dk, dv): of those of k and v, where ATTENTION_RESULTS is 3; where it is 1 dv is
+ * none, where it is 2 dk is none, and no hole asked for delta or slope Keys and values that several heads share have
+ * gradients of every head. p and the gradients of products are rounded to 16 bits before they are multiplied. */
+#define D                ATTENTION_D
+#define AT(tile, row, q) ATTENTION_AT(D, tile, row, q)
+#define TILE             (64 * ATTENTION_CHUNKS(D) * 16) /* bytes of 64 rows */
+#define STAGED           (D * 4 + 32)                    /* bytes of a row of results on their way */
+#ifdef ATTENTION_SCORE
+#define BANDS 1
+#else
+#define BANDS (D <= 64 ? 2 : 1) /* of 16 rows of a warp: each multiplies what ldmatrix has brought */
+#endif
+
+/* 64 rows of an operand; what lies behind the last one is zero. */
+#define LOAD_TILE(what)                                                                                                \
+  DEVICE void ATTENTION_HOLE(_load##what)(ATTENTION_HOLE(_args) args, i32 outer, u32 tile, i32 row0, i32 rows) {       \
+    ROLLED for (int i = 0; i < D / 16; i++) {                                                                          \
+      int c = i * 128 + (int)threadIdx.x, r = c / (D / 8), q = c % (D / 8);                                            \
+      bool inside = row0 + r < rows;                                                                                   \
+      const void *from = ATTENTION_HOLE(what##_at)(args, outer, inside ? row0 + r : rows - 1, q * 8);                  \
+      cp_async_16(AT(tile, r, q), from, inside ? 16 : 0);                                                              \
+    }                                                                                                                  \
+  }
+LOAD_TILE(_q)
+LOAD_TILE(_k)
+LOAD_TILE(_v)
+LOAD_TILE(_g)
+
+/* Where a lane's part of ldmatrix lies, from a row of a tile on that is a multiple of 8, and 2i chunks further along:
+ * of 16 rows and two chunks in the order of a fragment of A, which transposed is that of B, and in the order of B. */
+#define LIES_A(row)    AT(row, (int)threadIdx.x & 15, (int)threadIdx.x >> 4 & 1)
+#define LIES_B(row)    AT(row, ((int)threadIdx.x & 7) + ((int)threadIdx.x >> 4 & 1) * 8, (int)threadIdx.x >> 3 & 1)
+#define ALONG(lies, i) (D % 64 ? (lies) + (u32)(i) * 32 : (lies) ^ (u32)(i) * 32)
+#define ROW            (ATTENTION_CHUNKS(D) * 16) /* bytes */
+
+/* The warp's rows as fragments of A. */
+DEVICE void ATTENTION_HOLE(_keep)(u32 (*a)[D / 16][4], u32 rows) {
+  UNROLL (m, BANDS)
+    UNROLL (i, D / 16) ldmatrix_x4(a[m][i], ALONG(LIES_A(rows), i) + m * 16 * ROW);
+}
+
+/* x = a b^T: the warp's rows, as fragments or, where these are none, in shared memory, and 16 rows of b */
+DEVICE void ATTENTION_HOLE(_dot)(float (*x)[2][4], u32 (*kept)[D / 16][4], u32 rows, u32 b) {
+  UNROLL (m, BANDS)
+    UNROLL (q, 8) x[m][q / 4][q % 4] = 0;
+  UNROLL (i, D / 16) {
+    u32 fb[4], fa[BANDS][4];
+    ldmatrix_x4(fb, ALONG(LIES_B(b), i));
+    UNROLL (m, BANDS) {
+      if (!kept) ldmatrix_x4(fa[m], ALONG(LIES_A(rows), i) + m * 16 * ROW);
+      ATTENTION_MMA(x[m][0], kept ? kept[m][i] : fa[m], fb);
+      ATTENTION_MMA(x[m][1], kept ? kept[m][i] : fa[m], fb + 2);
+    }
+  }
+}
+
+/* sum += x b, with 16 rows of b; accumulators of two tiles of 8 columns are the A fragment of 16 */
+DEVICE void ATTENTION_HOLE(_add)(float (*sum)[D / 8][4], float (*x)[2][4], u32 b) {
+  u32 fa[BANDS][4];
+  UNROLL (m, BANDS)
+    UNROLL (q, 4) fa[m][q] = ATTENTION_PACK(x[m][q / 2][q % 2 * 2], x[m][q / 2][q % 2 * 2 + 1]);
+  UNROLL (n, D / 16) {
+    u32 fb[4];
+    ldmatrix_x4_trans(fb, ALONG(LIES_A(b), n));
+    UNROLL (m, BANDS) {
+      ATTENTION_MMA(sum[m][2 * n], fa[m], fb);
+      ATTENTION_MMA(sum[m][2 * n + 1], fa[m], fb + 2);
+    }
+  }
+}
+
+/* 16 rows of results, on their way to lanes that have 8 neighbours. */
+DEVICE void ATTENTION_HOLE(_stage)(u32 to, float (*sum)[4], float scale) {
+  int lane = (int)threadIdx.x & 31;
+  UNROLL (i, D / 8)
+    UNROLL (q, 4)
+      st_shared_f32(to + (u32)((q / 2 * 8 + (lane >> 2)) * STAGED + (i * 8 + (lane & 3) * 2 + q % 2) * 4),
+                    sum[i][q] * scale);
+}
