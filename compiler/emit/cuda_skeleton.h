@@ -7,8 +7,9 @@
 /* What cuda_text_stage does, if a skeleton fits; else false, and nothing is changed. */
 bool cuda_skeleton_stage(Kernel *, const Stage *, const CudaWanted *, CudaStage *made, Buf *out);
 
-bool cuda_attention_stage(Kernel *, const Stage *, const CudaWanted *, CudaStage *made,
-                          Buf *out); /* cuda_attention.c */
+bool cuda_attention_stage(Kernel *, const Stage *, const CudaWanted *, CudaStage *made, Buf *out);
+bool cuda_attention_grad_stage(Kernel *, const Stage *, const CudaWanted *, CudaStage *made,
+                               Buf *out); /* cuda_attention.c */
 
 /* ---- holes (cuda_holes.c). Skeletons see every group of axes flat: rows as m, columns as n, sums as k. ---- */
 

@@ -215,6 +215,9 @@ typedef struct Stage {
   int line;
 } Stage;
 
+enum { LOOP_HOLES = 20 };
+int loop_holes(Stage *, LoopHole **out); /* all that the stage has beside it; at most LOOP_HOLES */
+
 typedef struct Kernel {
   const char *name;
   Ctx *ctx;

@@ -92,19 +92,19 @@ static bool mark(Rewrite *r, Attention *a, Id v, uint8_t how, Ends *ends) {
   return true;
 }
 
-/* Whether `product` sums over the rows of v and of another operand with the same axes. */
+/* Whether `product` sums over the rows of v, all of whose other axes but the last one are of a batch, and of another
+ * operand, which has one axis more, somewhere. */
 static bool sums_rows(const Graph *g, Id product, Id v) {
   int n, rank = graph_rank(g, v);
   const Id *in = graph_in(g, product);
+  if ((in[0] == v) == (in[1] == v) || graph_rank(g, in[0]) != rank || graph_rank(g, in[1]) != rank) return false;
+  int own = in[1] == v;
   const int64_t *c = graph_attr(g, product, "contract", &n);
-  if (n != 2 || (in[0] == v) == (in[1] == v) || graph_rank(g, in[0]) != rank || graph_rank(g, in[1]) != rank ||
-      c[0] != rank - 2 || c[1] != rank - 2)
-    return false;
-  const int64_t *b = graph_attr(g, product, "batch", &n);
-  if (n != 2 * (rank - 2)) return false;
-  for (int i = 0; i < n; i++)
-    if (b[i] != i % (rank - 2)) return false;
-  return true;
+  if (n != 2 || c[own] != rank - 2) return false;
+  const int64_t *b = graph_attr(g, product, "batch", &n) + own * (rank - 2);
+  for (int i = 0; n == 2 * (rank - 2) && i < rank - 2; i++)
+    if (b[i] != i) return false;
+  return n == 2 * (rank - 2);
 }
 
 /* Whether v is the sum over keys of the weights times their cotangents, and read by nothing but in all of a row. */
@@ -156,14 +156,30 @@ static bool take_product(const Graph *g, Attention *a, Id u, Id v) {
   return true;
 }
 
+/* The axes of a product's left side in the order of the result: batch, free, contracted. */
+static void left_order(const Graph *g, Id product, int *axes) {
+  int n, k = 0, rank = graph_rank(g, graph_in(g, product)[0]);
+  const int64_t *b = graph_attr(g, product, "batch", &n);
+  bool batch[MAX_RANK] = {false};
+  for (int i = 0; i < n / 2; i++) batch[axes[k++] = (int)b[i]] = true;
+  int contracted = (int)graph_attr(g, product, "contract", &n)[0];
+  for (int i = 0; i < rank; i++)
+    if (!batch[i] && i != contracted) axes[k++] = i;
+  axes[k] = contracted;
+}
+
 /* Whether the sums of p * slopes are those of y times its cotangents: the same values weigh both. */
 static bool same_values(const Graph *g, const Attention *a) {
-  int n, m;
+  int n, m, axes[MAX_RANK], rank = graph_rank(g, a->y);
   const Id *y = graph_in(g, a->y), *s = graph_in(g, a->slopes);
   const int64_t *cy = graph_attr(g, a->y, "contract", &n), *cs = graph_attr(g, a->slopes, "contract", &m);
-  if (y[1] != s[1] || !group_weighs(g, a->slopes) || !same_shape(g, a->y, s[0]) || cy[1] == cs[1]) return false;
+  if (y[1] != s[1] || cy[1] == cs[1] || graph_rank(g, s[0]) != rank) return false;
   const int64_t *by = graph_attr(g, a->y, "batch", &n), *bs = graph_attr(g, a->slopes, "batch", &m);
-  return n == m && !memcmp(by, bs, (size_t)n * sizeof *by);
+  if (n != m || (n && memcmp(by + n / 2, bs + n / 2, (size_t)n / 2 * sizeof *by) != 0)) return false;
+  left_order(g, a->slopes, axes);
+  for (int i = 0; i < rank; i++)
+    if (graph_shape(g, s[0])[axes[i]] != graph_shape(g, a->y)[i]) return false;
+  return true;
 }
 
 static bool find(Rewrite *r, Id y, Attention *a) {
@@ -237,9 +253,11 @@ static Id stored_results(Rewrite *r, const Attention *a) {
 
 static Id new_mean(Rewrite *r, const Attention *a) {
   uint32_t copy = r->to->copy;
-  int last = graph_rank(r->from, a->y) - 1;
+  int last = graph_rank(r->from, a->y) - 1, axes[MAX_RANK];
   r->to->copy = 0;
-  Id x = g_binary(r->to, OP_MUL, stored_results(r, a), plain(r, *graph_in(r->from, a->slopes)));
+  left_order(r->from, a->slopes, axes);
+  Id ct = g_transpose(r->to, plain(r, *graph_in(r->from, a->slopes)), axes);
+  Id x = g_binary(r->to, OP_MUL, stored_results(r, a), ct);
   Id mean = g_reduce(r->to, OP_REDUCE_SUM, x, &last, 1);
   r->to->copy = copy;
   return mean;
@@ -279,33 +297,42 @@ static Id new_queries(Rewrite *r, const Attention *a) {
   return made;
 }
 
+/* Where what is made anew stands in a product that sums its rows. */
+static int own_side(const Rewrite *r, const Attention *a, Id product) {
+  return a->made[graph_in(r->from, product)[1]] != 0;
+}
+
 /* The product with what is made anew on its left: keys by columns. */
 static Id summed_rows(Rewrite *r, const Attention *a, Id product) {
-  int axes[MAX_RANK], batch = graph_rank(r->from, a->s) - 2;
+  int n, axes[MAX_RANK], other[MAX_RANK], batch = graph_rank(r->from, a->s) - 2, own = own_side(r, a, product);
   const Id *in = graph_in(r->from, product);
-  int own = a->made[in[1]] != 0;
-  for (int i = 0; i < batch; i++) axes[i] = i;
-  return g_dot(r->to, again(r, a, in[own]), plain(r, in[1 - own]), &batch, &batch, 1, axes, axes, batch);
+  const int64_t *b = graph_attr(r->from, product, "batch", &n);
+  for (int i = 0; i < batch; i++) axes[i] = i, other[i] = (int)b[(1 - own) * batch + i];
+  int row = (int)graph_attr(r->from, product, "contract", &n)[1 - own];
+  return g_dot(r->to, again(r, a, in[own]), plain(r, in[1 - own]), &batch, &row, 1, axes, other, batch);
 }
 
 static Id as_before(Rewrite *r, const Attention *a, Id product, Id made) {
   int axes[MAX_RANK], rank = graph_rank(r->from, product);
-  if (!a->made[graph_in(r->from, product)[1]]) return made;
+  if (!own_side(r, a, product)) return made;
   for (int i = 0; i < rank; i++) axes[i] = i < rank - 2 ? i : 2 * rank - 3 - i;
   return g_transpose(r->to, made, axes);
 }
 
-/* Both in one copy, one after the other, where they have the same columns. */
+/* How many columns a product that sums rows has. */
+static Sym columns(const Rewrite *r, const Attention *a, Id product) {
+  int rank = graph_rank(r->from, product);
+  return graph_shape(r->from, product)[own_side(r, a, product) ? rank - 2 : rank - 1];
+}
+
+/* Both in one copy, one after the other, where they have as many columns. */
 static void new_keys_values(Rewrite *r, Attention *a) {
-  const Graph *g = r->from;
+  bool joint = a->keys && a->values && columns(r, a, a->keys) == columns(r, a, a->values);
   if (a->keys) {
     begin_copy(r);
     a->new_keys = summed_rows(r, a, a->keys);
   }
   if (a->values) {
-    int keys = a->keys ? !a->made[graph_in(g, a->keys)[1]] : 0, values = !a->made[graph_in(g, a->values)[1]];
-    bool joint = a->keys && graph_shape(g, graph_in(g, a->keys)[keys])[graph_rank(g, a->s) - 1] ==
-                                graph_shape(g, graph_in(g, a->values)[values])[graph_rank(g, a->s) - 1];
     if (!joint) begin_copy(r);
     a->new_values = summed_rows(r, a, a->values);
   }

@@ -323,7 +323,8 @@ static LoopAttentionGrad *grad_parts(Grad *w) {
   row_hole(w, &a->lse, a, w->lse);
   if (mean) row_hole(w, &a->mean, a, mean);
   hole_begin(l, &a->store, 3, (Sym[]){a->heads, w->of_keys ? a->keys : a->rows, w->result[0].n}, a->width, var);
-  for (int r = 0; r < w->results; r++) given[r] = hole_given(l, &a->store, r, r ? "dv" : "d", w->dtype, a->width);
+  for (int r = 0; r < (w->of_keys ? 2 : 1); r++) /* values' may be no result */
+    given[r] = hole_given(l, &a->store, r, r ? "dv" : "d", w->dtype, a->width);
   at_head(w, var[0]);
   store_results(w, var[1], ex_add(l->k, var[2], ex_lane(l->k, a->width)), given);
   hole_end(l, &a->store, 0);
