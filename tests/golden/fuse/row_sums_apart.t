@@ -23,65 +23,65 @@ entry wide(x: f64[B, 20], w: f64[20, 30]) -> f64[30] { sum(x @ w, 0) }
 ---
 entry needed
   kernel k0: gemm over [B, 30]
-    computes dot_general (row_sums_apart.t:4:7), reduce_sum (row_sums_apart.t:5:15)
-    stores f32[B, 30] dot_general (row_sums_apart.t:4:7), f32[30] reduce_sum (row_sums_apart.t:5:15)
-    fused with dot_general (row_sums_apart.t:4:7), which reduce_sum reads: each tile of the product sums its rows, a second stage adds these up
+    computes dot_general (column_sums_apart.t:4:7), reduce_sum (column_sums_apart.t:5:15)
+    stores f32[B, 30] dot_general (column_sums_apart.t:4:7), f32[30] reduce_sum (column_sums_apart.t:5:15)
+    fused with dot_general (column_sums_apart.t:4:7), which reduce_sum reads: each tile of the product sums its rows, a second stage adds these up
   kernel k1: elementwise over [B, 30]
-    computes sub (row_sums_apart.t:5:3)
-    stores f32[B, 30] sub (row_sums_apart.t:5:3)
-    not fused with dot_general (row_sums_apart.t:4:7), which sub reads: it needs the whole sum, of which a tile has a part
-    not fused with reduce_sum (row_sums_apart.t:5:15), which sub reads: it needs the whole sum, of which a tile has a part
+    computes sub (column_sums_apart.t:5:3)
+    stores f32[B, 30] sub (column_sums_apart.t:5:3)
+    not fused with dot_general (column_sums_apart.t:4:7), which sub reads: it needs the whole sum, of which a tile has a part
+    not fused with reduce_sum (column_sums_apart.t:5:15), which sub reads: it needs the whole sum, of which a tile has a part
 entry square
   kernel k0: gemm over [300, 300]
-    computes dot_general (row_sums_apart.t:9:7), reduce_sum (row_sums_apart.t:10:15)
-    stores f32[300, 300] dot_general (row_sums_apart.t:9:7), f32[300] reduce_sum (row_sums_apart.t:10:15)
-    fused with dot_general (row_sums_apart.t:9:7), which reduce_sum reads: each tile of the product sums its rows, a second stage adds these up
+    computes dot_general (column_sums_apart.t:9:7), reduce_sum (column_sums_apart.t:10:15)
+    stores f32[300, 300] dot_general (column_sums_apart.t:9:7), f32[300] reduce_sum (column_sums_apart.t:10:15)
+    fused with dot_general (column_sums_apart.t:9:7), which reduce_sum reads: each tile of the product sums its rows, a second stage adds these up
   kernel k1: elementwise over [300, 300]
-    computes mul (row_sums_apart.t:10:3)
-    stores f32[300, 300] mul (row_sums_apart.t:10:3)
-    not fused with dot_general (row_sums_apart.t:9:7), which mul reads: it needs the whole sum, of which a tile has a part
-    not fused with reduce_sum (row_sums_apart.t:10:15), which mul reads: it needs the whole sum, of which a tile has a part
+    computes mul (column_sums_apart.t:10:3)
+    stores f32[300, 300] mul (column_sums_apart.t:10:3)
+    not fused with dot_general (column_sums_apart.t:9:7), which mul reads: it needs the whole sum, of which a tile has a part
+    not fused with reduce_sum (column_sums_apart.t:10:15), which mul reads: it needs the whole sum, of which a tile has a part
 entry second
   kernel k0: gemm over [B, 30]
-    computes dot_general (row_sums_apart.t:13:7), reduce_sum (row_sums_apart.t:14:4), mul (row_sums_apart.t:14:19)
-    stores f32[30] reduce_sum (row_sums_apart.t:14:4), f32[B, 30] mul (row_sums_apart.t:14:19)
-    fused with dot_general (row_sums_apart.t:13:7), which reduce_sum reads: each tile of the product sums its rows, a second stage adds these up
-    fused with dot_general (row_sums_apart.t:13:7), which mul reads: read where it is made: one loop nest
+    computes dot_general (column_sums_apart.t:13:7), reduce_sum (column_sums_apart.t:14:4), mul (column_sums_apart.t:14:19)
+    stores f32[30] reduce_sum (column_sums_apart.t:14:4), f32[B, 30] mul (column_sums_apart.t:14:19)
+    fused with dot_general (column_sums_apart.t:13:7), which reduce_sum reads: each tile of the product sums its rows, a second stage adds these up
+    fused with dot_general (column_sums_apart.t:13:7), which mul reads: read where it is made: one loop nest
   kernel k1: reduce over [B, 30]
-    computes reduce_sum (row_sums_apart.t:14:15)
-    stores f32[30] reduce_sum (row_sums_apart.t:14:15)
-    not fused with mul (row_sums_apart.t:14:19), which reduce_sum reads: the tiles of a product sum the rows of one value
+    computes reduce_sum (column_sums_apart.t:14:15)
+    stores f32[30] reduce_sum (column_sums_apart.t:14:15)
+    not fused with mul (column_sums_apart.t:14:19), which reduce_sum reads: the tiles of a product sum the rows of one value
 entry with_a_row
   kernel k0: gemm over [B, 30]
-    computes dot_general (row_sums_apart.t:17:7), reduce_sum (row_sums_apart.t:18:4)
-    stores f32[B, 30] dot_general (row_sums_apart.t:17:7), f32[30] reduce_sum (row_sums_apart.t:18:4)
-    fused with dot_general (row_sums_apart.t:17:7), which reduce_sum reads: each tile of the product sums its rows, a second stage adds these up
+    computes dot_general (column_sums_apart.t:17:7), reduce_sum (column_sums_apart.t:18:4)
+    stores f32[B, 30] dot_general (column_sums_apart.t:17:7), f32[30] reduce_sum (column_sums_apart.t:18:4)
+    fused with dot_general (column_sums_apart.t:17:7), which reduce_sum reads: each tile of the product sums its rows, a second stage adds these up
   kernel k1: elementwise over [30]
-    computes mul (row_sums_apart.t:18:4)
-    stores f32[30] mul (row_sums_apart.t:18:4)
-    not fused with reduce_sum (row_sums_apart.t:18:4), which mul reads: it reads the value at another place than where it is made
-    not fused with dot_general (row_sums_apart.t:17:7), which mul reads: it reads the value at another place than where it is made
+    computes mul (column_sums_apart.t:18:4)
+    stores f32[30] mul (column_sums_apart.t:18:4)
+    not fused with reduce_sum (column_sums_apart.t:18:4), which mul reads: it reads the value at another place than where it is made
+    not fused with dot_general (column_sums_apart.t:17:7), which mul reads: it reads the value at another place than where it is made
 entry few
   kernel k0: gemm over [100, 30]
-    computes dot_general (row_sums_apart.t:20:61)
-    stores f32[100, 30] dot_general (row_sums_apart.t:20:61)
+    computes dot_general (column_sums_apart.t:20:61)
+    stores f32[100, 30] dot_general (column_sums_apart.t:20:61)
   kernel k1: reduce over [100, 30]
-    computes reduce_sum (row_sums_apart.t:20:57)
-    stores f32[30] reduce_sum (row_sums_apart.t:20:57)
-    not fused with dot_general (row_sums_apart.t:20:61), which reduce_sum reads: a reduction does not ride on a product's tile
+    computes reduce_sum (column_sums_apart.t:20:57)
+    stores f32[30] reduce_sum (column_sums_apart.t:20:57)
+    not fused with dot_general (column_sums_apart.t:20:61), which reduce_sum reads: a reduction does not ride on a product's tile
 entry batch
   kernel k0: gemm over [4, B, 30]
-    computes dot_general (row_sums_apart.t:21:70)
-    stores f32[4, B, 30] dot_general (row_sums_apart.t:21:70)
+    computes dot_general (column_sums_apart.t:21:70)
+    stores f32[4, B, 30] dot_general (column_sums_apart.t:21:70)
   kernel k1: reduce over [4, B, 30]
-    computes reduce_sum (row_sums_apart.t:21:66)
-    stores f32[4, 30] reduce_sum (row_sums_apart.t:21:66)
-    not fused with dot_general (row_sums_apart.t:21:70), which reduce_sum reads: a reduction does not ride on a product's tile
+    computes reduce_sum (column_sums_apart.t:21:66)
+    stores f32[4, 30] reduce_sum (column_sums_apart.t:21:66)
+    not fused with dot_general (column_sums_apart.t:21:70), which reduce_sum reads: a reduction does not ride on a product's tile
 entry wide
   kernel k0: gemm over [B, 30]
-    computes dot_general (row_sums_apart.t:22:60)
-    stores f64[B, 30] dot_general (row_sums_apart.t:22:60)
+    computes dot_general (column_sums_apart.t:22:60)
+    stores f64[B, 30] dot_general (column_sums_apart.t:22:60)
   kernel k1: reduce over [B, 30]
-    computes reduce_sum (row_sums_apart.t:22:56)
-    stores f64[30] reduce_sum (row_sums_apart.t:22:56)
-    not fused with dot_general (row_sums_apart.t:22:60), which reduce_sum reads: a reduction does not ride on a product's tile
+    computes reduce_sum (column_sums_apart.t:22:56)
+    stores f64[30] reduce_sum (column_sums_apart.t:22:56)
+    not fused with dot_general (column_sums_apart.t:22:60), which reduce_sum reads: a reduction does not ride on a product's tile

@@ -1,10 +1,10 @@
-#include "row_sums.h"
+#include "column_sums.h"
 #include "threads.h"
 
 enum { RUNS = LOOP_SUM_ROWS / LOOP_SUM_RUN, ACROSS = 32 }; /* threads down and across a block */
 
-RowSums row_sums_of(Lower *l, Sym rows, Sym columns) {
-  RowSums s = {.rows = rows, .columns = columns};
+ColumnSums column_sums_of(Lower *l, Sym rows, Sym columns) {
+  ColumnSums s = {.rows = rows, .columns = columns};
   for (uint32_t i = 0; i < l->grp->members.n; i++)
     if (OP_INFO[graph_op(l->g, l->grp->members.at[i])].cls == CLASS_REDUCE) s.sum = l->grp->members.at[i];
   if (!s.sum) return s;
@@ -14,7 +14,7 @@ RowSums row_sums_of(Lower *l, Sym rows, Sym columns) {
   return s;
 }
 
-void row_sums_open(Lower *l, const RowSums *s, bool parts, SumBlock *b) {
+void column_sums_open(Lower *l, const ColumnSums *s, bool parts, SumBlock *b) {
   Kernel *k = l->k;
   SymTab *t = l->all->ctx->syms;
   if (parts) b->part = loop_axis(k, "part", s->parts);
@@ -29,11 +29,11 @@ void row_sums_open(Lower *l, const RowSums *s, bool parts, SumBlock *b) {
   loop_if(k, b->inside);
 }
 
-void row_sums_add(Lower *l, const SumBlock *b, Ex value) {
+void column_sums_add(Lower *l, const SumBlock *b, Ex value) {
   loop_assign(l->k, b->acc, NULL, 0, ex_add(l->k, ex_reg(l->k, b->acc, NULL, 0), value), 0);
 }
 
-Ex row_sums_close(Lower *l, const SumBlock *b) {
+Ex column_sums_close(Lower *l, const SumBlock *b) {
   Kernel *k = l->k;
   Ex at[2] = {b->run, b->across}, first = ex_op2(k, OP_EQUAL, b->run, ex_idx(k, 0));
   while (k->depth) loop_end(k);
@@ -47,18 +47,18 @@ Ex row_sums_close(Lower *l, const SumBlock *b) {
   return loop_let(k, "all", ex_reg(k, all, NULL, 0));
 }
 
-void row_sums_stage(Lower *l, const RowSums *s) {
+void column_sums_stage(Lower *l, const ColumnSums *s) {
   Kernel *k = l->k;
   SumBlock b;
   Ex at[2], index[MAX_RANK];
   int rank = graph_rank(l->g, s->sum);
   lower_stage(l, "add", sym_mul(l->all->ctx->syms, s->parts, s->columns), 1, false);
   vec_last(&l->out->stages).combines = true;
-  row_sums_open(l, s, false, &b);
+  column_sums_open(l, s, false, &b);
   loop_for_step(k, "p", b.run, lower_dim(l, s->parts), RUNS, &at[0]);
   at[1] = b.column;
-  row_sums_add(l, &b, ex_load(k, s->partial, at, 2, 0, 0));
-  Ex all = row_sums_close(l, &b);
+  column_sums_add(l, &b, ex_load(k, s->partial, at, 2, 0, 0));
+  Ex all = column_sums_close(l, &b);
   threads_index(l, b.column, graph_shape(l->g, s->sum), rank, index);
   lower_remember(l, s->sum, index, rank, all);
   lower_store_reduced(l, index);

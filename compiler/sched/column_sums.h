@@ -1,14 +1,14 @@
 /* Sums of rows on a GPU that ride on a product (pass/fuse.c): blocks of threads that have the columns side by side and
  * share their rows, and the stage that adds up what tiles have summed. */
-#ifndef SINTER_SCHED_ROW_SUMS_H
-#define SINTER_SCHED_ROW_SUMS_H
+#ifndef SINTER_SCHED_COLUMN_SUMS_H
+#define SINTER_SCHED_COLUMN_SUMS_H
 #include "lower.h"
 
-typedef struct RowSums {
+typedef struct ColumnSums {
   Id sum; /* the reduction; 0: nothing is summed */
   Sym rows, columns, parts;
   uint32_t partial; /* [parts][columns] */
-} RowSums;
+} ColumnSums;
 
 typedef struct SumBlock { /* while a block of threads is open */
   Ex part, run, column;   /* of the rows; of a part the thread's; flat */
@@ -17,12 +17,12 @@ typedef struct SumBlock { /* while a block of threads is open */
 } SumBlock;
 
 /* What rides on the product of the group; its memory is a parameter of the kernel. */
-RowSums row_sums_of(Lower *, Sym rows, Sym columns);
+ColumnSums column_sums_of(Lower *, Sym rows, Sym columns);
 /* The axes and threads of the stage just begun, one part of the rows a block or (not `parts`) all of them; opens an
  * `if` where there is a column. */
-void row_sums_open(Lower *, const RowSums *, bool parts, SumBlock *);
-void row_sums_add(Lower *, const SumBlock *, Ex value);
+void column_sums_open(Lower *, const ColumnSums *, bool parts, SumBlock *);
+void column_sums_add(Lower *, const SumBlock *, Ex value);
 /* All runs together, in the threads that have one: inside of an `if` again. */
-Ex row_sums_close(Lower *, const SumBlock *);
-void row_sums_stage(Lower *, const RowSums *); /* adds up the parts, stores what is made of the sum */
+Ex column_sums_close(Lower *, const SumBlock *);
+void column_sums_stage(Lower *, const ColumnSums *); /* adds up the parts, stores what is made of the sum */
 #endif
