@@ -128,7 +128,14 @@ static void plan_registers(Row *r, int levels, bool *hold) {
   int formula =
       t->vector_regs < 32 && l->grp->cost > 12 ? 12 : 4; /* for what is being worked out: exp and the like, or little */
   if (!held) return;
-  if (l->team.threads ? fit_thread(r, hold, nv) : held * nv + sums + formula <= t->vector_regs) r->nv = nv;
+  if (!l->team.threads) {
+    if (held * nv + sums + formula <= t->vector_regs) r->nv = nv;
+    return;
+  }
+  bool fits = fit_thread(r, hold, nv);
+  for (uint32_t v = 0; v < l->g->node.n && !fits; v++)
+    hold[v] &= row_level(r, v) == 0; /* from which the rest follows */
+  if (fits || fit_thread(r, hold, nv)) r->nv = nv;
 }
 
 static void make_registers(Row *r, const bool *hold) {
