@@ -17,6 +17,7 @@ typedef struct Row {
   int lanes, nv;    /* nv: vectors of a held row, 0: not held */
   int last;
   int rows;            /* of a task, 1 or 2 */
+  bool *one;           /* node -> it has one value a row, whatever its shape; with `apart` */
   RowSum **apart;      /* node -> how its sum is gathered a pass early; NULL: no sum is */
   Vec(Gather) gathers; /* of the pass under way */
   Ex vector;           /* number of the one where the body of a thread stands */
@@ -27,6 +28,7 @@ bool row_reduction(const Row *, Id);
 Ex row_vectors(const Row *); /* how many the threads of a row have among them */
 int row_level(Row *, Id);    /* how many passes over the row come before v is known, or what is needed to work it out */
 
+void row_sums_begin(Row *); /* from now on sums are gathered early */
 /* Whether v, a sum over what is known after `level` passes, can be gathered by pass number level - 1. */
 bool row_sum_early(Row *, Id v, int level);
 /* Registers of a thread for all sums that are gathered early, in words. */

@@ -55,7 +55,7 @@ struct Gather {
 
 /* ---- taking sums apart ---- */
 
-static bool one_a_row(const Row *r, Id v) {
+static bool is_one_a_row(const Row *r, Id v) {
   const Graph *g = r->l->g;
   int n;
   if (!graph_rank(g, v) || (row_member(r, v) && r->rowwise[v])) return true;
@@ -66,10 +66,17 @@ static bool one_a_row(const Row *r, Id v) {
     if (!n || axes[n - 1] != r->last) return true;
     return sym_is_int(g->ctx->syms, graph_shape(g, *graph_in(g, v))[n - 1], &size) && size == 1;
   }
-  if (!op_elementwise(graph_op(g, v))) return false;
   for (uint32_t i = 0; i < graph_at(g, v)->nin; i++)
-    if (!one_a_row(r, graph_in(g, v)[i])) return false;
-  return true;
+    if (!r->one[graph_in(g, v)[i]]) return false;
+  return op_elementwise(graph_op(g, v));
+}
+
+void row_sums_begin(Row *r) {
+  Arena *a = r->l->all->ctx->arena;
+  uint32_t n = r->l->g->node.n;
+  r->apart = ARENA_ARRAY(a, RowSum *, n);
+  r->one = ARENA_ARRAY(a, bool, n);
+  for (uint32_t v = 1; v < n; v++) r->one[v] = is_one_a_row(r, v);
 }
 
 /* x of v = x - c, x known before `level` and c one a row; 0: v is nothing like it. */
@@ -78,24 +85,25 @@ static Id base_of(Row *r, Id v, int level) {
   for (v = lower_unrounded(r->l, v); row_level(r, v) >= level; v = lower_unrounded(r->l, v)) {
     const Id *in = graph_in(g, v);
     Op o = graph_op(g, v);
-    if ((o == OP_SUB || o == OP_ADD) && one_a_row(r, in[1]))
+    if ((o == OP_SUB || o == OP_ADD) && r->one[in[1]])
       v = in[0];
-    else if (o == OP_ADD && one_a_row(r, in[0]))
+    else if (o == OP_ADD && r->one[in[0]])
       v = in[1];
     else
       return 0;
   }
-  return one_a_row(r, v) ? 0 : v;
+  return r->one[v] ? 0 : v;
 }
 
 /* Whether v comes from the sum of x: an infinite x then makes v infinite too. */
 static bool from_sum(Row *r, Id v, Id x) {
   const Graph *g = r->l->g;
-  if (v == x || row_level(r, v) == 0) return false;
-  if (graph_op(g, v) == OP_REDUCE_SUM && lower_unrounded(r->l, *graph_in(g, v)) == x) return true;
-  for (uint32_t i = 0; i < graph_at(g, v)->nin; i++)
-    if (from_sum(r, graph_in(g, v)[i], x)) return true;
-  return false;
+  bool *from = ARENA_ARRAY(r->l->all->ctx->arena, bool, v + 1);
+  for (Id i = x + 1; i <= v; i++) {
+    from[i] = row_member(r, i) && graph_op(g, i) == OP_REDUCE_SUM && lower_unrounded(r->l, *graph_in(g, i)) == x;
+    for (uint32_t k = 0; k < graph_at(g, i)->nin; k++) from[i] |= from[graph_in(g, i)[k]];
+  }
+  return from[v];
 }
 
 static bool add_factor(SumTerm *t, Id v, bool below) {
@@ -129,7 +137,7 @@ static bool take_apart(Row *r, RowSum *s, SumTerm t, Id v) {
     v = lower_unrounded(r->l, todo[--n]);
     const Id *in = graph_in(g, v);
     Op o = graph_op(g, v);
-    if (one_a_row(r, v)) {
+    if (r->one[v]) {
       if (!add_factor(&t, v, false)) return false;
     } else if (row_level(r, v) < s->level) {
       if (!add_weight(&t, v)) return false;
@@ -139,7 +147,7 @@ static bool take_apart(Row *r, RowSum *s, SumTerm t, Id v) {
     } else if (o == OP_NEG) {
       t.negative = !t.negative;
       todo[n++] = in[0];
-    } else if (o == OP_DIV && one_a_row(r, in[1])) {
+    } else if (o == OP_DIV && r->one[in[1]]) {
       if (!add_factor(&t, in[1], true)) return false;
       todo[n++] = in[0];
     } else if (o == OP_EXP && !t.distance && base_of(r, in[0], s->level)) {
@@ -148,7 +156,7 @@ static bool take_apart(Row *r, RowSum *s, SumTerm t, Id v) {
       t.base = base_of(r, in[0], s->level);
     } else if (base_of(r, v, s->level)) {
       if (!add_distance(&t, v, base_of(r, v, s->level))) return false;
-    } else if ((o == OP_ADD || o == OP_SUB) && !sum && !one_a_row(r, in[0]) && !one_a_row(r, in[1])) {
+    } else if ((o == OP_ADD || o == OP_SUB) && !sum && !r->one[in[0]] && !r->one[in[1]]) {
       sum = v;
     } else
       return false;

@@ -1,7 +1,8 @@
 /* Row groups: a task is a row of the space. Its members have levels: what needs no reduction is level 0, what needs the
  * result of a reduction over level k is level k + 1. Each level is one pass over the row. A constant row that fits is
  * held in registers between the passes; else later passes work their values out anew from memory. On a GPU a row is
- * shared by the threads of a block, a short one by a warp. */
+ * shared by the threads of a block, a short one by a warp; of one that is not held there are as few passes as there can
+ * be (row_sums.c). */
 #include "fold.h"
 #include "nest.h"
 #include "row.h"
@@ -458,7 +459,7 @@ static int find_levels(Row *r) {
 /* A row that is read anew by each pass: as few passes as there can be, if a thread has room for what that takes. */
 static int gather_early(Row *r, int levels) {
   Lower *l = r->l;
-  r->apart = ARENA_ARRAY(l->all->ctx->arena, RowSum *, l->g->node.n);
+  row_sums_begin(r);
   int fewer = find_levels(r);
   if (fewer < levels && row_sums_words(r) <= loop_thread_registers(l->k->stage->threads) / 2) return fewer;
   r->apart = NULL;
