@@ -103,6 +103,12 @@ static int held_vectors(const Row *r) {
   return (int)((n + r->lanes - 1) / r->lanes);
 }
 
+enum { WARPS = 4 }; /* of a block whose warps have a row each */
+
+static bool by_warps(const Row *r) { return r->l->team.scope == LOOP_WARP; }
+
+static int block_threads(const Row *r) { return (int)r->l->team.threads * (by_warps(r) ? WARPS : 1); }
+
 /* Whether the registers of a thread hold its share of a row, some left for what is being worked out. */
 static bool fit_thread(const Row *r, const bool *hold, int nv) {
   const Lower *l = r->l;
@@ -111,7 +117,7 @@ static bool fit_thread(const Row *r, const bool *hold, int nv) {
     bool sum = l->all->groups->of[v] == l->number && row_reduction(r, v);
     words += (int64_t)(dtype_size(graph_dtype(l->g, v)) + 3) / 4 * r->lanes * (hold[v] * nv + sum);
   }
-  return words <= loop_thread_registers(l->k->stage->threads) - THREAD_KEEPS / 2;
+  return words <= loop_thread_registers(block_threads(r)) - THREAD_KEEPS / 2;
 }
 
 static void plan_registers(Row *r, int levels, bool *hold) {
@@ -416,31 +422,38 @@ static void open_rows(Row *r) {
 }
 
 /* A short row belongs to a warp, the others to a block of so many threads that they can hold it, if any can. */
+static void choose_threads(Row *r) {
+  Lower *l = r->l;
+  int64_t least, most;
+  r->lanes = threads_lanes(l, l->grp->space[r->last]);
+  sym_range(l->all->facts, l->grp->space[r->last], &least, &most);
+  if (most <= LOOP_WARP_THREADS * THREAD_KEEPS)
+    l->team = (Team){LOOP_WARP, 0, LOOP_WARP_THREADS};
+  else
+    l->team = (Team){LOOP_BLOCK, 0,
+                     most > l->all->target->threads * THREAD_KEEPS
+                         ? THREADS
+                         : threads_for((most + THREAD_KEEPS - 1) / THREAD_KEEPS, l->all->target->threads)};
+}
+
 static void open_threads(Row *r) {
-  enum { WARPS = 4 };
   Lower *l = r->l;
   Kernel *k = l->k;
   SymTab *t = l->all->ctx->syms;
   const Sym *space = l->grp->space;
   Sym rows = lower_total(l, space, r->last);
-  int64_t least, most;
-  r->lanes = threads_lanes(l, space[r->last]);
-  sym_range(l->all->facts, space[r->last], &least, &most);
   Ex row;
-  if (most <= LOOP_WARP_THREADS * THREAD_KEEPS) {
+  if (by_warps(r)) {
     row = loop_axis(k, "b", sym_div_up(t, rows, sym_int(t, WARPS)));
     loop_threads(k, "w", WARPS);
     loop_threads(k, "l", LOOP_WARP_THREADS);
     row = loop_let(k, "row", ex_add(k, ex_mul(k, row, ex_idx(k, WARPS)), loop_warp(k)));
-    l->team = (Team){LOOP_WARP, loop_lane_id(k), LOOP_WARP_THREADS};
+    l->team.number = loop_lane_id(k);
     if (!sym_divides(l->all->facts, WARPS, rows)) loop_if(k, ex_op2(k, OP_LESS, row, lower_dim(l, rows)));
   } else {
-    int threads = most > l->all->target->threads * THREAD_KEEPS
-                      ? THREADS
-                      : threads_for((most + THREAD_KEEPS - 1) / THREAD_KEEPS, l->all->target->threads);
     row = loop_axis(k, "b", rows);
-    loop_threads(k, "t", threads);
-    l->team = (Team){LOOP_BLOCK, loop_tid(k), threads};
+    loop_threads(k, "t", l->team.threads);
+    l->team.number = loop_tid(k);
   }
   threads_index(l, row, space, r->last, l->at);
 }
@@ -456,12 +469,14 @@ static int find_levels(Row *r) {
   return levels;
 }
 
-/* A row that is read anew by each pass: as few passes as there can be, if a thread has room for what that takes. */
-static int gather_early(Row *r, int levels) {
+/* A row that is read anew by each pass: by as few passes as there can be, if a thread has room for what that takes, of
+ * fewer threads then. Returns the highest level. */
+static int read_anew(Row *r, int levels) {
   Lower *l = r->l;
+  if (l->team.threads > THREADS) l->team.threads = THREADS;
   row_sums_begin(r);
   int fewer = find_levels(r);
-  if (fewer < levels && row_sums_words(r) <= loop_thread_registers(l->k->stage->threads) / 2) return fewer;
+  if (fewer < levels && row_sums_words(r) <= loop_thread_registers(block_threads(r)) / 2) return fewer;
   r->apart = NULL;
   return find_levels(r);
 }
@@ -513,9 +528,10 @@ void strat_row(Lower *l) {
   int levels = find_levels(&r);
   lower_stage(l, "main", lower_total(l, grp->space, grp->rank), grp->cost * 1.5, false);
   bool *hold = ARENA_ARRAY(a, bool, l->g->node.n);
-  if (lower_gpu(l)) open_threads(&r);
+  if (lower_gpu(l)) choose_threads(&r);
   plan_registers(&r, levels, hold);
-  if (lower_gpu(l) && !r.nv) levels = gather_early(&r, levels);
+  if (lower_gpu(l) && !r.nv) levels = read_anew(&r, levels);
+  if (lower_gpu(l)) open_threads(&r);
   r.rows = !lower_gpu(l) && in_pairs(&r, levels) ? 2 : 1;
   if (!lower_gpu(l)) open_rows(&r);
   if (r.nv)
