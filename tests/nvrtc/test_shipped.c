@@ -169,6 +169,7 @@ int main(int argc, char **argv) {
                                          "models/*.sir",
                                          "tests/bench/models/*.sir",
                                          "tests/plan/half.sir",
+                                         "tests/plan/long_rows.sir",
                                          "tests/gpu_text/tensor_maps.sir",
                                          "tests/plan/attention_tiles.sir",
                                          "tests/nvrtc/tensor_maps.sir",
