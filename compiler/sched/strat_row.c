@@ -469,14 +469,17 @@ static int find_levels(Row *r) {
   return levels;
 }
 
-/* A row that is read anew by each pass: by as few passes as there can be, if a thread has room for what that takes, of
- * fewer threads then. Returns the highest level. */
+/* A row that is read anew by each pass: by as few passes as there can be, of fewer threads, which have room for what
+ * that takes, and of fewer lanes where it is much: several blocks are to share a multiprocessor. Returns the highest
+ * level. */
 static int read_anew(Row *r, int levels) {
   Lower *l = r->l;
   if (l->team.threads > THREADS) l->team.threads = THREADS;
   row_sums_begin(r);
-  int fewer = find_levels(r);
-  if (fewer < levels && row_sums_words(r) <= loop_thread_registers(block_threads(r)) / 2) return fewer;
+  int fewer = find_levels(r), room = loop_thread_registers(block_threads(r)) / 3, lanes = r->lanes;
+  while (r->lanes > 1 && row_sums_words(r) > room) r->lanes /= 2;
+  if (fewer < levels && row_sums_words(r) <= room) return fewer;
+  r->lanes = lanes;
   r->apart = NULL;
   return find_levels(r);
 }

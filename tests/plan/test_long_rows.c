@@ -57,9 +57,8 @@ static int readers(const Kernel *k, const Stage *stage, uint32_t buf) {
   return n;
 }
 
-#define CROSS(n)   "sum(d * abs(x - " #n "), -1)"
-#define FIVE_SUMS  CROSS(2) "+" CROSS(3) "+" CROSS(4) "+" CROSS(5) "+" CROSS(6)
-#define SEVEN_SUMS FIVE_SUMS "+" CROSS(7) "+" CROSS(8)
+#define CROSS(n)  "sum(d * abs(x - " #n "), -1)"
+#define FIVE_SUMS CROSS(2) "+" CROSS(3) "+" CROSS(4) "+" CROSS(5) "+" CROSS(6)
 
 static void passes(void **state) {
   (void)state;
@@ -96,16 +95,13 @@ static void passes(void **state) {
        "passes = 2, hold = n", 2},
       {"(x: f32[B, T], s: f32[B, T]) -> f32[B, T] { x = leaf(x); grad(sum(nn.rms_norm(x) * s), x) }",
        "passes = 2, hold = n", 2},
-      /* more than registers have room for: the row; what a pass less takes */
+      /* more than registers have room for: all that is read of a row; eight lanes of sums */
       {"(x: bf16[B, 16384], w: bf16[16384], s: bf16[B, 16384]) -> bf16[B, 16384] { x = leaf(x); "
        "grad(sum(nn.layer_norm(x, w) * s), x) }",
        "rows(threads = 256, lanes = 8, passes = 2, hold = n", 2},
       {"(x: bf16[B, 20000]) -> bf16[B] { x = x.to(f32); d = x - mean(x, -1, keepdim = true); (" FIVE_SUMS
        ").to(bf16) }",
-       "lanes = 8, passes = 1, hold = n", 1},
-      {"(x: bf16[B, 20000]) -> bf16[B] { x = x.to(f32); d = x - mean(x, -1, keepdim = true); (" SEVEN_SUMS
-       ").to(bf16) }",
-       "lanes = 8, passes = 2, hold = n: each pass reads the row: reduce_sum, reduce_sum)", 2},
+       "lanes = 4, passes = 1, hold = n", 1},
       /* three levels */
       {"(x: f32[B, 16500]) -> f32[B, 16500] { softmax(nn.layer_norm(x), -1) }",
        "passes = 3, hold = n: each pass reads the row: reduce_sum, reduce_max reduce_sum, store)", 3},
