@@ -104,7 +104,7 @@ static bool result_map(Product *d) {
   const Kernel *k = d->k;
   Map *m = &d->c;
   const Stmt *store = NULL;
-  if (p->column) return false;
+  if (p->summed) return false;
   for (const Stmt *s = p->epilogue; s; s = s->next) {
     if (s->kind == STMT_LET) continue;
     if (s->kind != STMT_STORE || store || s->mask) return false;

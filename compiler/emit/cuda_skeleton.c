@@ -66,7 +66,7 @@ static const Tile *choose(Kernel *k, const Skeleton *s, const LoopProduct *p, co
   *why = "of the tiles ";
   for (int i = 0; i < s->ntiles; i++) {
     const Tile *t = &s->tiles[i];
-    if (p->column && t->m % LOOP_SUM_ROWS) continue;
+    if (p->summed && (p->along ? t->n : t->m) % LOOP_SUM_PART) continue;
     Cost c = cost(s, t, outer, m, n, sum);
     bool same = c.cycles < least.cycles * 1.02, fewer = c.cycles < least.cycles * 0.98;
     if (!best || fewer || (same && c.used > 1.2 * least.used)) best = t, least = c;
@@ -122,11 +122,11 @@ void skeleton_open(SkeletonText *t, Kernel *k, const Stage *st, const CudaWanted
   hole_print_terms(&t->holes, p);
   use_lets(&t->c, parts->store.text);
   hole_print(&t->holes, "_store", &parts->store);
-  if (p->column) hole_print(&t->holes, "_partial", &parts->partial);
+  if (p->summed) hole_print(&t->holes, "_partial", &parts->partial);
   buf_printf(&t->text, "#define GEMM_NAME %s\n#define GEMM_BEGIN %s\n", want->name,
              want->commit ? "if (args.failed[0]) return;" : "");
   define(t, "VC", parts->columns);
-  define(t, "SUMS", p->column != 0);
+  define(t, "SUMS", !p->summed ? 0 : p->along ? 2 : 1);
 }
 
 /* NAME_a_at or NAME_a_load, GEMM_A_AT, GEMM_A_K; likewise of b. */
@@ -188,7 +188,7 @@ bool skeleton_epilogue(Kernel *k, const Stage *st, ProductParts *parts) {
   parts->columns = 4;
   for (const Stmt *s = p->epilogue; s != p->end; s = s->next)
     if (s->kind == STMT_STORE && dtype_is_half(k->bufs.at[s->ref].dtype)) parts->columns = 8;
-  if (p->column) hole_partial(k, st, &parts->partial);
+  if (p->summed) hole_partial(k, st, &parts->partial);
   return hole_store(k, st, parts->columns, &parts->store);
 }
 

@@ -50,9 +50,8 @@ typedef struct Operand { /* how an operand can be brought into a tile */
  * something in them that no function can hold. New expressions and variables come into the kernel: everything is made
  * before anything is printed. */
 bool hole_operand(Kernel *, const Stage *, bool right, DType, int lanes, Operand *);
-bool hole_store(Kernel *, const Stage *, int lanes,
-                Hole *);                            /* where rows are summed it gives the values to be summed */
-void hole_partial(Kernel *, const Stage *, Hole *); /* stores what a tile has summed of a column */
+bool hole_store(Kernel *, const Stage *, int lanes, Hole *); /* where there are sums it gives the values to be summed */
+void hole_partial(Kernel *, const Stage *, Hole *);          /* stores what a tile has summed */
 
 typedef struct HoleText { /* what all functions of a kernel share when they are printed */
   Cuda *c;
@@ -69,7 +68,7 @@ void hole_print_at(const HoleText *, const char *suffix, Hole *);
 
 typedef struct ProductParts { /* everything that is made before anything is printed */
   Operand a, b;
-  Hole store, partial; /* partial: if rows are summed */
+  Hole store, partial; /* partial: if there are sums */
   int columns;         /* that the epilogue stores at once */
 } ProductParts;
 

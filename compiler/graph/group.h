@@ -11,7 +11,8 @@ typedef enum {
   GROUP_ELEM,   /* one value an element of the space, all members at full positions */
   GROUP_ROW,    /* rows of the space's last axis: reductions over it and what is made of them, whole row by whole row */
   GROUP_REDUCE, /* one reduction over other axes than just the last, with its prologue and epilogue */
-  GROUP_GEMM, /* one dot_general with its epilogue; for a GPU also a sum of the rows of it, and what is made of that */
+  GROUP_GEMM, /* one dot_general with its epilogue; for a GPU also a sum of its rows or along them, and what is made of
+                 that */
   GROUP_CONV, /* one conv_general with its epilogue */
   GROUP_ATTENTION, /* a product of scores with its epilogue, their softmax along the rows, the product with the values
                     */
@@ -86,8 +87,8 @@ void group_reads(const Graph *, Id c, ReadVisit *, void *ctx);
  * anew instead of reading them from memory; nodes of a copy (Node.copy) are then one group. NULL after a diag_error. */
 const Entry *pass_attention_grad(const Entry *);
 
-/* pass/fuse.c: of what the outputs need; every output that is a member is stored. `tiles_sum`: sums of a product's rows
- * may be taken of its tiles. */
+/* pass/fuse.c: of what the outputs need; every output that is a member is stored. `tiles_sum`: a product's tiles may
+ * sum its values. */
 Groups *pass_fuse(const Graph *, const Id *outputs, int n, bool tiles_sum);
 /* pass/fuse_text.c: what group `number` computes and stores, and the notes of what was tried with it; indented by two.
  */

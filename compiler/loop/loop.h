@@ -130,9 +130,9 @@ typedef struct LoopAxes { /* of a product, the last one innermost; each has a va
   Sym extent[LOOP_RANK];
 } LoopAxes;
 
-/* What a product's tiles sum of their own columns: runs of so many rows one after the other, then the runs of so many
- * rows in order. Tiles have a multiple of these rows. */
-enum { LOOP_SUM_RUN = 4, LOOP_SUM_ROWS = 64 };
+/* How a product's tiles sum rows, or each row along its columns: runs of so many one after the other, then the runs of
+ * so many in order. Tiles have a multiple of these. */
+enum { LOOP_SUM_RUN = 4, LOOP_SUM_PART = 64 };
 
 /* The parts of a stage that is a product in its plain form: a thread has one element of the result, loops over the sum,
  * then stores. By them a kernel written by hand can stand for the stage. They are statements and variables of the stage
@@ -148,9 +148,10 @@ typedef struct LoopProduct {
   bool tf32;                  /* operands of f32 may keep but 10 bits of their mantissa */
   uint32_t sum;               /* a register */
   const Stmt *epilogue, *end; /* from the first statement that follows the sum, to the end of its block (NULL) or to */
-                              /* what adds up `column`: it stores */
-  uint32_t column;  /* 0, or the let of the epilogue, in f32, that is also summed over LOOP_SUM_ROWS rows, from a */
-  uint32_t partial; /* multiple of them on, into this buffer: [those parts of the rows][columns], both flat */
+                              /* what adds up `summed`: it stores */
+  uint32_t summed; /* 0, or the let of the epilogue, in f32, of which parts of LOOP_SUM_PART rows, from a multiple of */
+  uint32_t partial; /* them on, are also summed into this buffer: [parts][columns], both flat */
+  bool along;       /* or parts of so many columns: [parts][rows] */
   uint32_t
       part;  /* 0, or the first of `outer`: which part of the sum a thread has; then chunk terms of the first axis */
   Sym chunk; /* summed over are a part, from part * chunk on, as far as there are so many */

@@ -11,8 +11,9 @@
 #define PROLOGUE_COST 4
 /* So many reductions of rows are one kernel: each keeps a register, and every pass reads the row again. */
 #define ROW_REDUCTIONS 8
-/* So many rows are worth a second stage, which adds up what the tiles of a product have summed. */
-#define SUMMED_ROWS 128
+/* So many rows, or columns, are worth a second stage, which adds up what the tiles of a product have summed. */
+#define SUMMED_ROWS    128
+#define SUMMED_COLUMNS 64
 /* So many nodes are enough for one kernel: the strategies walk them recursively. */
 #define GROUP_NODES 256
 /* A value made of numbers, iota and sizes by at most so many nodes is worked out anew by each reader. */
@@ -253,9 +254,9 @@ typedef struct Fuse {
   Vec(Group) group; /* by number of first member; merged ones have no members */
   int *of;
   Map *pos;
-  uint8_t *wanted; /* outputs of the entry */
-  Ids *users;      /* groupable readers of a node */
-  uint32_t *seen, turn;
+  uint8_t *wanted;                  /* outputs of the entry */
+  Ids *users;                       /* groupable readers of a node */
+  uint32_t *seen, *seen_node, turn; /* by group, by node */
   bool tiles_sum;
   const char *why; /* of the last trial; NULL: they were merged */
   Arena *scratch;
@@ -314,38 +315,66 @@ static bool is_tile(const Group *x) { return group_product(x) || group_attends(x
 /* Members of a product's group that are made after it; the others are its prologue, worked out at any place. */
 static bool is_epilogue(const Fuse *f, const Group *gemm, Id v) { return v > gemm->anchor && full(f->g, v, gemm); }
 
-/* The others that come after the product: a sum of its rows, and what is made of that alone. */
+/* The others that come after the product: a sum of it, and what is made of that alone. */
 static bool is_rider(const Fuse *f, const Group *x, Id v) {
   return x->kind == GROUP_GEMM && v > x->anchor && !full(f->g, v, x);
 }
 
-/* The sum of rows among the members; 0: there is none. */
+/* The sum among the members; 0: there is none. */
 static Id rider_sum(const Fuse *f, const Group *x) {
   for (uint32_t i = 0; i < x->members.n; i++)
     if (is_rider(f, x, x->members.at[i])) return x->members.at[i];
   return 0;
 }
 
-/* Whether v sums all rows, in f32, of the values of a product of two matrices, and keeps the columns. */
-static bool sums_rows(const Fuse *f, const Group *x, Id v) {
+/* The product of the extents of axes; -1: not known, many. */
+static int64_t extents(const Graph *g, const Sym *shape, int n) {
+  int64_t all = 1, extent;
+  for (int i = 0; i < n; i++) {
+    if (!sym_is_int(g->ctx->syms, shape[i], &extent)) return -1;
+    all *= extent;
+  }
+  return all;
+}
+
+/* Whether what needs v reads values of the product again: then a row is better read once, for both. */
+static bool row_again(Fuse *f, const Group *x, Id v) {
+  Vec(Id) todo = {0};
+  f->turn++;
+  vec_push(f->scratch, &todo, v);
+  while (todo.n) {
+    const Ids *users = &f->users[todo.at[--todo.n]];
+    for (uint32_t i = 0; i < users->n; i++) {
+      if (f->seen_node[users->at[i]] == f->turn) continue;
+      f->seen_node[users->at[i]] = f->turn;
+      vec_push(f->scratch, &todo, users->at[i]);
+    }
+  }
+  for (uint32_t i = 0; i < x->members.n; i++) {
+    const Ids *users = &f->users[x->members.at[i]];
+    for (uint32_t k = 0; k < users->n; k++)
+      if (f->seen_node[users->at[k]] == f->turn) return true;
+  }
+  return false;
+}
+
+/* Whether v sums all rows or all columns, in f32, of the values of a product of two matrices, and it pays. */
+static bool sums_tiles(Fuse *f, const Group *x, Id v) {
   const Graph *g = f->g;
-  int axes, batch, contracted;
-  int64_t rows = 1, extent;
+  int n, batch, contracted;
   if (!f->tiles_sum || x->kind != GROUP_GEMM || graph_op(g, v) != OP_REDUCE_SUM || graph_dtype(g, v) != DT_F32 ||
       graph_dtype(g, x->anchor) != DT_F32)
     return false;
-  const int64_t *axis = graph_attr(g, v, "axes", &axes);
+  const int64_t *axis = graph_attr(g, v, "axes", &n);
   graph_attr(g, x->anchor, "batch", &batch);
   graph_attr(g, x->anchor, "contract", &contracted);
-  if (batch || axes == x->rank || axes != graph_rank(g, graph_in(g, x->anchor)[0]) - contracted / 2) return false;
-  for (int i = 0; i < axes; i++) {
-    if (axis[i] != i) return false;
-    if (rows > 0 && sym_is_int(g->ctx->syms, x->space[i], &extent))
-      rows *= extent;
-    else
-      rows = -1; /* not known: many */
-  }
-  return rows < 0 || rows >= SUMMED_ROWS;
+  int rows = graph_rank(g, graph_in(g, x->anchor)[0]) - contracted / 2, first = axis[0] == 0 ? 0 : rows;
+  if (batch || n == x->rank || n != (first ? x->rank - rows : rows)) return false;
+  for (int i = 0; i < n; i++)
+    if (axis[i] != first + i) return false;
+  int64_t summed = extents(g, x->space + first, n);
+  if (summed >= 0 && summed < (first ? SUMMED_COLUMNS : SUMMED_ROWS)) return false;
+  return !first || !row_again(f, x, v);
 }
 
 /* A rider's read: the sum's of an epilogue value, the others' of riders, all where it is made. */
@@ -493,8 +522,9 @@ static const char *why_not(Fuse *f, int a, int b, const Group *to) {
   Id sum = rider_sum(f, p);
   if (sum && c->kind == GROUP_ELEM && same_shape(c->space, c->rank, graph_shape(f->g, sum), graph_rank(f->g, sum)))
     return NULL;
-  bool rides = c->kind == GROUP_REDUCE && sums_rows(f, p, c->anchor);
-  if (rides && sum) return "the tiles of a product sum the rows of one value";
+  bool rides =
+      (c->kind == GROUP_REDUCE || c->kind == GROUP_ROW) && c->members.n == 1 && sums_tiles(f, p, vec_last(&c->members));
+  if (rides && sum) return "the tiles of a product sum one value";
   if (is_tile(p) && c->kind != GROUP_ELEM && !rides) return "a reduction does not ride on a product's tile";
   if (is_tile(p) && (group_product(p) ? p->cost : 0) + c->cost > EPILOGUE_COST)
     return "the epilogue would be too long for a register tile";
@@ -569,8 +599,8 @@ static void try_merge(Fuse *f, int a, int b, Id producer, Id consumer, bool sibl
   const char *yes = sibling                       ? "both read the same values: one loop nest"
                     : !is_rider(f, &to, consumer) ? "read where it is made: one loop nest"
                     : consumer == rider_sum(f, &to)
-                        ? "each tile of the product sums its rows, a second stage adds these up"
-                        : "read where the sum of rows is made: one loop nest";
+                        ? "each tile of the product has a part of the sum, a second stage adds these up"
+                        : "read where the sum is made: one loop nest";
   add_note(f, (FuseNote){producer, consumer, !f->why, sibling, f->why ? f->why : yes});
   if (f->why) return;
   for (uint32_t i = 0; i < to.members.n; i++) f->of[to.members.at[i]] = a;
@@ -799,7 +829,8 @@ Groups *pass_fuse(const Graph *g, const Id *outputs, int n, bool tiles_sum) {
             .pos = ARENA_ARRAY(arena, Map, count),
             .wanted = ARENA_ARRAY(scratch, uint8_t, count),
             .users = ARENA_ARRAY(scratch, Ids, count),
-            .seen = ARENA_ARRAY(scratch, uint32_t, count)};
+            .seen = ARENA_ARRAY(scratch, uint32_t, count),
+            .seen_node = ARENA_ARRAY(scratch, uint32_t, count)};
   *out = (Groups){.graph = g, .of = f.of, .pos = f.pos};
   Id *order = ARENA_ARRAY(scratch, Id, count);
   int reached = graph_reach(g, outputs, n, order);

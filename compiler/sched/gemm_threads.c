@@ -4,7 +4,7 @@
  */
 #include "gemm.h"
 #include "product.h"
-#include "column_sums.h"
+#include "tile_sums.h"
 #include "threads.h"
 #include <string.h>
 
@@ -47,10 +47,9 @@ static void open_sums(Gemm *g, const ProductCut *c, Ex part) {
                  &g->k[i]);
 }
 
-/* Threads for all elements of the result, or of its columns, of which each has the rows of a run in turn. */
-static void open_elements(Gemm *g, const ColumnSums *s, SumBlock *b, const Sym *shape, int rank, Ex *index) {
+/* Threads for all elements of the result, or for what is kept of them, each with those of a run in turn. */
+static void open_elements(Gemm *g, const TileSums *s, SumBlock *b, const Sym *shape, int rank, Ex *index) {
   Lower *l = g->l;
-  Kernel *k = l->k;
   if (!s->sum) {
     if (rank)
       threads_index(l, threads_line(l, lower_total(l, shape, rank)), shape, rank, index);
@@ -58,18 +57,14 @@ static void open_elements(Gemm *g, const ColumnSums *s, SumBlock *b, const Sym *
       threads_one(l);
     return;
   }
-  Ex i;
-  column_sums_open(l, s, true, b);
-  threads_index(l, b->column, shape + g->nfx, g->nfy, index + g->nfx);
-  Ex first = ex_add(k, ex_mul(k, b->part, ex_idx(k, LOOP_SUM_ROWS)), ex_mul(k, b->run, ex_idx(k, LOOP_SUM_RUN)));
-  loop_for(k, "i", ex_idx(k, 0), ex_idx(k, LOOP_SUM_RUN), FOR_SERIAL, 0, TAIL_NONE, &i);
-  Ex row = loop_let(k, "row", ex_add(k, first, i));
-  loop_if(k, ex_op2(k, OP_LESS, row, lower_dim(l, s->rows)));
-  threads_index(l, row, shape, g->nfx, index);
+  tile_sums_open(l, s, true, b);
+  Ex run = tile_sums_run(l, s, b);
+  threads_index(l, s->along ? b->kept : run, shape, g->nfx, index);
+  threads_index(l, s->along ? run : b->kept, shape + g->nfx, g->nfy, index + g->nfx);
 }
 
 /* Stores what is made of an element of the product. */
-static void store_elements(Gemm *g, const ColumnSums *s, const SumBlock *b, const Ex *index) {
+static void store_elements(Gemm *g, const TileSums *s, const SumBlock *b, const Ex *index) {
   Lower *l = g->l;
   Kernel *k = l->k;
   LoopProduct *p = k->stage->product;
@@ -77,13 +72,18 @@ static void store_elements(Gemm *g, const ColumnSums *s, const SumBlock *b, cons
   if (!s->sum) return;
   Ex value = loop_let(k, "summed", lower_pull(l, *graph_in(l->g, s->sum), index, graph_rank(l->g, g->v)));
   Stmt **at = product_next(k);
-  column_sums_add(l, b, value);
-  if (p) p->column = ex_at(k, value)->ref, p->end = *at, p->partial = s->partial;
-  Ex all = column_sums_close(l, b), place[2] = {b->part, b->column};
+  tile_sums_add(l, b, value);
+  if (p) {
+    p->end = *at;
+    p->summed = ex_at(k, value)->ref;
+    p->partial = s->partial;
+    p->along = s->along;
+  }
+  Ex all = tile_sums_close(l, b), place[2] = {b->part, b->kept};
   loop_store(k, s->partial, place, 2, all, 0);
 }
 
-static void sum_stage(Gemm *g, const ProductCut *c, const ColumnSums *s) {
+static void sum_stage(Gemm *g, const ProductCut *c, const TileSums *s) {
   Lower *l = g->l;
   Kernel *k = l->k;
   SymTab *t = l->all->ctx->syms;
@@ -91,7 +91,7 @@ static void sum_stage(Gemm *g, const ProductCut *c, const ColumnSums *s) {
   Sym shape[MAX_RANK + 1], products = sym_mul(t, gemm_column(g), g->m);
   Ex index[MAX_RANK + 1], row = ex_idx(k, 0), column = ex_idx(k, 0);
   SumBlock block;
-  const ColumnSums none = {0};
+  const TileSums none = {0};
   if (cut) s = &none;
   lower_stage(l, cut ? "partial" : "main", products, 1, false);
   lower_products(l, products, g->lanes, sym_int(t, 0));
@@ -134,8 +134,8 @@ static void sum_stage(Gemm *g, const ProductCut *c, const ColumnSums *s) {
   while (k->depth) loop_end(k);
 }
 
-/* The parts in their order, a vector of columns a thread; one where rows are summed. */
-static void combine_stage(Gemm *g, const ProductCut *c, const ColumnSums *s) {
+/* The parts in their order, a vector of columns a thread; one where they are summed. */
+static void combine_stage(Gemm *g, const ProductCut *c, const TileSums *s) {
   Lower *l = g->l;
   Kernel *k = l->k;
   SymTab *t = l->all->ctx->syms;
@@ -163,7 +163,7 @@ static void combine_stage(Gemm *g, const ProductCut *c, const ColumnSums *s) {
 
 /* What the stages read and store becomes parameters of the kernel, which stand before the shared memory of sums: by a
  * stage that is not kept. */
-static void declare_parameters(Gemm *g, const ColumnSums *s) {
+static void declare_parameters(Gemm *g, const TileSums *s) {
   Lower *l = g->l;
   Ex zero = ex_idx(l->k, 0), at[MAX_RANK];
   DType type;
@@ -186,7 +186,7 @@ void gemm_threads(Gemm *g) {
   const Sym *result = graph_shape(l->g, g->v);
   int rank = graph_rank(l->g, g->v), first = g->nb + g->nfx;
   ProductCut c = plan_cut(g);
-  ColumnSums s = column_sums_of(l, lower_total(l, result + g->nb, g->nfx), lower_total(l, result + first, g->nfy));
+  TileSums s = tile_sums_of(l, lower_total(l, result + g->nb, g->nfx), lower_total(l, result + first, g->nfy));
   const char *schedule = "product(threads";
   if (c.parts) {
     Sym shape[MAX_RANK + 1] = {sym_int(l->all->ctx->syms, c.parts)};
@@ -198,8 +198,8 @@ void gemm_threads(Gemm *g) {
   sum_stage(g, &c, &s);
   if (c.parts) combine_stage(g, &c, &s);
   if (s.sum) {
-    column_sums_stage(l, &s);
-    schedule = arena_printf(a, "%s, sums of %d rows", schedule, LOOP_SUM_ROWS);
+    tile_sums_stage(l, &s);
+    schedule = arena_printf(a, "%s, sums of %d %s", schedule, LOOP_SUM_PART, s.along ? "columns" : "rows");
   }
   l->out->schedule = arena_printf(a, "%s)", schedule);
 }

@@ -7,7 +7,7 @@
 #undef GEMM_KERNEL_OF
 #undef GEMM_LINE
 #undef GEMM_RESULT_BYTES
-#undef GEMM_ROWS
+#undef GEMM_PART
 #undef GEMM_RUN
 #undef GEMM_THREADS
 #undef GEMM_NAME

@@ -99,7 +99,7 @@ DEVICE Gemm90Place gemm90_place(i32 tile, i32 tiles_m, i32 tiles_n, i32 bm, i32 
     GEMM_FN(_store)(args, at.outer, m0 + line_, n0 + column, sums);                                                    \
     KEEP_ROW(line_);                                                                                                   \
   } while (0)
-#if GEMM_SUMS /* the values whose rows are summed take the place of the sums */
+#if GEMM_SUMS /* the values to be summed take the place of the sums */
 #define KEEP_ROW(line)                                                                                                 \
   UNROLL (q, GEMM_VC / 4) {                                                                                            \
     Vec4 v = {__float_as_uint(sums[q * 4]), __float_as_uint(sums[q * 4 + 1]), __float_as_uint(sums[q * 4 + 2]),        \
@@ -212,9 +212,8 @@ GEMM_KERNEL_OF(GEMM_NAME, 128 + 2 * GEMM_BM, GEMM_BM == 64 ? 2 : 1, GEMM_PARAMET
           ROLLED for (; row < 16 && m0 + row < rows; row += GEMM_VC / 2) PUT_ROW(row);
         }
       }
-#if GEMM_SUMS /* a lane sums runs of 4 rows of two columns, then the 64 columns' 16 runs of all four warps come        \
-                 together */
-      __syncwarp();
+#if GEMM_SUMS == 1
+      __syncwarp(); /* a lane sums runs of 4 rows of two columns, then a thread has all 16 of a column, of four warps */
       UNROLL (c, 2)
         UNROLL (run, 4) {
           float part = 0;
@@ -230,6 +229,21 @@ GEMM_KERNEL_OF(GEMM_NAME, 128 + 2 * GEMM_BM, GEMM_BM == 64 ? 2 : 1, GEMM_PARAMET
         GEMM_FN(_partial)(args, at.outer, m, n, all);
       }
       bar_sync((u32)(1 + half), 128); /* the next piece takes its place */
+#elif GEMM_SUMS == 2
+      __syncwarp();
+      if (lane < 16 && m0 + lane < rows && n0 < columns) { /* has a row, by runs of 4 columns */
+        float all = 0;
+        UNROLL (run, 16) {
+          Vec4 v = ld_shared_v4(mine + COLUMN_OF(lane, run * 4));
+          float part = __uint_as_float(v.x);
+          i32 left = columns - n0 - run * 4;
+          if (left > 1) part += __uint_as_float(v.y);
+          if (left > 2) part += __uint_as_float(v.z);
+          if (left > 3) part += __uint_as_float(v.w);
+          if (left > 0) all += part;
+        }
+        GEMM_FN(_partial)(args, at.outer, m0 + lane, n0, all);
+      }
 #endif
     }
 #else

@@ -159,8 +159,8 @@ static bool gemm(const GpuCase *c, GpuResult *r, bool sm90) {
 typedef struct Variant {
   const char *kernel;
   int BM, BN, stages;
-  bool a_k, b_k, f16, plain, one_b, sums; /* sums: of rows, in parts */
-  unsigned threads;                       /* on sm_80 */
+  bool a_k, b_k, f16, plain, one_b, sums, along; /* sums: of rows, in parts, or of each row along it */
+  unsigned threads;                              /* on sm_80 */
 } Variant;
 static const Variant variants[] = {
     {"product_plain", 128, 256, 4, true, true, .f16 = true, .plain = true},
@@ -170,12 +170,14 @@ static const Variant variants[] = {
     {"product_tt", 64, 128, 4, false, true, .f16 = false},
     {"product_sums", 128, 128, 4, true, true, .sums = true},
     {"product_sums_64", 64, 64, 6, true, false, .f16 = true, .sums = true},
+    {"product_along", 128, 256, 4, false, true, .sums = true, .along = true},
     {"tiled_nt", 128, 64, 4, true, true, .threads = 128},
     {"tiled_nn", 64, 128, 4, true, false, .one_b = true, .threads = 128},
     {"tiled_tn", 128, 128, 4, false, false, .f16 = true, .threads = 256},
     {"tiled_tt", 16, 64, 4, false, true, .threads = 128},
     {"tiled_worked", 64, 16, 4, true, false, .f16 = true, .threads = 128},
     {"tiled_sums", 128, 64, 4, true, true, .sums = true, .threads = 128},
+    {"tiled_along", 64, 128, 4, false, true, .f16 = true, .sums = true, .along = true, .threads = 128},
 };
 
 static bool product(const GpuCase *c, GpuResult *r, const Variant *v) {
@@ -185,7 +187,7 @@ static bool product(const GpuCase *c, GpuResult *r, const Variant *v) {
   uint16_t *a = random_half(v->f16, OUTER * of_a), *b = random_half(v->f16, OUTER * of_b),
            *more = random_half(v->f16, n), *out = device(n * 2);
   float *bias = device((size_t)N * sizeof *bias), *sums = device(n * sizeof *sums);
-  size_t parts = OUTER * (((size_t)M + 63) / 64) * (size_t)N;
+  size_t kept = (size_t)(v->along ? M : N), each = ((size_t)(v->along ? N : M) + 63) / 64, parts = OUTER * each * kept;
   float *partial = device(parts * sizeof *partial);
   double off[3] = {0}, all[3] = {0}, *summed = calloc(parts, sizeof *summed);
   struct {
@@ -220,7 +222,8 @@ static bool product(const GpuCase *c, GpuResult *r, const Variant *v) {
     double sum = 0;
     for (int k = 0; k < K; k++, x += v->a_k ? 1 : M, y += v->b_k ? 1 : N)
       if (k >= 64 * (int)o) sum += from_half(v->f16, *x) * from_half(v->f16, *y);
-    summed[(o * ((size_t)(M + 63) / 64) + row / 64) * (size_t)N + column] += fmax(sum + (double)bias[column], 0);
+    size_t part = (o * each + (v->along ? column : row) / 64) * kept + (v->along ? row : column);
+    summed[part] += fmax(sum + (double)bias[column], 0);
     double right = v->plain ? sum : fmax(sum + (double)bias[column], 0) + from_half(v->f16, more[i]);
     double miss[2] = {from_half(v->f16, out[i]) - right, v->plain ? 0 : (double)sums[i] - sum};
     off[0] += miss[0] * miss[0], all[0] += right * right;

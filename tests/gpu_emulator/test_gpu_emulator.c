@@ -88,6 +88,8 @@ static void gemm_variants(void **unused) {
     always(summed[i], 63, 8, 328);
     always(summed[i], 129, 64, 40);
   }
+  always("product_along", 264, 328, 72);
+  always("product_along", 8, 67, 328); /* 3 columns in the last part */
 }
 
 static void gemm_tiles(void **unused) {
@@ -101,6 +103,8 @@ static void gemm_tiles(void **unused) {
   always("tiled_tt", 75, 43, 104); /* so are those of an operand that is worked out */
   always("tiled_worked", 67, 35, 41);
   always("tiled_sums", 193, 131, 40);
+  always("tiled_along", 75, 202, 104);
+  always("tiled_along", 8, 67, 40);
   EmulatorCounters n = always("tiled_tn", 128, 128, 64);
   assert_int_equal(n.cp_async, 2 * (2 * 128 * 32 / 8)); /* of the second product nothing is left */
 }
