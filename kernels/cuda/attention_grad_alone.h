@@ -1,9 +1,11 @@
 /* The holes of a skeleton of attention's backward that stands alone: all tensors [heads][positions][ATTENTION_D], of
  * bf16. The file defines ATTENTION_NAME and ATTENTION_D before it, and ATTENTION_RESULTS where it is of keys. */
-#define ATTENTION_SCALE args.scale
-#define ATTENTION_PACK  pack_bf16
-#define ATTENTION_MMA   mma_m16n8k16_bf16
-#define ATTENTION_WIDTH 8
+#define ATTENTION_SCALE      args.scale
+#define ATTENTION_PACK       pack_bf16
+#define ATTENTION_MMA        mma_m16n8k16_bf16
+#define ATTENTION_WGMMA      wgmma_bf16
+#define ATTENTION_WGMMA_REGS wgmma_regs_bf16
+#define ATTENTION_WIDTH      8
 #define ATTENTION_BEGIN
 typedef struct {
   bf16 *dq, *dk, *dv;

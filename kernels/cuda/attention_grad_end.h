@@ -6,5 +6,11 @@
 #undef LIES_B
 #undef ALONG
 #undef ROW
+#undef OWN
+#undef OWN_TILE
+#undef OTHER
+#undef STAGES
+#undef OF_K
+#undef OF_V
 #undef ATTENTION_RESULTS
 #include "attention_end.h"

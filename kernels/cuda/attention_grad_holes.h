@@ -1,8 +1,11 @@
-/* Attention backward: what the holes of its skeletons are, and what these share, for attention_grad_q_sm80.cu, of
- * queries, and attention_grad_kv_sm80.cu, of keys and values; each includes it once more. With p = exp(score - lse) and
- * dp = g v^T, where g is the gradient of the result, the products of q and k have the gradients p (dp - delta) scale.
+/* Attention backward: what the holes of its skeletons are, and what these share, for attention_grad_q_sm80.cu and
+ * _sm90.cu, of queries, and attention_grad_kv_sm80.cu and _sm90.cu, of keys and values; each includes it once more.
+ * With p = exp(score - lse) and dp = g v^T, where g is the gradient of the result, the products of q and k have the
+ * gradients p (dp - delta) scale. p and these are rounded to 16 bits before they are multiplied. `outer` numbers the
+ * heads of queries: keys and values that several of them share have gradients of each.
+ *
  * As in attention_holes.h: NAME_T, NAME_S, NAME_q_at, NAME_k_at, NAME_v_at, NAME_seen, ATTENTION_D, ATTENTION_PACK,
- * ATTENTION_MMA, ATTENTION_WIDTH, ATTENTION_BEGIN. And:
+ * ATTENTION_MMA or ATTENTION_WGMMA, ATTENTION_WIDTH, ATTENTION_BEGIN. And:
  * - NAME_g_at(args, outer, row, n): the address of 8 elements of g, of 16 bits
  * - NAME_lse(args, outer, row), NAME_delta(args, outer, row): the logarithm of the sum of the exponentials of a row's
  *   scores, and the sum of g times the result over the row; where ATTENTION_SCALE is not 0 and a score is
@@ -10,82 +13,61 @@
  * - NAME_weight(args, outer, row, key, x), NAME_slope(args, outer, row, key, x, dp): else, p of a product x of q and k,
  *   and its gradient; where ATTENTION_SCORE is defined, and ATTENTION_SCALE 0. Both are 0 for keys that are not seen
  * - NAME_store(args, outer, row, n, dq): ATTENTION_WIDTH neighbours of the gradient of q
- * - NAME_store(args, outer, key, n, dk, dv): of those of k and v, where ATTENTION_RESULTS is 3; where it is 1 dv is
- * none, where it is 2 dk is none, and no hole asked for delta or slope Keys and values that several heads share have
- * gradients of every head. p and the gradients of products are rounded to 16 bits before they are multiplied. */
-#define D                ATTENTION_D
-#define AT(tile, row, q) ATTENTION_AT(D, tile, row, q)
-#define TILE             (64 * ATTENTION_CHUNKS(D) * 16) /* bytes of 64 rows */
-#define STAGED           (D * 4 + 32)                    /* bytes of a row of results on their way */
-#ifdef ATTENTION_SCORE
-#define BANDS 1
-#else
-#define BANDS (D <= 64 ? 2 : 1) /* of 16 rows of a warp: each multiplies what ldmatrix has brought */
-#endif
+ * - NAME_store(args, outer, key, n, dk, dv): of those of k and v, where ATTENTION_RESULTS is 3. Where it is 1 dv means
+ *   nothing; where it is 2 dk, and NAME_delta and NAME_slope are not called */
+#define D      ATTENTION_D
+#define STAGED (D * 4 + 32) /* bytes of a row of results on their way */
 
-/* 64 rows of an operand; what lies behind the last one is zero. */
-#define LOAD_TILE(what)                                                                                                \
-  DEVICE void ATTENTION_HOLE(_load##what)(ATTENTION_HOLE(_args) args, i32 outer, u32 tile, i32 row0, i32 rows) {       \
-    ROLLED for (int i = 0; i < D / 16; i++) {                                                                          \
-      int c = i * 128 + (int)threadIdx.x, r = c / (D / 8), q = c % (D / 8);                                            \
-      bool inside = row0 + r < rows;                                                                                   \
-      const void *from = ATTENTION_HOLE(what##_at)(args, outer, inside ? row0 + r : rows - 1, q * 8);                  \
-      cp_async_16(AT(tile, r, q), from, inside ? 16 : 0);                                                              \
-    }                                                                                                                  \
-  }
-LOAD_TILE(_q)
-LOAD_TILE(_k)
-LOAD_TILE(_v)
-LOAD_TILE(_g)
-
-/* Where a lane's part of ldmatrix lies, from a row of a tile on that is a multiple of 8, and 2i chunks further along:
- * of 16 rows and two chunks in the order of a fragment of A, which transposed is that of B, and in the order of B. */
-#define LIES_A(row)    AT(row, (int)threadIdx.x & 15, (int)threadIdx.x >> 4 & 1)
-#define LIES_B(row)    AT(row, ((int)threadIdx.x & 7) + ((int)threadIdx.x >> 4 & 1) * 8, (int)threadIdx.x >> 3 & 1)
-#define ALONG(lies, i) (D % 64 ? (lies) + (u32)(i) * 32 : (lies) ^ (u32)(i) * 32)
-#define ROW            (ATTENTION_CHUNKS(D) * 16) /* bytes */
-
-/* The warp's rows as fragments of A. */
-DEVICE void ATTENTION_HOLE(_keep)(u32 (*a)[D / 16][4], u32 rows) {
-  UNROLL (m, BANDS)
-    UNROLL (i, D / 16) ldmatrix_x4(a[m][i], ALONG(LIES_A(rows), i) + m * 16 * ROW);
-}
-
-/* x = a b^T: the warp's rows, as fragments or, where these are none, in shared memory, and 16 rows of b */
-DEVICE void ATTENTION_HOLE(_dot)(float (*x)[2][4], u32 (*kept)[D / 16][4], u32 rows, u32 b) {
-  UNROLL (m, BANDS)
-    UNROLL (q, 8) x[m][q / 4][q % 4] = 0;
-  UNROLL (i, D / 16) {
-    u32 fb[4], fa[BANDS][4];
-    ldmatrix_x4(fb, ALONG(LIES_B(b), i));
-    UNROLL (m, BANDS) {
-      if (!kept) ldmatrix_x4(fa[m], ALONG(LIES_A(rows), i) + m * 16 * ROW);
-      ATTENTION_MMA(x[m][0], kept ? kept[m][i] : fa[m], fb);
-      ATTENTION_MMA(x[m][1], kept ? kept[m][i] : fa[m], fb + 2);
-    }
-  }
-}
-
-/* sum += x b, with 16 rows of b; accumulators of two tiles of 8 columns are the A fragment of 16 */
-DEVICE void ATTENTION_HOLE(_add)(float (*sum)[D / 8][4], float (*x)[2][4], u32 b) {
-  u32 fa[BANDS][4];
-  UNROLL (m, BANDS)
-    UNROLL (q, 4) fa[m][q] = ATTENTION_PACK(x[m][q / 2][q % 2 * 2], x[m][q / 2][q % 2 * 2 + 1]);
-  UNROLL (n, D / 16) {
-    u32 fb[4];
-    ldmatrix_x4_trans(fb, ALONG(LIES_A(b), n));
-    UNROLL (m, BANDS) {
-      ATTENTION_MMA(sum[m][2 * n], fa[m], fb);
-      ATTENTION_MMA(sum[m][2 * n + 1], fa[m], fb + 2);
-    }
-  }
-}
-
-/* 16 rows of results, on their way to lanes that have 8 neighbours. */
-DEVICE void ATTENTION_HOLE(_stage)(u32 to, float (*sum)[4], float scale) {
+/* 16 rows of accumulators, on their way to lanes that have 8 neighbours. */
+DEVICE void ATTENTION_HOLE(_stage)(u32 to, const float *sum, float scale) {
   int lane = (int)threadIdx.x & 31;
-  UNROLL (i, D / 8)
-    UNROLL (q, 4)
-      st_shared_f32(to + (u32)((q / 2 * 8 + (lane >> 2)) * STAGED + (i * 8 + (lane & 3) * 2 + q % 2) * 4),
-                    sum[i][q] * scale);
+  UNROLL (i, D / 2)
+    st_shared_f32(to + (u32)((i / 2 % 2 * 8 + (lane >> 2)) * STAGED + (i / 4 * 8 + (lane & 3) * 2 + i % 2) * 4),
+                  sum[i] * scale);
 }
+
+#ifdef ATTENTION_RESULTS
+#define OF_K (ATTENTION_RESULTS & 1)
+#define OF_V (ATTENTION_RESULTS & 2)
+
+/* What of the rows of queries lies beside their tile: lse, of base 2, and delta of each; number i of them. */
+DEVICE float ATTENTION_HOLE(_known)(ATTENTION_HOLE(_args) args, i32 outer, i32 row0, i32 T, int i) {
+  float x = 0;
+#ifndef ATTENTION_SCORE
+  i32 row = row0 + (i >> 1) < T ? row0 + (i >> 1) : T - 1;
+  if ((i & 1) == 0) x = ATTENTION_HOLE(_lse)(args, outer, row) * LOG2_E;
+#if OF_K
+  if (i & 1) x = ATTENTION_HOLE(_delta)(args, outer, row);
+#endif
+#endif
+  (void)args, (void)outer, (void)row0, (void)T, (void)i;
+  return x;
+}
+
+/* The first tile of queries, of so many rows, whose last row sees a key from key0 on. */
+DEVICE i32 ATTENTION_HOLE(_begin)(ATTENTION_HOLE(_args) args, i32 key0, i32 T, i32 rows) {
+  i32 begin = 0;
+  for (i32 end = (T - 1) / rows + 1; begin < end;) {
+    i32 middle = (begin + end) / 2, row = middle * rows + rows - 1;
+    if ((i32)ATTENTION_HOLE(_seen)(args, row < T ? row : T - 1) <= key0)
+      begin = middle + 1;
+    else
+      end = middle;
+  }
+  return begin;
+}
+
+/* A warp's 16 keys, from key0 on: results that are staged, of keys before those of values, are stored. */
+DEVICE void ATTENTION_HOLE(_leave)(ATTENTION_HOLE(_args) args, i32 outer, i32 key0, i32 S, u32 staged) {
+  UNROLL (i, 16 * (D / 8) / 32) {
+    int c = i * 32 + ((int)threadIdx.x & 31), r = c / (D / 8), n = c % (D / 8) * 8;
+    float dk[8] = {0}, dv[8] = {0};
+    if (OF_K) attention_staged(staged + (u32)(r * STAGED + n * 4), dk);
+    if (OF_V) attention_staged(staged + (u32)((16 + r) * STAGED + n * 4), dv);
+    UNROLL (part, 8 / ATTENTION_WIDTH)
+      if (key0 + r < S)
+        ATTENTION_HOLE(_store)(args, outer, key0 + r, n + part * ATTENTION_WIDTH, dk + part * ATTENTION_WIDTH,
+                               dv + part * ATTENTION_WIDTH);
+  }
+}
+#endif

@@ -14,24 +14,8 @@
 #include "attention_grad_alone.h"
 #endif
 
-#define OF_K (ATTENTION_RESULTS & 1)
-#define OF_V (ATTENTION_RESULTS & 2)
 #include "attention_grad_holes.h"
-
-/* What a tile's queries know of their rows: a thread has a number of one. */
-DEVICE float ATTENTION_HOLE(_known)(ATTENTION_HOLE(_args) args, i32 outer, i32 row0, i32 T) {
-  float x = 0;
-#ifndef ATTENTION_SCORE
-  i32 row = row0 + ((i32)threadIdx.x >> 1);
-  if (row >= T) row = T - 1;
-  if (((int)threadIdx.x & 1) == 0) x = ATTENTION_HOLE(_lse)(args, outer, row) * LOG2_E;
-#if OF_K
-  if ((int)threadIdx.x & 1) x = ATTENTION_HOLE(_delta)(args, outer, row);
-#endif
-#endif
-  (void)args, (void)outer, (void)row0, (void)T;
-  return x;
-}
+#include "attention_grad_sm80.h"
 
 ATTENTION_KERNEL(ATTENTION_NAME, 128, 1, (ATTENTION_HOLE(_args), args)) {
   ATTENTION_BEGIN
@@ -42,7 +26,7 @@ ATTENTION_KERNEL(ATTENTION_NAME, 128, 1, (ATTENTION_HOLE(_args), args)) {
   int lane = (int)threadIdx.x & 31, first = ((int)threadIdx.x >> 5) * 16 * BANDS; /* key of the warp */
   i32 T = (i32)ATTENTION_HOLE(_T)(args), S = (i32)ATTENTION_HOLE(_S)(args), key_tiles = (S - 1) / (64 * BANDS) + 1;
   i32 outer = (i32)blockIdx.x / key_tiles, key0 = (i32)blockIdx.x % key_tiles * 64 * BANDS; /* longest first */
-  i32 tiles = (T + 63) / 64, begin = 0;
+  i32 tiles = (T + 63) / 64, begin = ATTENTION_HOLE(_begin)(args, key0, T, 64);
   float dk[BANDS][D / 8][4], dv[BANDS][D / 8][4];
   u32 fk[BANDS][D / 16][4];
 #ifdef ATTENTION_SCORE
@@ -53,14 +37,6 @@ ATTENTION_KERNEL(ATTENTION_NAME, 128, 1, (ATTENTION_HOLE(_args), args)) {
   UNROLL (m, BANDS)
     UNROLL (i, D / 8)
       UNROLL (q, 4) dk[m][i][q] = dv[m][i][q] = 0;
-  for (i32 end = tiles; begin < end;) { /* the first tile whose last row sees a key */
-    i32 middle = (begin + end) / 2, row = middle * 64 + 63;
-    if ((i32)ATTENTION_HOLE(_seen)(args, row < T ? row : T - 1) <= key0)
-      begin = middle + 1;
-    else
-      end = middle;
-  }
-
   if (begin < tiles) {
     UNROLL (m, BANDS) {
       ATTENTION_HOLE(_load_k)(args, outer, k_rows + m * TILE, key0 + m * 64, S);
@@ -68,7 +44,7 @@ ATTENTION_KERNEL(ATTENTION_NAME, 128, 1, (ATTENTION_HOLE(_args), args)) {
     }
     ATTENTION_HOLE(_load_q)(args, outer, stages, begin * 64, T);
     ATTENTION_HOLE(_load_g)(args, outer, stages + TILE, begin * 64, T);
-    st_shared_f32(known + threadIdx.x * 4, ATTENTION_HOLE(_known)(args, outer, begin * 64, T));
+    st_shared_f32(known + threadIdx.x * 4, ATTENTION_HOLE(_known)(args, outer, begin * 64, T, (int)threadIdx.x));
   }
   cp_async_commit();
   for (i32 tile = begin; tile < tiles; tile++) {
@@ -84,7 +60,7 @@ ATTENTION_KERNEL(ATTENTION_NAME, 128, 1, (ATTENTION_HOLE(_args), args)) {
       u32 to = stages + (stage ^ 1) * 2 * TILE;
       ATTENTION_HOLE(_load_q)(args, outer, to, (tile + 1) * 64, T);
       ATTENTION_HOLE(_load_g)(args, outer, to + TILE, (tile + 1) * 64, T);
-      next = ATTENTION_HOLE(_known)(args, outer, (tile + 1) * 64, T);
+      next = ATTENTION_HOLE(_known)(args, outer, (tile + 1) * 64, T, (int)threadIdx.x);
     }
     cp_async_commit();
     bool whole = tile * 64 + 64 <= T && (i32)ATTENTION_HOLE(_seen)(args, tile * 64) >= key0 + 64 * BANDS;
@@ -132,24 +108,12 @@ ATTENTION_KERNEL(ATTENTION_NAME, 128, 1, (ATTENTION_HOLE(_args), args)) {
   u32 staged = stages + ((u32)threadIdx.x >> 5) * 32 * STAGED; /* of the warp, where no thread reads tiles any more */
   __syncthreads();
   UNROLL (m, BANDS) {
-    if (OF_K) ATTENTION_HOLE(_stage)(staged, dk[m], scale);
-    if (OF_V) ATTENTION_HOLE(_stage)(staged + 16 * STAGED, dv[m], 1);
+    if (OF_K) ATTENTION_HOLE(_stage)(staged, dk[m][0], scale);
+    if (OF_V) ATTENTION_HOLE(_stage)(staged + 16 * STAGED, dv[m][0], 1);
     __syncwarp();
-    UNROLL (i, 16 * (D / 8) / 32) {
-      int c = i * 32 + lane, r = c / (D / 8), n = c % (D / 8) * 8;
-      i32 key = key0 + first + m * 16 + r;
-      float x[8] = {0}, y[8] = {0};
-      if (OF_K) attention_staged(staged + (u32)(r * STAGED + n * 4), x);
-      if (OF_V) attention_staged(staged + (u32)((16 + r) * STAGED + n * 4), y);
-      UNROLL (part, 8 / ATTENTION_WIDTH)
-        if (key < S)
-          ATTENTION_HOLE(_store)(args, outer, key, n + part * ATTENTION_WIDTH, x + part * ATTENTION_WIDTH,
-                                 y + part * ATTENTION_WIDTH);
-    }
+    ATTENTION_HOLE(_leave)(args, outer, key0 + first + m * 16, S, staged);
     __syncwarp();
   }
 }
 
-#undef OF_K
-#undef OF_V
 #include "attention_grad_end.h"

@@ -12,6 +12,7 @@
 #include "attention_grad_alone.h"
 #endif
 #include "attention_grad_holes.h"
+#include "attention_grad_sm80.h"
 
 ATTENTION_KERNEL(ATTENTION_NAME, 128, 1, (ATTENTION_HOLE(_args), args)) {
   ATTENTION_BEGIN
@@ -99,7 +100,7 @@ ATTENTION_KERNEL(ATTENTION_NAME, 128, 1, (ATTENTION_HOLE(_args), args)) {
   u32 staged = stages + ((u32)threadIdx.x >> 5) * 16 * STAGED; /* of the warp, where no thread reads tiles any more */
   __syncthreads();
   UNROLL (m, BANDS) {
-    ATTENTION_HOLE(_stage)(staged, sum[m], scale);
+    ATTENTION_HOLE(_stage)(staged, sum[m][0], scale);
     __syncwarp();
     UNROLL (i, 16 * (D / 8) / 32) {
       int c = i * 32 + lane, r = c / (D / 8), n = c % (D / 8) * 8;

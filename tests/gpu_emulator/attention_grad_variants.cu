@@ -187,3 +187,59 @@ OF_KV(grad_kv_d128_score, 128, pack_f16, 8, 3)
 WEIGHT(grad_kv_d128_score)
 SLOPE(grad_kv_d128_score)
 #include "attention_grad_kv_sm80.cu"
+
+#if !defined(__CUDA_ARCH__) || __CUDA_ARCH__ >= 900
+#define ATTENTION_NAME       grad_kv_d64_sm90
+#define ATTENTION_D          64
+#define ATTENTION_RESULTS    3
+#define ATTENTION_SCALE      args.scale
+#define ATTENTION_PACK       pack_f16
+#define ATTENTION_WGMMA      wgmma_f16
+#define ATTENTION_WGMMA_REGS wgmma_regs_f16
+#define ATTENTION_WIDTH      8
+#define ATTENTION_BEGIN
+OF_KV(grad_kv_d64_sm90, 64, pack_f16, 8, 3)
+LSE(grad_kv_d64_sm90)
+DELTA(grad_kv_d64_sm90)
+#include "attention_grad_kv_sm90.cu"
+
+#define ATTENTION_NAME       grad_kv_d128_sm90
+#define ATTENTION_D          128
+#define ATTENTION_RESULTS    3
+#define ATTENTION_SCALE      args.scale
+#define ATTENTION_PACK       pack_f16
+#define ATTENTION_WGMMA      wgmma_f16
+#define ATTENTION_WGMMA_REGS wgmma_regs_f16
+#define ATTENTION_WIDTH      8
+#define ATTENTION_BEGIN
+OF_KV(grad_kv_d128_sm90, 128, pack_f16, 8, 3)
+LSE(grad_kv_d128_sm90)
+DELTA(grad_kv_d128_sm90)
+#include "attention_grad_kv_sm90.cu"
+
+#define ATTENTION_NAME       grad_q_d64_sm90
+#define ATTENTION_D          64
+#define ATTENTION_SCALE      args.scale
+#define ATTENTION_PACK       pack_f16
+#define ATTENTION_WGMMA      wgmma_f16
+#define ATTENTION_WGMMA_REGS wgmma_regs_f16
+#define ATTENTION_WIDTH      8
+#define ATTENTION_BEGIN
+OF_Q(grad_q_d64_sm90, 64, pack_f16, 8)
+LSE(grad_q_d64_sm90)
+DELTA(grad_q_d64_sm90)
+#include "attention_grad_q_sm90.cu"
+
+#define ATTENTION_NAME       grad_q_d128_sm90
+#define ATTENTION_D          128
+#define ATTENTION_SCALE      args.scale
+#define ATTENTION_PACK       pack_f16
+#define ATTENTION_WGMMA      wgmma_f16
+#define ATTENTION_WGMMA_REGS wgmma_regs_f16
+#define ATTENTION_WIDTH      8
+#define ATTENTION_BEGIN
+OF_Q(grad_q_d128_sm90, 128, pack_f16, 8)
+LSE(grad_q_d128_sm90)
+DELTA(grad_q_d128_sm90)
+#include "attention_grad_q_sm90.cu"
+#endif

@@ -372,7 +372,8 @@ static bool attention_grad(const GpuCase *c, GpuResult *r) {
   if (alone) of += 5;
   of_q = of[0] == 'q';
   const char *depth = strstr(of, "_d");
-  int D = alone ? 64 : atoi(depth + 2), T = c->size[1], S = alone ? T : c->size[2], heads = c->size[0];
+  bool sm90 = strstr(of, "_sm90") != NULL;
+  int D = alone ? (sm90 ? 128 : 64) : atoi(depth + 2), T = c->size[1], S = alone ? T : c->size[2], heads = c->size[0];
   int results = of_q ? 0 : strstr(of, "_k") ? 1 : strstr(of, "_v") ? 2 : 3; /* of keys, of values */
   Attention a =
       attention_of(heads, T, S, D, alone || heads % 2 ? 1 : 2, alone ? c->size[2] : D != 96, !alone && D != 32);
@@ -419,11 +420,12 @@ static bool attention_grad(const GpuCase *c, GpuResult *r) {
     int positions, causal;
     float scale;
   } alone_args = {out[0], out[1], out[2], a.q, a.k, a.v, g, a.lse, delta, T, a.causal, a.scale};
-  int bands = D <= 64 && !masked ? 2 : 1, rows = of_q ? T : S, tiles = of_q ? 2 + 2 * bands : 4 + bands;
+  int bands = sm90 || (D <= 64 && !masked) ? 2 : 1, rows = of_q ? T : S;
+  size_t tiles = of_q ? (sm90 ? 12 : 2 + 2 * (size_t)bands) : sm90 ? 10 : 4 + (size_t)bands; /* of 64 rows */
   size_t tile = 64 * (size_t)(D % 64 ? D * 2 + 16 : D * 2);
-  bool found =
-      launch(c, r, (unsigned)((rows - 1) / (64 * bands) + 1) * (unsigned)heads, 1, 128,
-             (size_t)tiles * tile + (of_q ? 0 : 1024), (void *[]){alone ? (void *)&alone_args : (void *)&args});
+  size_t beside = of_q ? (sm90 ? 32 : 0) : sm90 ? 1584 : 1024;
+  bool found = launch(c, r, (unsigned)((rows - 1) / (64 * bands) + 1) * (unsigned)heads, 1, sm90 ? 384 : 128,
+                      tiles * tile + beside, (void *[]){alone ? (void *)&alone_args : (void *)&args});
   double error = 0;
   uint64_t hash = 0;
   for (int i = 0; i < 3; i++) {

@@ -158,6 +158,19 @@ static void attention_grad_variants(void **unused) {
   }
 }
 
+static void attention_grad_sm90(void **unused) {
+  (void)unused;
+  for (int causal = 0; causal < 2; causal++) {
+    EmulatorCounters n = always("attention_grad_kv_sm90", 1, 256, causal);
+    assert_int_equal(n.wgmma,
+                     (causal ? 4 + 2 : 4 + 4) * 2 * (8 + 8 + 4 + 4)); /* of the tiles that see a block's keys */
+    always("attention_grad_kv_sm90", 1, 77, causal);
+  }
+  always("grad_kv_d64_sm90", 2, 70, 141);
+  always("grad_kv_d64_sm90", 1, 300, 9); /* more tiles than stages; most rows see nothing */
+  always("grad_kv_d128_sm90", 1, 70, 141);
+}
+
 static void attention_sm90(void **unused) {
   (void)unused;
   for (int causal = 0; causal < 2; causal++) {
@@ -180,6 +193,7 @@ int main(void) {
       cmocka_unit_test(attention_sm90),
       cmocka_unit_test(attention_grad_sm80),
       cmocka_unit_test(attention_grad_variants),
+      cmocka_unit_test(attention_grad_sm90),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

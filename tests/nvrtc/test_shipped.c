@@ -49,7 +49,11 @@ static void expect(Ctx *c, const CudaStage *made, Minima *minima) {
                  {"attention_grad_q_sm80(", "", "LDGSTS.128", 4},
                  {"attention_grad_kv_sm80(", "", "HMMA", 16},
                  {"attention_grad_kv_sm80(", "", "LDSM", 8},
-                 {"attention_grad_kv_sm80(", "", "LDGSTS.128", 4}};
+                 {"attention_grad_kv_sm80(", "", "LDGSTS.128", 4},
+                 {"attention_grad_q_sm90(", "", "HGMMA", 12},
+                 {"attention_grad_q_sm90(", "", "LDGSTS.128", 4},
+                 {"attention_grad_kv_sm90(", "", "HGMMA", 8},
+                 {"attention_grad_kv_sm90(", "", "LDGSTS.128", 4}};
   const char *schedule = made->schedule ? made->schedule : "";
   for (size_t i = 0; i < sizeof written / sizeof *written; i++)
     if (!strncmp(schedule, written[i].skeleton, strlen(written[i].skeleton)) && strstr(schedule, written[i].with))
