@@ -174,6 +174,13 @@ static void put_defines(SkeletonText *t, const CudaWanted *want, int64_t depth, 
     buf_put(&t->text, "#define ATTENTION_SCALE 0\n#define ATTENTION_SCORE\n");
 }
 
+static void put_products(SkeletonText *t, bool sm90, const char *type) {
+  if (sm90)
+    buf_printf(&t->text, "#define ATTENTION_WGMMA wgmma_%s\n#define ATTENTION_WGMMA_REGS wgmma_regs_%s\n", type, type);
+  else
+    buf_printf(&t->text, "#define ATTENTION_MMA mma_m16n8k16_%s\n", type);
+}
+
 bool cuda_attention_stage(Kernel *k, const Stage *st, const CudaWanted *want, CudaStage *made, Buf *out) {
   const LoopAttention *a = st->attention;
   SymTab *s = k->ctx->syms;
@@ -187,10 +194,7 @@ bool cuda_attention_stage(Kernel *k, const Stage *st, const CudaWanted *want, Cu
   skeleton_begin(&t, k, st, want);
   put_holes(&t, a);
   put_defines(&t, want, a->depth, a->width, a->factor, type);
-  if (sm90)
-    buf_printf(&t.text, "#define ATTENTION_WGMMA wgmma_%s\n#define ATTENTION_WGMMA_REGS wgmma_regs_%s\n", type, type);
-  else
-    buf_printf(&t.text, "#define ATTENTION_MMA mma_m16n8k16_%s\n", type);
+  put_products(&t, sm90, type);
   buf_printf(&t.text, "#include \"attention_sm%d.cu\"\n", sm90 ? 90 : 80);
   t.stage.threads = sm90 ? 384 : 128;
   t.stage.grid = sym_mul(s, a->heads, sym_div_up(s, a->rows, sym_int(s, rows)));
@@ -235,21 +239,25 @@ bool cuda_attention_grad_stage(Kernel *k, const Stage *st, const CudaWanted *wan
   SkeletonText t;
   DType rounds = a ? stored_type(k, &a->q) : DT_F32;
   if (rounds == DT_F32 || !grad_fits(k, a, rounds)) return false;
-  int bands = a->factor > 0 && a->depth <= 64 ? 2 : 1; /* BANDS of attention_grad_holes.h */
+  bool sm90 = want->sm >= 90 && a->depth % 64 == 0 && a->factor > 0;
+  int bands = sm90 || (a->factor > 0 && a->depth <= 64) ? 2 : 1; /* BANDS of attention_grad_sm80.h */
   int chunks = a->depth % 64 ? (int)a->depth / RUN + 1 : (int)a->depth / RUN, tile = 64 * chunks * 16;
+  const char *name = arena_printf(k->ctx->arena, "attention_grad_%s_sm%d", a->of_keys ? "kv" : "q", sm90 ? 90 : 80);
   skeleton_begin(&t, k, st, want);
   put_grad_holes(&t, a);
   put_defines(&t, want, a->depth, a->width, a->factor, dtype_name(rounds));
-  buf_printf(&t.text, "#define ATTENTION_MMA mma_m16n8k16_%s\n", dtype_name(rounds));
+  put_products(&t, sm90, dtype_name(rounds));
   if (a->of_keys) buf_printf(&t.text, "#define ATTENTION_RESULTS %d\n", a->of_values ? 3 : 1);
-  buf_printf(&t.text, "#include \"attention_grad_%s_sm80.cu\"\n", a->of_keys ? "kv" : "q");
-  t.stage.threads = 128;
+  buf_printf(&t.text, "#include \"%s.cu\"\n", name);
+  t.stage.threads = sm90 ? 384 : 128;
   t.stage.grid = sym_mul(s, a->heads, sym_div_up(s, a->of_keys ? a->keys : a->rows, sym_int(s, 64 * bands)));
-  t.stage.shared = a->of_keys ? (4 + bands) * tile + 1024 : (2 + 2 * bands) * tile;
+  if (sm90)
+    t.stage.shared = a->of_keys ? 10 * tile + 1584 : 12 * tile + 32;
+  else
+    t.stage.shared = a->of_keys ? (4 + bands) * tile + 1024 : (2 + 2 * bands) * tile;
   t.stage.reordered = true;
   t.stage.rounds = rounds;
-  t.stage.schedule =
-      arena_printf(k->ctx->arena, "attention_grad_%s_sm80(%d x 64, D = %d, scores %s)", a->of_keys ? "kv" : "q",
-                   64 * bands, (int)a->depth, a->factor > 0 ? "scaled" : "worked out");
+  t.stage.schedule = arena_printf(k->ctx->arena, "%s(%d x 64, D = %d, scores %s)", name, 64 * bands, (int)a->depth,
+                                  a->factor > 0 ? "scaled" : "worked out");
   return skeleton_close(&t, made, out);
 }
