@@ -34,7 +34,7 @@ if [ $# = 0 ]; then
   measured kit_products_tf32 $models/kit_products_f32.sir "-D Q=16 --precision tf32" "--precision tf32"
   measured kit_memory $models/kit_memory.sir "-D R=16 -D C=256" ""
   measured kit_gpt tests/gpu_runtime/gpt_bf16.sir "-D LAYERS=1" "-D LAYERS=4 -D WIDTH=512 -D VOCAB=4096 -D CONTEXT=512"
-  set -- models/*.sir tests/bench/models/*.sir $(find tests/plan -name '*.sir') tests/gpu_text/tiles.sir
+  set -- models/*.sir tests/bench/models/*.sir tests/plan/*.sir tests/gpu_text/tiles.sir
 fi
 for program in "$@"; do job "$program" "artefacts/$(basename "$program" .sir)"; done
 wait

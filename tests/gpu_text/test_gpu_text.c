@@ -495,8 +495,7 @@ int main(int argc, char **argv) {
                                     cmocka_unit_test(refused),
                                     cmocka_unit_test(random_graphs),
                                     {"random_graphs, 16 bits", random_graphs, NULL, NULL, halves}};
-  static const char *const patterns[] = {"tests/loop/blocks.loop", "tests/plan/[!d]*.sir", "tests/plan/gpu/*.sir",
-                                         "tests/gpu_text/*.sir",
+  static const char *const patterns[] = {"tests/loop/blocks.loop", "tests/plan/[!d]*.sir", "tests/gpu_text/*.sir",
                                          NULL}; /* the C compiler takes half a minute for deep.sir */
   if (!mkdtemp(folder)) return 1;
   int bad = argc < 2 ? cmocka_run_group_tests(text, NULL, NULL) : 0;
