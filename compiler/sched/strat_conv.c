@@ -141,8 +141,10 @@ static void choose(Conv *c) {
   } else if (few) {
     c->along = ALONG_WINDOW;
     c->nv = (int)row;
-    int apart = c->w.step[last] > 1 || c->w.stride[last] > 1 ? 2 : 0;    /* lanes that are put together */
-    int most = (regs - 3 - (regs < 32 ? 1 + apart : 0) - c->nv) / c->nv; /* a mask takes a register there */
+    int apart = c->w.step[last] > 1 || c->w.stride[last] > 1 ? 2 : 0; /* lanes that are put together */
+    int indices = c->packs != c->dtype && !(l->all->target->needs & CPU_NEON) ? apart : 0;
+    int taken = regs < 32 ? 1 + apart : indices; /* masks, and with what is converted what says where lanes go */
+    int most = (regs - 3 - taken - c->nv) / c->nv;
     choose_channels(c, channels, most > 8 ? 8 : most < 1 ? 1 : most);
     c->lanes = narrow(c->lanes, size);
     unit = c->mr;
@@ -196,8 +198,9 @@ static bool clipping_will_do(const Conv *c) {
   if (c->along != ALONG_CHANNELS || c->rows > 1 || !lower_seen(c->l, c->x) || row == INT64_MAX ||
       last_extent(c) == INT64_MAX || known(c->l, c->w.lo[last]) == INT64_MAX || size > CLIPPED_WINDOW)
     return false;
-  if (channels_unrolled(c) && (lower_tile_registers(c->l, c->dtype) < 32 || c->packs != c->dtype))
-    return false; /* room for the kernel of one place, or for what is converted */
+  int regs = lower_tile_registers(c->l, c->dtype);
+  if (channels_unrolled(c) && (regs < 32 || c->packs != c->dtype || (c->mr + 2 * loads_ahead(c)) * c->nv > regs))
+    return false; /* room for the kernel of one place and of the next, or for what is converted */
   for (int a = 0; a < c->w.n; a++)
     if (c->w.base[a] > 1) return false;
   inner_tiles(c, row, &from, &to);
@@ -387,10 +390,17 @@ static void pack_stage(Conv *c) {
   Ex begin = ex_mul(k, c->group, lower_dim(l, c->per)), lanes = ex_idx(k, c->lanes), at[MAX_RANK], n, place;
   Sym vectors = sym_op(t, SYM_FLOORDIV, shape[r - 1], sym_int(t, c->lanes));
   c->end = ex_add(k, begin, lower_dim(l, c->per));
-  if (wide < 4) { /* each channel's elements are read one after the other */
-    n = ex_add(k, ex_mul(k, loop_axis(k, "n", vectors), lanes), ex_lane(k, c->lanes));
+  if (wide < 4) {                                        /* each channel's elements are read one after the other */
+    bool gathers = !c->rest || dtype_size(c->packs) > 2; /* else places that are clamped take a register each */
+    n = ex_mul(k, loop_axis(k, "n", vectors), lanes);
+    if (gathers) n = ex_add(k, n, ex_lane(k, c->lanes));
     open_channels(c, false);
     open_window(c, c->w.n);
+    if (!gathers) {
+      Ex lane;
+      loop_for(k, "lane", ex_idx(k, 0), lanes, FOR_SERIAL, 0, TAIL_NONE, &lane);
+      n = ex_add(k, n, lane);
+    }
     Ex e = padding_is_zero(c, n, conv_weight(c, ex_add(k, begin, n)));
     panel_index(c, n, at);
     loop_store(k, c->panels, at, r, ex_convert(k, c->packs, e), 0);

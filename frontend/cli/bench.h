@@ -21,7 +21,7 @@ typedef struct BenchRun { /* an entry at one number of threads */
   int threads;
   BenchTime call;
   BenchKernel *kernel;
-  uint32_t nkernels;
+  uint32_t nkernels;             /* on a GPU they are not timed by themselves: no list */
   double waiting;                /* of the first thread at barriers, a call */
   int64_t flops, bytes, touched; /* of all kernels; touched: bytes of all buffers of a call */
   double peak, copy;             /* best of all rounds: operations, bytes read and written a nanosecond */
@@ -29,7 +29,8 @@ typedef struct BenchRun { /* an entry at one number of threads */
 
 typedef struct Bench {
   Call call;
-  const char *cpu; /* model name of the processor */
+  const char *cpu;    /* model name of the processor */
+  const char *device; /* "cuda" or "cuda:N"; NULL: the processor */
   uint32_t level;
   int rounds;
   BenchRun run[8];

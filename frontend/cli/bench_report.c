@@ -28,10 +28,23 @@ static void put_row(Buf *out, const BenchRun *r, const char *name, const char *s
              100 * part);
 }
 
+static void text_gpu(const Bench *b, const BenchRun *r, Buf *out) {
+  const BenchTime *t = &r->call;
+  buf_printf(out,
+             ", on %s:\n  %.4f ms a call, with its copies from and to the host (10th percentile %.4f, best round %.4f; "
+             "%" PRId64 " calls in %d rounds)\n  %u launch%s: %.2f GFLOP/s, %.2f GB/s\n",
+             b->device, t->median * 1e-6, t->p10 * 1e-6, t->best * 1e-6, t->calls, b->rounds, r->nkernels,
+             r->nkernels == 1 ? "" : "es", (double)r->flops / t->median, (double)r->bytes / t->median);
+}
+
 static void text_run(const Bench *b, const BenchRun *r, Buf *out) {
   double inside = r->waiting;
   buf_printf(out, "%s, %s", b->call.s.path, entry(b));
   if (b->call.e->dims.n) put_dims(b, out, ", %s = %" PRId64, "");
+  if (b->device) {
+    text_gpu(b, r, out);
+    return;
+  }
   buf_printf(out, ", %d thread%s, level %s on %s:\n", r->threads, r->threads > 1 ? "s" : "",
              sinter_level_text(b->level), b->cpu);
   buf_printf(out, "  %.4f ms a call (10th percentile %.4f, best round %.4f; %" PRId64 " calls in %d rounds)\n",
@@ -79,25 +92,41 @@ static void json_head(const Bench *b, const BenchRun *r, Buf *out) {
   buf_printf(&name, "%s.%s", workload(b), entry(b));
   buf_put(out, "{\"workload\": ");
   json_text(out, name.at);
-  buf_printf(out, ", \"engine\": \"sinter\", \"threads\": %d", r->threads);
+  buf_put(out, ", \"engine\": \"sinter\", ");
+  if (b->device)
+    buf_printf(out, "\"device\": \"%s\"", b->device);
+  else
+    buf_printf(out, "\"threads\": %d", r->threads);
   buf_free(&name);
 }
 
-static void json_times(Buf *out, const BenchRun *r, const BenchTime *t, int64_t flops, int64_t bytes) {
-  bool by_flops;
-  double part = bench_bound(r, flops, bytes, t->median, &by_flops), ns = t->median > 0 ? t->median : 1;
+static void json_times(Buf *out, const BenchTime *t, int64_t flops, int64_t bytes) {
+  double ns = t->median > 0 ? t->median : 1;
   buf_printf(out,
              ", \"median_ms\": %.6f, \"p10_ms\": %.6f, \"best_ms\": %.6f, \"calls\": %" PRId64 ", \"flops\": %" PRId64
-             ", \"bytes\": %" PRId64 ", \"gflops\": %.4f, \"gbs\": %.4f, \"bound\": \"%s\", \"percent\": %.2f",
+             ", \"bytes\": %" PRId64 ", \"gflops\": %.4f, \"gbs\": %.4f",
              t->median * 1e-6, t->p10 * 1e-6, t->best * 1e-6, t->calls, flops, bytes, (double)flops / ns,
-             (double)bytes / ns, by_flops ? "flops" : "bytes", 100 * part);
+             (double)bytes / ns);
+}
+
+static void json_bound(Buf *out, const BenchRun *r, const BenchTime *t, int64_t flops, int64_t bytes) {
+  bool by_flops;
+  double part = bench_bound(r, flops, bytes, t->median, &by_flops);
+  buf_printf(out, ", \"bound\": \"%s\", \"percent\": %.2f", by_flops ? "flops" : "bytes", 100 * part);
 }
 
 void bench_json(const Bench *b, Buf *out) {
   for (int i = 0; i < b->nruns; i++) {
     const BenchRun *r = &b->run[i];
     json_head(b, r, out);
-    json_times(out, r, &r->call, r->flops, r->bytes);
+    json_times(out, &r->call, r->flops, r->bytes);
+    if (b->device) {
+      buf_printf(out, ", \"launches\": %u, \"rounds\": %d, \"dims\": {", r->nkernels, b->rounds);
+      put_dims(b, out, "\"%s\": %" PRId64, ", ");
+      buf_put(out, "}}\n");
+      continue;
+    }
+    json_bound(out, r, &r->call, r->flops, r->bytes);
     buf_printf(out,
                ", \"error\": null, \"peak_gflops\": %.2f, \"copy_gbs\": %.2f, \"touched\": %" PRId64
                ", \"waiting_ms\": %.6f, \"rounds\": %d, \"level\": \"%s\", \"dims\": {",
@@ -111,7 +140,8 @@ void bench_json(const Bench *b, Buf *out) {
       json_head(b, r, out);
       buf_printf(out, ", \"kernel\": \"%s\", \"stage\": \"%s\", \"step\": %u, \"tasks\": %" PRId64, x->name, x->stage,
                  x->step, x->tasks);
-      json_times(out, r, &x->time, x->flops, x->bytes);
+      json_times(out, &x->time, x->flops, x->bytes);
+      json_bound(out, r, &x->time, x->flops, x->bytes);
       buf_put(out, "}\n");
     }
   }

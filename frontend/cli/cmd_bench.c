@@ -9,7 +9,7 @@
 static const char HELP[] =
     "usage: sinter bench ARTEFACT [ENTRY] [DIM=NUMBER ...] [NAME=FILE.npy ...]\n"
     "                    [--threads 1,2] [--runs N] [--rounds N] [--weights FILE | --init SEED]\n"
-    "                    [--json FILE] [--svg FILE]\n"
+    "                    [--device D] [--json FILE] [--svg FILE]\n"
     "       sinter bench MODEL.sir [ENTRY] --kernel K --emit c [-o FILE.c] [--cpu LEVEL] [DIM=NUMBER ...]\n"
     "\n"
     "Calls an entry many times and says how long it and each of its kernels takes, and how far that is from what this\n"
@@ -25,6 +25,10 @@ static const char HELP[] =
     "  --rounds N      rounds (default: 7); times are medians over all, `best` is the smallest median of a round\n"
     "  --weights FILE  parameters and states from a safetensors file (default: start values)\n"
     "  --init SEED     start values drawn from the seed, a number (default: 1)\n"
+    "  --device D      where it runs: cpu, or cuda or cuda:N if it was compiled with --gpu (default: cpu, whatever\n"
+    "                  SINTER_DEVICE says). On a GPU the call alone is timed, with the copies of its inputs and "
+    "outputs\n"
+    "                  from and to the host\n"
     "  --json FILE     writes lines of JSON, one for the call and one for each kernel\n"
     "  --svg FILE      draws the roofline with the kernels as points\n"
     "\n"
@@ -166,9 +170,10 @@ static const SinterPlan *plan_of(const Bench *b) {
   const SinterModel *m = b->call.s.m;
   const SinterVariant *v = SINTER_LIST(SinterVariant, m, b->call.e->variants);
   int64_t fits;
-  for (uint32_t i = 0; i < b->call.e->variants.n; i++)
-    if (v[i].level == b->level && sinter_sym(m, v[i].when, b->call.dims, &fits) && fits)
-      return SINTER_LIST(SinterPlan, m, m->plans) + v[i].plan;
+  for (uint32_t i = 0; i < b->call.e->variants.n; i++) /* those for all GPUs have the same steps, or nearly */
+    if ((b->device ? v[i].level >= SINTER_LEVELS : v[i].level == b->level) &&
+        sinter_sym(m, v[i].when, b->call.dims, &fits) && fits)
+      return SINTER_LIST(SinterPlan, m, b->device ? m->gpu_plans : m->plans) + v[i].plan;
   return NULL;
 }
 
@@ -202,6 +207,16 @@ static void list_kernels(const Bench *b, const SinterPlan *p, BenchRun *r) {
   for (uint32_t i = 0; i < p->bufs.n; i++)
     if (buf[i].kind != SINTER_BUF_ARENA) r->touched += value(b, buf[i].bytes);
   r->touched += value(b, p->arena);
+}
+
+static void sum_launches(const Bench *b, const SinterPlan *p, BenchRun *r) { /* on a GPU */
+  const SinterGpuStep *step = SINTER_LIST(SinterGpuStep, b->call.s.m, p->steps);
+  for (uint32_t i = 0; i < p->steps.n; i++) {
+    if (!value(b, step[i].grid)) continue;
+    r->flops += value(b, step[i].flops);
+    r->bytes += value(b, step[i].bytes);
+    r->nkernels++;
+  }
 }
 
 double bench_bound(const BenchRun *r, int64_t flops, int64_t bytes, double ns, bool *by_flops) {
@@ -273,7 +288,8 @@ static int profiled_calls(Call *c, const SinterPlan *p, BenchRun *r, double rate
 }
 
 /* Weights and context anew: training goes on from the same start in every round. */
-static int open_state(Call *c, const Wanted *w, int threads) {
+static int open_state(Bench *b, const Wanted *w, int threads) {
+  Call *c = &b->call;
   char text[16];
   c->s.api->free(c->s.c);
   c->s.api->close(c->s.w);
@@ -281,8 +297,24 @@ static int open_state(Call *c, const Wanted *w, int threads) {
   snprintf(text, sizeof text, "%d", threads);
   int status = c->s.api->open(&c->s.w, w->weights, w->seed);
   if (status) return cli_fail("%s", c->s.api->open_message(c->s.w));
-  status = artefact_device(&c->s, "cpu"); /* it measures this processor, whatever SINTER_DEVICE says */
-  return status ? status : artefact_context(&c->s, c->most, text);
+  status = artefact_device(&c->s, b->device ? b->device : "cpu");
+  return status ? status : artefact_context(&c->s, c->most, b->device ? NULL : text);
+}
+
+static int measure_gpu(Bench *b, const Wanted *w, const bool *drawn, BenchRun *r) {
+  Call *c = &b->call;
+  Samples calls = {0};
+  int status = CLI_DONE;
+  for (int i = 0; i < w->rounds && !status; i++) {
+    if (i == 0 || c->e->flags & SINTER_ENTRY_UPDATES) status = open_state(b, w, 0);
+    for (int k = 0; k < 3 && !status; k++) status = first_call(c, drawn);
+    if (!status) status = timed_calls(c, w->runs, &calls);
+    round_end(&calls);
+  }
+  const SinterPlan *p = status ? NULL : plan_of(b);
+  if (p) sum_launches(b, p, r);
+  r->call = summary(&calls);
+  return status;
 }
 
 static int measure(Bench *b, const Wanted *w, const bool *drawn, BenchRun *r) {
@@ -294,7 +326,7 @@ static int measure(Bench *b, const Wanted *w, const bool *drawn, BenchRun *r) {
   double rate = ticks_a_ns();
   int status = CLI_DONE;
   for (int i = 0; i < w->rounds && !status; i++) {
-    if (i == 0 || c->e->flags & SINTER_ENTRY_UPDATES) status = open_state(c, w, r->threads);
+    if (i == 0 || c->e->flags & SINTER_ENTRY_UPDATES) status = open_state(b, w, r->threads);
     if (status) break;
     rest();
     double peak = bench_peak(b->level, r->threads), copy = bench_copy(r->touched, r->threads);
@@ -348,10 +380,11 @@ static int bench_entry(Bench *b, const Words *words, Wanted *w, const char *json
   bool *drawn = mem_alloc(c->e->inputs.n + 1u);
   int level = c->s.api->level();
   b->level = (uint32_t)level;
-  if (!status && level < 0) status = cli_fail("%s has no code for this processor", c->s.path);
+  if (!status && level < 0 && !b->device) status = cli_fail("%s has no code for this processor", c->s.path);
   if (!status) status = settle_inputs(b, drawn);
   if (!status) call_most(c), status = call_records(c);
-  for (int i = 0; i < b->nruns && !status; i++) status = measure(b, w, drawn, &b->run[i]);
+  for (int i = 0; i < b->nruns && !status; i++)
+    status = b->device ? measure_gpu(b, w, drawn, &b->run[i]) : measure(b, w, drawn, &b->run[i]);
   free(drawn);
   if (status) return status;
   Buf text = {0};
@@ -366,16 +399,17 @@ static int bench_entry(Bench *b, const Words *words, Wanted *w, const char *json
 static int bench(int argc, char **argv) {
   for (int i = 1; i < argc; i++)
     if (!strncmp(argv[i], "--emit", 6) || !strncmp(argv[i], "--kernel", 8)) return bench_emit(argc, argv);
-  const char *weights = NULL, *init = NULL, *threads = NULL, *runs = NULL, *rounds = NULL, *json = NULL, *svg = NULL;
+  const char *weights = NULL, *init = NULL, *threads = NULL, *runs = NULL, *rounds = NULL, *json = NULL, *svg = NULL,
+             *device = NULL;
   Words words = {mem_alloc(sizeof(char *) * (size_t)argc), 0};
   const Option options[] = {{"--weights", &weights, NULL, NULL}, {"--init", &init, NULL, NULL},
                             {"--threads", &threads, NULL, NULL}, {"--runs", &runs, NULL, NULL},
                             {"--rounds", &rounds, NULL, NULL},   {"--json", &json, NULL, NULL},
-                            {"--svg", &svg, NULL, NULL}};
+                            {"--svg", &svg, NULL, NULL},         {"--device", &device, NULL, NULL}};
   char cpu[128];
   int64_t seed = 1, n = 0, nrounds = ROUNDS;
   Bench b = {.cpu = bench_cpu(cpu, sizeof cpu)};
-  int status = cli_options(argc, argv, options, 7, &words);
+  int status = cli_options(argc, argv, options, sizeof options / sizeof *options, &words);
   if (!status && words.n == 0) status = cli_usage("bench wants an artefact");
   if (!status && weights && init) status = cli_usage("--weights and --init exclude each other");
   if (!status && init && !number_read_int(init, 0, INT64_MAX, &seed))
@@ -384,6 +418,9 @@ static int bench(int argc, char **argv) {
     status = cli_usage("--runs is \"%s\": a number from 1 to %d is expected", runs, MOST_CALLS);
   if (!status && rounds && !number_read_int(rounds, 1, 1000, &nrounds))
     status = cli_usage("--rounds is \"%s\": a number from 1 to 1000 is expected", rounds);
+  if (device && strcmp(device, "cpu") != 0) b.device = device;
+  if (!status && b.device && (threads || svg))
+    status = cli_usage("--threads and --svg are about the processor, and --device is \"%s\"", device);
   if (!status) status = read_threads(&b, threads ? threads : "1");
   if (!status) {
     Wanted w = {.weights = weights, .seed = weights ? 0 : (uint64_t)seed, .runs = n, .rounds = (int)nrounds};

@@ -102,7 +102,7 @@ typedef struct BulkLoad {
   void *race, *pc;
   const EmuSite *site;
 } BulkLoad;
-enum { MAX_LOADS = 1024, MAX_RACE_FIBERS = 6000 };
+enum { MAX_LOADS = 1024, MAX_RACE_FIBERS = 6000, KEPT_FIBERS = 1024 };
 
 struct Block {
   Launch *launch;
@@ -115,7 +115,7 @@ struct Block {
   Barrier barrier[BARRIERS];
   BulkLoad load[MAX_LOADS];
   int n_loads;
-  void *race[MAX_RACE_FIBERS]; /* all fibers of the sanitizer's */
+  void *race[MAX_RACE_FIBERS]; /* all fibers of the sanitizer's that were made for it */
   int n_race;
 };
 
@@ -130,6 +130,7 @@ struct Launch {
   Block *block; /* the one that runs */
   Thread *ready[MAX_THREADS];
   int first_ready, n_ready;
+  u64 known[KEPT_FIBERS]; /* what a kept fiber begins with (emu_race_new) */
   bool failed;
 };
 
@@ -144,8 +145,8 @@ bool emu_lazy(void);
 void emu_wait(const void *object, const char *what, const EmuSite *); /* until emu_wake names the object */
 void emu_wake(Block *, int first, int n, const void *object);         /* those of n threads from the first */
 void emu_yield(void);                                                 /* lets others run */
-/* A fiber of the sanitizer's that knows what the caller knows. It ends with the block, not before: the sanitizer takes
- * a new fiber in an old one's place for the old one. */
+/* A fiber of the sanitizer's that knows what the caller knows. It is taken for nothing else in this launch: the
+ * sanitizer takes a new fiber in an old one's place for the old one. */
 void *emu_race_new(Block *);
 /* For the async proxy a warp has a fiber of its own (one for each thread would be too many for clang's runtime), which
  * knows less than its threads: what a thread of it knew at its last fence_proxy_async, what other warps' fibers told

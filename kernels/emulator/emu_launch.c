@@ -166,10 +166,38 @@ static void thread_main(void) {
   }
 }
 
+/* Fibers of launches before, which this one's host knows all of: the sanitizer takes long to make one. Those of this
+ * launch stay apart until it ends, because a block must not know what others do. */
+static struct {
+  void *fiber[KEPT_FIBERS];
+  int idle, kept; /* idle: not yet used by this launch */
+} pool;
+
 void *emu_race_new(Block *b) {
   if (!RACE_ON) return NULL;
+  if (pool.idle) {
+    void *me = race_current(), *fiber = pool.fiber[--pool.idle], *known = &b->launch->known[pool.idle];
+    race_release(known);
+    race_switch(fiber);
+    race_acquire(known);
+    race_switch(me);
+    return fiber;
+  }
   if (b->n_race == MAX_RACE_FIBERS) emu_fail(NULL, "too many asynchronous operations for the race detector");
   return b->race[b->n_race++] = race_new();
+}
+
+static void race_keep(Block *b) { /* which has ended */
+  for (int i = 0; i < b->n_race; i++)
+    if (pool.kept < KEPT_FIBERS)
+      pool.fiber[pool.kept++] = b->race[i];
+    else
+      race_end(b->race[i]);
+}
+
+static void race_launch_ends(bool failed) { /* failed: fibers were left amid of calls */
+  while (failed && pool.kept > pool.idle) race_end(pool.fiber[--pool.kept]);
+  pool.idle = pool.kept;
 }
 
 void *emu_race_new_async(Thread *t) {
@@ -280,7 +308,7 @@ static void block_run(Block *b, EmuIndex at) {
       snprintf(l->report->message, EMULATOR_MESSAGE, "%s: the stack of thread %d is too small", l->kernel->file, i);
     }
   }
-  for (int i = 0; i < b->n_race; i++) race_end(b->race[i]);
+  race_keep(b);
   l->report->counters.blocks++;
 }
 
@@ -331,6 +359,7 @@ bool emulator_launch(const EmulatorKernel *kernel, const EmulatorLaunch *request
   if (l->block) block_free(l->block);
   for (int i = 0; i < kernel->n_params; i++) munmap(l->params[i], kernel->param_size[i]);
   bool ok = !l->failed;
+  race_launch_ends(l->failed);
   munmap(l, sizeof *l);
   return ok;
 }

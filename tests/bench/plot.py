@@ -25,7 +25,7 @@ STYLE = """
 
 
 def newest():
-    files = glob.glob(os.path.join(HERE, "*.jsonl"))
+    files = [f for f in glob.glob(os.path.join(HERE, "*.jsonl")) if '"card"' not in open(f).readline()]  # those of processors
     return max(files, key=lambda f: json.loads(open(f).readline())["date"])
 
 

@@ -1,5 +1,5 @@
 """Makes results/README.md of results/*.jsonl: one table a file, milliseconds (best median of a round), Sinter's ratio to the
-fastest peer."""
+fastest peer; of a GPU (results.jsonl of ../gpu_kit), microseconds of a call."""
 
 import glob, json, math, os
 
@@ -12,10 +12,26 @@ def number(x):
     return f"{x:.4g}"
 
 
+def on_gpu(rows):
+    """What `run bench` of the kit for machines with a GPU wrote."""
+    cards = dict.fromkeys(f"{r['card']}, driver {r['driver']}" for r in rows if "card" in r)
+    lines = [f"{rows[0]['date']}, {'; '.join(cards)}. Microseconds of a call, whose inputs and outputs lie on the GPU: the best.", "",
+             "| workload | Sinter | GB/s | % of a copy | TFLOP/s | peer | its time | ratio |", "|---" * 8 + "|"]
+    cell = lambda r, key: number(r[key]) if key in r else ""
+    for r in rows:
+        said = r.get("refused") or r.get("peer", "")
+        lines.append(f"| {r['workload']} | {cell(r, 'best_us')} | {cell(r, 'gb_s')} | {cell(r, 'percent_of_copy')} | {cell(r, 'tflop_s')}"
+                     f" | {said} | {cell(r, 'peer_best_us')} | {cell(r, 'ratio')} |")
+    return lines
+
+
 text = ["# Results", "", "Made by `tests/bench/table.py` of the lines of JSON beside it. Milliseconds: the best median of a round; `mnist`: an epoch.",
         "Ratio: the fastest peer's over Sinter's, above 1 Sinter is ahead. % of peak: of multiply-adds timed in the same process.", ""]
 for path in sorted(glob.glob(os.path.join(HERE, "*.jsonl"))):
     rows = [json.loads(l) for l in open(path)]
+    if any("card" in r for r in rows):
+        text += [f"## {os.path.basename(path)}", "", *on_gpu(rows), ""]
+        continue
     engines = [e for e in NAMES if any(r["engine"] == e for r in rows)]
     loads = [r["load"] for r in rows]
     text += [f"## {os.path.basename(path)}", "", f"{rows[0]['date']}, {rows[0]['cpu']}; load average {min(loads)} to {max(loads)}. "

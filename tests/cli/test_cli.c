@@ -260,6 +260,10 @@ static void informs(void **state) {
   says("explain fake.so --cpu v3", 2,
        "sinter: fake.so is an artefact, explained as it was compiled: it is the only word that goes with it\n"
        "`sinter explain --help` says how it is used.\n");
+  says("bench fake.so predict --device cuda", 1, NO_GPU);
+  says("bench fake.so predict --device cuda --threads 2", 2,
+       "sinter: --threads and --svg are about the processor, and --device is \"cuda\"\n"
+       "`sinter bench --help` says how it is used.\n");
   says("bench fake.so --kernel k0 --emit c", 2,
        "sinter: --emit c wants the model's file, FILE.sir, not \"fake.so\": an artefact holds machine code only\n"
        "`sinter bench --help` says how it is used.\n");

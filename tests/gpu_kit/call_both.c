@@ -1,8 +1,7 @@
 /* call_both ARTEFACT.so: every entry on the CPU and on the GPU, with several sizes and data: the same statuses and
  * sentences, outputs, states; says what differs, and ends with 1 then. */
-#include "sinter.h"
+#include "kit.h"
 #include <math.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,24 +18,6 @@ static double bound(uint32_t dtype) {
   }
 }
 
-static double element(uint32_t dtype, const void *data, int64_t i) {
-  double x = 0;
-  float f;
-  switch (dtype) {
-  case SINTER_F32: return (double)((const float *)data)[i];
-  case SINTER_F64: return ((const double *)data)[i];
-  case SINTER_F16:
-  case SINTER_BF16: {
-    char why[SINTER_WHY];
-    if (!sinter_convert(SINTER_F32, &f, dtype, (const uint16_t *)data + i, 1, why)) abort();
-    return (double)f;
-  }
-  case SINTER_I64:
-  case SINTER_U64: return (double)((const int64_t *)data)[i];
-  default: memcpy(&x, (const char *)data + i * sinter_dtype_size(dtype), sinter_dtype_size(dtype)); return x;
-  }
-}
-
 /* "" or what differs. */
 static double rough; /* of 16 bits, where an entry reads or writes such: what it has of 32 is no better */
 static const char *differs(const char *name, uint32_t dtype, const void *a, const void *b, int64_t n) {
@@ -45,10 +26,10 @@ static const char *differs(const char *name, uint32_t dtype, const void *a, cons
   uint32_t size = sinter_dtype_size(dtype);
   double largest = 1;
   for (int64_t i = 0; i < n && most; i++)
-    if (isfinite(element(dtype, a, i))) largest = fmax(largest, fabs(element(dtype, a, i)));
+    if (isfinite(kit_element(dtype, a, i))) largest = fmax(largest, fabs(kit_element(dtype, a, i)));
   for (int64_t i = 0; i < n; i++) {
     if (!memcmp((const char *)a + i * size, (const char *)b + i * size, size)) continue;
-    double x = element(dtype, a, i), y = element(dtype, b, i);
+    double x = kit_element(dtype, a, i), y = kit_element(dtype, b, i);
     if (most && (x == y || (isnan(x) && isnan(y)) || fabs(x - y) <= most * largest)) continue;
     snprintf(text, sizeof text, "element %lld of %s is %.9g on the CPU, %.9g on the GPU (largest: %g)", (long long)i,
              name, x, y, largest);
@@ -57,17 +38,9 @@ static const char *differs(const char *name, uint32_t dtype, const void *a, cons
   return "";
 }
 
-__attribute__((format(printf, 1, 2), noreturn)) static void die(const char *fmt, ...) {
-  va_list ap;
-  va_start(ap, fmt);
-  vfprintf(stderr, fmt, ap);
-  va_end(ap);
-  fputs("\n", stderr);
-  exit(1);
-}
 #define MUST(x)                                                                                                        \
   do {                                                                                                                 \
-    if (!(x)) die("%s:%d: %s does not hold", __FILE__, __LINE__, #x);                                                  \
+    if (!(x)) kit_die("%s:%d: %s does not hold", __FILE__, __LINE__, #x);                                              \
   } while (0)
 
 /* ---- a call on both ---- */
@@ -105,16 +78,6 @@ typedef struct Side {
   char *in, *out; /* records */
 } Side;
 
-static int64_t elements(const SinterModel *m, const SinterPort *p, const int64_t *dims) {
-  int64_t n = 1, d = 0;
-  for (uint32_t i = 0; i < p->rank; i++) n = sinter_sym(m, p->dim[i], dims, &d) && d >= 0 ? n * d : -1;
-  return n;
-}
-
-static const char *port_label(const SinterModel *m, const SinterPort *p) {
-  return p->name ? sinter_text(m, p->name) : "the result";
-}
-
 enum { MOST = 1 << 22 }; /* elements of an input or output: else it is left out */
 /* Returns whether the call was done, and was the same on both. */
 static bool call_both(const SinterApi *api, Side side[2], uint32_t index, const int64_t *dims, int kind) {
@@ -123,15 +86,13 @@ static bool call_both(const SinterApi *api, Side side[2], uint32_t index, const 
   const SinterPort *in = SINTER_LIST(SinterPort, m, e->inputs), *out = SINTER_LIST(SinterPort, m, e->outputs);
   const SinterDim *d = SINTER_LIST(SinterDim, m, e->dims);
   const char *entry = sinter_text(m, e->name), *what = "";
-  void *data[2][64] = {{0}};
+  void *data[2][KIT_MANY] = {{0}};
   int status[2];
-  MUST(e->inputs.n + e->outputs.n < 64);
   for (uint32_t i = 0; i < e->inputs.n + e->outputs.n; i++)
-    if (elements(m, i < e->inputs.n ? &in[i] : &out[i - e->inputs.n], dims) > MOST) return false;
+    if (kit_elements(m, i < e->inputs.n ? &in[i] : &out[i - e->inputs.n], dims) > MOST) return false;
   for (uint32_t i = 0; i < e->inputs.n + e->outputs.n; i++) {
     const SinterPort *p = i < e->inputs.n ? &in[i] : &out[i - e->inputs.n];
-    int64_t n = elements(m, p, dims);
-    MUST(n >= 0);
+    int64_t n = kit_elements(m, p, dims);
     size_t bytes = (size_t)n * sinter_dtype_size(p->dtype);
     for (int k = 0; k < 2; k++) {
       data[k][i] = calloc(1, bytes + 64);
@@ -145,14 +106,14 @@ static bool call_both(const SinterApi *api, Side side[2], uint32_t index, const 
     status[k] = api->call(side[k].c, index, side[k].in, side[k].out);
   }
   if (status[0] != status[1] || strcmp(api->message(side[0].c), api->message(side[1].c)))
-    die("%s: status %d (%s) on the CPU, %d (%s) on the GPU", entry, status[0], api->message(side[0].c), status[1],
-        api->message(side[1].c));
+    kit_die("%s: status %d (%s) on the CPU, %d (%s) on the GPU", entry, status[0], api->message(side[0].c), status[1],
+            api->message(side[1].c));
   for (uint32_t i = 0; i < e->inputs.n + e->outputs.n && !*what && !status[0]; i++) {
     const SinterPort *p = i < e->inputs.n ? &in[i] : &out[i - e->inputs.n];
-    what = differs(port_label(m, p), p->dtype, data[0][i], data[1][i], elements(m, p, dims));
+    what = differs(kit_label(m, p), p->dtype, data[0][i], data[1][i], kit_elements(m, p, dims));
   }
   for (uint32_t i = 0; i < e->inputs.n + e->outputs.n; i++) free(data[0][i]), free(data[1][i]);
-  if (*what) die("%s: %s", entry, what);
+  if (*what) kit_die("%s: %s", entry, what);
   return !status[0];
 }
 
@@ -167,7 +128,7 @@ static void same_states(const SinterApi *api, Side side[2], const char *entry) {
     void *a = malloc(c[i].bytes + 1), *b = malloc(c[i].bytes + 1);
     MUST((api->get(side[0].w, name, a, c[i].bytes) | api->get(side[1].w, name, b, c[i].bytes)) == 0);
     const char *what = differs(name, c[i].dtype, a, b, (int64_t)(c[i].bytes / sinter_dtype_size(c[i].dtype)));
-    if (*what) die("after %s: %s", entry, what);
+    if (*what) kit_die("after %s: %s", entry, what);
     MUST((api->set(side[1].w, name, a, c[i].bytes)) == 0); /* differences do not add up */
     free(a), free(b);
   }
@@ -177,28 +138,14 @@ static void same_states(const SinterApi *api, Side side[2], const char *entry) {
 
 static void try_entries(const char *path) {
   static const int64_t sizes[] = {1, 7, 33, 64, 7};
-  SinterArtefact art;
-  char why[SINTER_WHY];
+  Kit kit;
   Side side[2] = {{0}};
-  if (!sinter_artefact_open(&art, path, why)) die("%s", why);
-  const SinterApi *api = art.api;
-  const SinterModel *m = api->model;
-  int64_t dims[64], most[64];
-  MUST(m->dims.n < 64);
-  for (uint32_t i = 0; i < m->dims.n; i++) most[i] = 1;
-  for (uint32_t i = 0; i < m->entries.n; i++) {
-    const SinterEntry *e = SINTER_LIST(SinterEntry, m, m->entries) + i;
-    const SinterDim *d = SINTER_LIST(SinterDim, m, e->dims);
-    for (uint32_t k = 0; k < e->dims.n; k++) {
-      int64_t all = d[k].hi > 64 ? 64 : d[k].hi;
-      if (all > most[d[k].index]) most[d[k].index] = all;
-      if (d[k].lo > most[d[k].index]) most[d[k].index] = d[k].lo;
-    }
-  }
+  kit_open(&kit, path);
+  const SinterApi *api = kit.api;
+  const SinterModel *m = kit.m;
+  int64_t dims[KIT_MANY];
   for (int k = 0; k < 2; k++) {
-    MUST((api->open(&side[k].w, NULL, 5)) == 0);
-    if (k && api->to(side[k].w, "cuda")) die("%s", api->open_message(side[k].w));
-    if (api->create(&side[k].c, side[k].w, most, NULL, 0)) die("%s", api->open_message(side[k].w));
+    kit_create(&kit, k ? "cuda" : "cpu", 5, &side[k].w, &side[k].c);
     side[k].in = calloc(1, 4096), side[k].out = calloc(1, 4096);
   }
   for (uint32_t i = 0; i < m->entries.n; i++) {
@@ -218,23 +165,22 @@ static void try_entries(const char *path) {
     for (size_t s = 0; s < sizeof sizes / sizeof *sizes; s++) {
       for (uint32_t k = 0; k < m->dims.n; k++) dims[k] = 0;
       for (uint32_t k = 0; k < e->dims.n; k++) {
-        int64_t v = sizes[(s + k) % 5];
-        dims[d[k].index] = v < d[k].lo ? d[k].lo : v > d[k].hi ? d[k].hi : v;
+        dims[d[k].index] = kit_clamp(&d[k], sizes[(s + k) % 5]);
       }
       for (int kind = 0; kind < kinds; kind++) done += call_both(api, side, i, dims, kind);
       same_states(api, side, sinter_text(m, e->name));
     }
-    if (!done) die("%s: it was always refused", sinter_text(m, e->name));
+    if (!done) kit_die("%s: it was always refused", sinter_text(m, e->name));
   }
   for (int k = 0; k < 2; k++) {
     api->free(side[k].c), api->close(side[k].w);
     free(side[k].in), free(side[k].out);
   }
-  sinter_artefact_close(&art);
+  sinter_artefact_close(&kit.art);
 }
 
 int main(int argc, char **argv) {
-  if (argc != 2) die("usage: call_both ARTEFACT.so");
+  if (argc != 2) kit_die("usage: call_both ARTEFACT.so");
   try_entries(argv[1]);
   return 0;
 }

@@ -17,14 +17,13 @@ enum { SEEDS = 10, RUNS = 2 * SEEDS }; /* lazy or not */
 
 static char output[1 << 16];
 
-static void run(const char *program, const GpuCase *c) { /* fills output */
-  char path[512], number[5][16];
+static void start(const char *program, char **argv) { /* fills output; argv[0] is set */
+  char path[512];
+  int pipes[2];
   ssize_t n = readlink("/proc/self/exe", path, sizeof path - 32);
   assert_true(n > 0);
   path[n] = 0;
   strcpy(strrchr(path, '/') + 1, program);
-  int values[5] = {c->size[0], c->size[1], c->size[2], (int)c->seed, c->lazy}, pipes[2];
-  for (int i = 0; i < 5; i++) snprintf(number[i], sizeof number[i], "%d", values[i]);
   assert_int_equal(pipe(pipes), 0);
   pid_t child = fork();
   if (!child) {
@@ -32,7 +31,7 @@ static void run(const char *program, const GpuCase *c) { /* fills output */
     close(pipes[0]);
     setenv("TSAN_OPTIONS", "halt_on_error=1", 1);
     personality(ADDR_NO_RANDOMIZE); /* the sanitizers want fixed places of memory */
-    char *argv[] = {path, (char *)c->kernel, number[0], number[1], number[2], number[3], number[4], NULL};
+    argv[0] = path;
     execv(path, argv);
     _exit(127);
   }
@@ -43,15 +42,18 @@ static void run(const char *program, const GpuCase *c) { /* fills output */
   output[have] = 0;
   close(pipes[0]);
   waitpid(child, NULL, 0);
-  if (!have) fail_msg("%s %s printed nothing", program, c->kernel);
-}
-
-static void run_tsan(const GpuCase *c) {
-  run("gpu_tsan", c);
+  if (!have) fail_msg("%s %s printed nothing", program, argv[1]);
   if (strncmp(output, "FATAL: ThreadSanitizer", 22) == 0) {
     print_message("this system does not let the thread sanitizer start\n");
     skip(); /* memory laid out at random by the kernel, beyond what the sanitizer can map */
   }
+}
+
+static void run(const char *program, const GpuCase *c) {
+  char number[5][16], *argv[] = {NULL, (char *)c->kernel, number[0], number[1], number[2], number[3], number[4], NULL};
+  int values[5] = {c->size[0], c->size[1], c->size[2], (int)c->seed, c->lazy};
+  for (int i = 0; i < 5; i++) snprintf(number[i], sizeof number[i], "%d", values[i]);
+  start(program, argv);
 }
 
 static void expect(const char *words, const char *program, const GpuCase *c) {
@@ -128,7 +130,7 @@ static void caught(void **state) {
   const char *words = f->plain == REFUSED ? f->says : "WARNING: ThreadSanitizer: data race";
   for (; c.seed < 4;
        c.seed++) { /* gcc's sees all of them in the first order; clang's follows only 255 fibers at once */
-    run_tsan(&c);
+    run("gpu_tsan", &c);
     if (strstr(output, words) && strstr(output, where)) return;
   }
   expect(words, "gpu_tsan", &c);
@@ -189,7 +191,7 @@ static const GpuCase right[] = {
 
 static void clean(void **state) {
   const GpuCase *c = *state;
-  run_tsan(c);
+  run("gpu_tsan", c);
   if (strcmp(output, "right\n") != 0) fail_msg("gpu_tsan %s: %.4000s", c->kernel, output);
   run("gpu_asan", c);
   if (strcmp(output, "right\n") != 0) fail_msg("gpu_asan %s: %.4000s", c->kernel, output);
@@ -278,15 +280,54 @@ static const Fault memory_faults[] = {
     {"shared_out_of_bounds", "misuse", {5}, NOT_RUN, "use-after-poison", "s[t + 1] = v"},
 };
 
+/* ---- kernels that are printed from programs ---- */
+
+static void printed(void **state) { /* PROGRAM FILE: 10 orders of threads each */
+  char program[64], file[64], *argv[] = {NULL, file, NULL};
+  assert_int_equal(sscanf(*state, "%63s %63s", program, file), 2);
+  start(program, argv);
+  if (strstr(output, "Sanitizer") || !strstr(output, "[  PASSED  ] 1 test(s)."))
+    fail_msg("%s: %.4000s", (char *)*state, output);
+}
+
+/* Without its barriers a kernel of each form that has some is caught. */
+static void printed_without_barriers(void **state) {
+  char file[] = "/tmp/sinter_race_XXXXXX.sir", *argv[] = {NULL, file, NULL};
+  int f = mkstemps(file, 4);
+  assert_true(f >= 0 && write(f, *state, strlen(*state)) == (ssize_t)strlen(*state) && !close(f));
+  setenv("WITHOUT", "__syncthreads();", 1);
+  start("gpu_text_tsan", argv);
+  unsetenv("WITHOUT");
+  unlink(file);
+  if (!strstr(output, "WARNING: ThreadSanitizer: data race") || !strstr(output, "k.c:"))
+    fail_msg("no race was seen in %s\n%.4000s", (char *)*state, output);
+}
+
+static const char *const clean_texts[] = {
+    "gpu_text_tsan tests/gpu_race/forms.sir", "gpu_text_asan tests/gpu_race/forms.sir",
+    "gpu_batch_tsan tests/gpu_race/steps.sir", "gpu_batch_asan tests/gpu_race/steps.sir"};
+static const char *const with_barriers[] = {
+    "entry turned(x: f32[37, 70]) -> f32[70, 37] { x.T }",
+    "entry row_of_block(x: f32[1, 1531]) -> f32[1, 1531] { softmax(x, -1) }",
+    "entry parts(x: f32[1, 70000]) -> f32[1] { sum(x, 1) }",
+};
+
 #define COUNT(a) (sizeof(a) / sizeof *(a))
 
 int main(void) {
-  struct CMUnitTest tests[COUNT(right) + COUNT(faults) + COUNT(memory_faults)], *t = tests;
+  struct CMUnitTest
+      tests[COUNT(right) + COUNT(faults) + COUNT(memory_faults) + COUNT(clean_texts) + COUNT(with_barriers)],
+      *t = tests;
   for (size_t i = 0; i < COUNT(right); i++)
     *t++ = (struct CMUnitTest){right[i].kernel, clean, NULL, NULL, (void *)&right[i]};
   for (size_t i = 0; i < COUNT(faults); i++)
     *t++ = (struct CMUnitTest){faults[i].name, caught, NULL, NULL, (void *)&faults[i]};
   for (size_t i = 0; i < COUNT(memory_faults); i++)
     *t++ = (struct CMUnitTest){memory_faults[i].name, caught_by_asan, NULL, NULL, (void *)&memory_faults[i]};
+  for (size_t i = 0; i < COUNT(clean_texts); i++)
+    *t++ = (struct CMUnitTest){clean_texts[i], printed, NULL, NULL, (void *)(uintptr_t)clean_texts[i]};
+  for (size_t i = 0; i < COUNT(with_barriers); i++)
+    *t++ = (struct CMUnitTest){with_barriers[i], printed_without_barriers, NULL, NULL,
+                               (void *)(uintptr_t)with_barriers[i]};
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

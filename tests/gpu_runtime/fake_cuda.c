@@ -407,6 +407,14 @@ CUresult cuMemcpyDtoHAsync_v2(void *to, CUdeviceptr from, size_t bytes, CUstream
   return copy(s, (FakeOp){.kind = OP_OUT, .to = to, .from = (const void *)(uintptr_t)from, .bytes = bytes}, from, to);
 }
 
+CUresult cuMemcpyDtoDAsync_v2(CUdeviceptr to, CUdeviceptr from, size_t bytes, CUstream s) {
+  BEGIN;
+  if (!fake_memory_holds(from, bytes)) return fake_refuse(CUDA_ERROR_INVALID_VALUE, "a copy outside of memory");
+  return copy(
+      s, (FakeOp){.kind = OP_IN, .to = (void *)(uintptr_t)to, .from = (const void *)(uintptr_t)from, .bytes = bytes},
+      to, NULL);
+}
+
 /* ---- streams and events ---- */
 
 CUresult cuStreamCreate(CUstream *out, unsigned flags) {

@@ -1,9 +1,8 @@
 #include "gpu_model.h"
+#include "fake_records.h"
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 
 enum { WEIGHT, BIAS, COUNT, MOMENT }; /* cells of the model */
 enum { K_PREDICT, K_TRAIN, K_TOTAL, K_UPDATE, K_SQUARE, K_REVERSE_ADD, K_GATHER, K_NOISE, K_DOUBLE, KERNELS };
@@ -20,26 +19,8 @@ unsigned char fake_gpu_code[2 * 4096] __attribute__((aligned(64)));
 
 /* ---- records behind those of fake_build ---- */
 
-static uint32_t used;
 static SinterModel *model(void) { return (SinterModel *)(void *)fake_description; }
 
-static uint32_t put(const void *data, size_t n) {
-  used = (used + 7) & ~7u;
-  if (used + n > sizeof fake_description) abort();
-  memcpy(fake_description + used, data, n);
-  used += (uint32_t)n;
-  return used - (uint32_t)n;
-}
-#define LIST(T, ...) list((T[]){__VA_ARGS__}, sizeof(T), sizeof(T[]){__VA_ARGS__} / sizeof(T))
-static SinterRef list(const void *data, size_t size, size_t n) { return (SinterRef){put(data, size * n), (uint32_t)n}; }
-static SinterText text(const char *s) { return put(s, strlen(s) + 1); }
-static SinterSym num(uint32_t v) { return (SinterSym){v, 0}; }
-#define CODE(...)                                                                                                      \
-  ((SinterSym){put((SinterCode[]){__VA_ARGS__}, sizeof(SinterCode[]){__VA_ARGS__}),                                    \
-               sizeof(SinterCode[]){__VA_ARGS__} / sizeof(SinterCode)})
-static SinterSym times(int64_t dim, int64_t k) {
-  return CODE({SINTER_SYM_VAR, dim}, {SINTER_SYM_INT, k}, {SINTER_SYM_MUL, 0});
-}
 static SinterSym blocks(int64_t dim, int64_t k) { /* of 64 threads for k elements of each */
   return CODE({SINTER_SYM_VAR, dim}, {SINTER_SYM_INT, k}, {SINTER_SYM_MUL, 0}, {SINTER_SYM_INT, 63},
               {SINTER_SYM_ADD, 0}, {SINTER_SYM_INT, 64}, {SINTER_SYM_FLOORDIV, 0});
@@ -51,10 +32,6 @@ static SinterSym slots(int64_t k) { /* k of 4 N bytes, up to multiples of 64 */
 }
 
 /* ---- plans ---- */
-
-static SinterBuf buf(int kind, uint32_t index, SinterSym bytes) {
-  return (SinterBuf){.kind = (uint8_t)kind, .index = index, .bytes = bytes};
-}
 
 enum { TAIL_FAILED = 1, TAIL_TENSOR = 2 };
 /* A launch whose words are the addresses of `views`, then dimensions, then where failures are counted. */
@@ -83,10 +60,6 @@ static SinterGpuStep launch(uint32_t kernel, uint32_t flags, SinterSym grid, Sin
 }
 #define VIEWS(...)                                                                                                     \
   sizeof(uint32_t[]){__VA_ARGS__} / 4, (uint32_t[]) { __VA_ARGS__ }
-
-static SinterPlan plan(SinterRef bufs, SinterRef steps, SinterSym arena) {
-  return (SinterPlan){.bufs = bufs, .steps = steps, .arena = arena};
-}
 
 enum { PLAN_PREDICT, PLAN_PREDICT_90, PLAN_TRAIN, PLAN_SUM, PLAN_GATHER, PLAN_NOISE, PLAN_DOUBLE, PLANS };
 

@@ -141,6 +141,17 @@ static void commands(void **state_) {
   assert_string_equal(out, labels);
   must(shell("SINTER_DEVICE=cuda " GPU " run digits.so predict x=five.npy --weights gpu.st --result label"));
   assert_string_equal(out, labels);
+  must(shell(GPU " bench digits.so predict B=9 --device cuda --runs 2 --rounds 2 --json bench.json"));
+  assert_non_null(strstr(out, "digits.so, predict, B = 9, on cuda:\n"));
+  assert_non_null(strstr(out, " ms a call, with its copies from and to the host ("));
+  assert_non_null(strstr(out, "; 4 calls in 2 rounds)\n  4 launches: "));
+  must(shell("cat bench.json"));
+  assert_ptr_equal(
+      strstr(out, "{\"workload\": \"digits.predict\", \"engine\": \"sinter\", \"device\": \"cuda\", \"median_ms\": "),
+      out);
+  assert_non_null(strstr(out, ", \"launches\": 4, \"rounds\": 2, \"dims\": {\"B\": 9}}\n"));
+  must(shell(GPU
+             " bench digits.so step B=5 --device cuda:0 --runs 2 --rounds 2")); /* updates: from the start each round */
   static const char *const refused[][2] = {
       {"SINTER_FAKE_CC=80", "there is no GPU 1: this system has 1 GPU, numbered from 0"},
       {"SINTER_FAKE_CC=90", "no code for this GPU, a fake GPU of compute capability 9.0: there is sm_80"},
@@ -148,10 +159,12 @@ static void commands(void **state_) {
   for (int i = 0; i < 3; i++) {
     char want[256];
     snprintf(want, sizeof want, "sinter: %s\n", refused[i][1]);
-    assert_int_equal(shell("%s $SINTER run digits.so predict x=five.npy --weights gpu.st --device cuda%s",
-                           refused[i][0], i ? "" : ":1"),
-                     1);
-    assert_string_equal(err, want);
+    for (int bench = 0; bench < 2; bench++) {
+      assert_int_equal(shell("%s $SINTER %s --weights gpu.st --device cuda%s", refused[i][0],
+                             bench ? "bench digits.so predict" : "run digits.so predict x=five.npy", i ? "" : ":1"),
+                       1);
+      assert_string_equal(err, want);
+    }
   }
 }
 
@@ -221,8 +234,8 @@ static int make(void) {
 }
 
 int main(int argc, char **argv) {
-  static const char *const patterns[] = {"tests/plan/[!d]*.sir", "tests/plan/gpu/*.sir", "models/digits.sir",
-                                         NULL}; /* NVRTC works for minutes on deep.sir */
+  /* NVRTC works for minutes on deep.sir; the models are the programs of test_programs_* */
+  static const char *const patterns[] = {"tests/plan/[!d]*.sir", NULL};
   const struct CMUnitTest tests[] = {cmocka_unit_test(linked), cmocka_unit_test(hopper), cmocka_unit_test(commands),
                                      cmocka_unit_test(convolutions), cmocka_unit_test(transformer)};
   if (make()) return 1;

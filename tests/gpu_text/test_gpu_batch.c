@@ -1,6 +1,7 @@
 /* Launches that run at once (plan/plan_batch.c) as one kernel (emit/cuda_batch.c): its parts do not meet in memory, and
  * run by the emulator it gives the bits that they give one after the other; how many launches are left of the models'
- * training steps; of a model its kernels compiled by NVRTC. Arguments: the files to try, instead of all. */
+ * training steps; of a model its kernels compiled by NVRTC. Arguments: the files to try, instead of all. SANITIZER: as
+ * in test_gpu_text.c. */
 #include "cuda_batch.h"
 #include "emulator.h"
 #include "expand_math.h"
@@ -20,6 +21,13 @@
 #include <cmocka.h>
 #include "each_file.h"
 
+#ifdef SANITIZER
+#define OPTIONS " -fsanitize=" SANITIZER " "
+enum { ORDERS = 10, LATE = 1 };
+#else
+#define OPTIONS " "
+enum { ORDERS = 1, LATE = 0 };
+#endif
 enum { MAX_PARTS = 128, MEMORY = 1 << 22 };
 
 static char folder[] = "/tmp/sinter_test_XXXXXX";
@@ -119,7 +127,8 @@ static void launch(const char *name, int64_t blocks, int threads, int shared, ui
   const EmulatorKernel *kernel = emulator_find(name);
   if (!kernel) fail_msg("%s is not in the text", name);
   assert_int_equal(kernel->param_size[0], (size_t)n * 8);
-  EmulatorLaunch l = {{(unsigned)blocks, 1, 1}, {(unsigned)threads, 1, 1}, (size_t)shared, (void *[]){word}, seed, 0};
+  EmulatorLaunch l = {
+      {(unsigned)blocks, 1, 1}, {(unsigned)threads, 1, 1}, (size_t)shared, (void *[]){word}, seed, LATE};
   if (blocks && !emulator_launch(kernel, &l, &report)) fail_msg("%s: %s", name, report.message);
 }
 
@@ -149,7 +158,8 @@ static void *build(const Buf *text) {
   FILE *f = fopen(path, "w");
   assert_true(f && fwrite(text->at, 1, text->n, f) == text->n && !fclose(f));
   snprintf(command, sizeof command,
-           "cc -std=gnu17 -O1 -fno-strict-aliasing -ffp-contract=off -Wall -Wextra -Werror -Wno-maybe-uninitialized "
+           CC OPTIONS
+           "-std=gnu17 -O1 -fno-strict-aliasing -ffp-contract=off -Wall -Wextra -Werror -Wno-maybe-uninitialized "
            "-Wno-unused-but-set-variable -shared -fPIC -Ikernels/cuda -Ikernels/emulator %s -o %s/b.so -lm",
            path, folder);
   if (system(command)) fail_msg("the C compiler refuses the text; it is %s", path);
@@ -159,9 +169,9 @@ static void *build(const Buf *text) {
   return code;
 }
 
-/* One after the other, then at once, from the same memory. Random bytes are numbers enough: NaNs too. */
-static bool compare(const Ctx *c, const Batch *b, int64_t most, uint32_t seed) {
-  static char start[MEMORY], theirs[MEMORY], mine[MEMORY];
+/* One after the other, then at once, from the same memory; in another order of threads the same again. */
+static bool compare(const Ctx *c, const Batch *b, int64_t most, uint32_t seed, uint32_t order) {
+  static char start[MEMORY], theirs[MEMORY], mine[MEMORY], first_order[MEMORY];
   uint32_t failed[2][64] = {{0}};
   uint64_t word[CUDA_BATCH_WORDS];
   Memory m = {c, b->entry, {b->entry->plan, most}, theirs, 0};
@@ -178,7 +188,8 @@ static bool compare(const Ctx *c, const Batch *b, int64_t most, uint32_t seed) {
   for (int i = 0; i < b->n; i++) {
     const CudaStage *s = &b->alone[i];
     int n = put_words(&m, b->step[i], s, failed[0], word);
-    launch(s->name, eval_in(c, &m.dims, b->part[i].kernel, b->step[i], s->grid), s->threads, s->shared, word, n, seed);
+    launch(s->name, eval_in(c, &m.dims, b->part[i].kernel, b->step[i], s->grid), s->threads, s->shared, word, n,
+           seed + order);
   }
   m.base = mine;
   int n = 0;
@@ -189,9 +200,12 @@ static bool compare(const Ctx *c, const Batch *b, int64_t most, uint32_t seed) {
     n += put_words(&m, b->step[part], b->made.stage[part], failed[1], word + n);
     blocks += eval_in(c, &m.dims, b->part[part].kernel, b->step[part], b->made.stage[part]->grid);
   }
-  launch(b->made.name, blocks, b->made.threads, b->made.shared, word, n, seed);
+  launch(b->made.name, blocks, b->made.threads, b->made.shared, word, n, seed + order);
   assert_memory_equal(failed[0], failed[1], sizeof failed[0]);
   if (memcmp(mine, theirs, MEMORY)) fail_msg("%s: %s gives other bytes", b->entry->plan->name, b->made.name);
+  if (!order) memcpy(first_order, mine, MEMORY);
+  if (memcmp(mine, first_order, MEMORY))
+    fail_msg("%s: %s gives other bytes in order %u", b->entry->plan->name, b->made.name, order);
   return true;
 }
 
@@ -247,7 +261,8 @@ static void one_file(void **state) {
   void *code = build(&text);
   for (uint32_t i = 0; i < batches.n; i++) {
     int tried = 0;
-    for (uint32_t most = 1; most < 20; most += 6) tried += compare(&c, batches.at[i], most, most);
+    for (uint32_t most = 1; most < 20; most += LATE ? 20 : 6)
+      for (uint32_t order = 0; order < ORDERS; order++) tried += compare(&c, batches.at[i], most, most, order);
     assert_true(tried > 0);
   }
   printf("%s: %u batches\n", (char *)*state, batches.n);

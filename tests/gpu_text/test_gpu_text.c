@@ -1,7 +1,9 @@
 /* Kernel text printed for a GPU (emit/cuda_text.c): compiled as C and run by the emulator it gives what the interpreter
  * of the Loop IR gives, bit for bit: the blocks of tests/loop, and every kernel that has threads of the programs in
  * tests/plan and beside this file, and of random graphs; a kernel that sums in another order, within a bound.
- * Arguments: the files to try, instead of all. Run from the root. */
+ * Arguments: the files to try, instead of all. Run from the root.
+ * With SANITIZER defined, "thread -g" or "address -g" (tests/gpu_race), the text is compiled with it: 10 orders of
+ * threads, asynchronous operations late, the same bits in each. WITHOUT is what is taken out of the text of kernels. */
 #include "cuda_text.h"
 #include "emulator.h"
 #include "expand_math.h"
@@ -22,6 +24,13 @@
 // cmocka wants the headers above it
 #include <cmocka.h>
 #include "each_file.h"
+
+#ifdef SANITIZER
+enum { ORDERS = 10, LATE = 1 };
+#else
+#define SANITIZER "undefined -fsanitize-undefined-trap-on-error"
+enum { ORDERS = 2, LATE = 0 };
+#endif
 
 static char folder[] = "/tmp/sinter_test_XXXXXX";
 
@@ -199,7 +208,8 @@ static int64_t emulate(Kernel *k, const CudaStage *made, const int64_t *dims, co
     assert_int_equal(kernel->n_params, nparams);
     assert_int_equal(kernel->param_size[0], (size_t)n * 8);
     EmulatorLaunch l = {
-        {(unsigned)blocks, 1, 1}, {(unsigned)made[s].threads, 1, 1}, (size_t)made[s].shared, params, seed, seed % 2};
+        {(unsigned)blocks, 1, 1}, {(unsigned)made[s].threads, 1, 1}, (size_t)made[s].shared, params, seed,
+        LATE || seed % 2};
     EmulatorReport report;
     if (!emulator_launch(kernel, &l, &report)) fail_msg("%s: %s", made[s].name, report.message);
     assert_int_equal(report.counters.bank_conflicts, 0);
@@ -234,11 +244,12 @@ static void compare(const LoopModule *m, Kernel *k, const CudaStage *made, const
     reordered |= made[i].reordered;
     if (dtype_is_half(made[i].rounds)) rounds = made[i].rounds;
   }
-  for (uint32_t seed = 0; seed < 2; seed++) {
+  Memory first = {0}; /* what the first order of threads gave */
+  for (uint32_t seed = 0; seed < ORDERS; seed++) {
     Memory mine = theirs;
     for (int i = 0; i < k->nparams; i++) {
       size_t bytes = (size_t)theirs.n[i] * dtype_size(k->bufs.at[i].dtype);
-      if (posix_memalign((void **)&mine.data[i], 64, bytes + 8)) abort();
+      if (posix_memalign((void **)&mine.data[i], 64, bytes)) abort();
       memcpy(mine.data[i], start.data[i], bytes);
     }
     int64_t got = emulate(k, made, dims, &mine, seed);
@@ -253,10 +264,16 @@ static void compare(const LoopModule *m, Kernel *k, const CudaStage *made, const
                    (long long)j, k->bufs.at[i].name, k->dims.n ? (long long)dims[0] : 0);
       }
     }
-    for (int i = 0; i < k->nparams; i++) free(mine.data[i]);
+    for (int i = 0; i < k->nparams && seed; i++) {
+      size_t bytes = (size_t)theirs.n[i] * dtype_size(k->bufs.at[i].dtype);
+      if (memcmp(mine.data[i], first.data[i], bytes))
+        fail_msg("%s: %s has other bits in another order of threads", k->name, k->bufs.at[i].name);
+      free(mine.data[i]);
+    }
+    if (!seed) first = mine;
   }
   for (int i = 0; i < k->nparams; i++) {
-    free(theirs.data[i]);
+    free(theirs.data[i]), free(first.data[i]);
     test_free(start.data[i]);
   }
 }
@@ -275,10 +292,9 @@ static void *build(const Buf *text) {
   assert_true(f && fwrite(text->at, 1, text->n, f) == text->n && !fclose(f));
   snprintf(path, sizeof path, "%s/k%d.so", folder, number++);
   snprintf(command, sizeof command,
-           "cc -std=gnu17 -O1 -fno-strict-aliasing -ffp-contract=off -fsanitize=undefined "
-           "-fsanitize-undefined-trap-on-error -Wall -Wextra -Werror"
-           " -Wno-maybe-uninitialized -Wno-unused-variable -Wno-unused-but-set-variable -Wno-psabi -shared -fPIC"
-           " -Ikernels/cuda -Ikernels/emulator %s/k.c -o %s -lm",
+           CC " -std=gnu17 -O1 -fno-strict-aliasing -ffp-contract=off -fsanitize=" SANITIZER " -Wall -Wextra -Werror"
+              " -Wno-maybe-uninitialized -Wno-unused-variable -Wno-unused-but-set-variable -Wno-psabi -shared -fPIC"
+              " -Ikernels/cuda -Ikernels/emulator %s/k.c -o %s -lm",
            folder, path);
   if (system(command)) fail_msg("the C compiler refuses the text; it is %s/k.c", folder);
   void *code = dlopen(path, RTLD_NOW);
@@ -315,9 +331,12 @@ static void try_module(LoopModule *m) {
   CudaStage *(*made)[ARCHS] = arena_alloc(a, (m->kernels.n + 1) * sizeof *made);
   int tried = 0;
   cuda_text_begin(&text);
+  size_t begin = text.n;
   for (uint32_t i = 0; i < m->kernels.n; i++)
     for (int arch = 0; arch < ARCHS; arch++)
       made[i][arch] = has_threads(m->kernels.at[i]) ? print_kernel(m->kernels.at[i], sms[arch], &text) : NULL;
+  const char *without = getenv("WITHOUT");
+  for (char *at = text.at + begin; without && (at = strstr(at, without));) memset(at, ' ', strlen(without));
   if (getenv("SHOW")) puts(text.at);
   void *code = build(&text);
   for (uint32_t i = 0; i < m->kernels.n; i++) {
@@ -481,8 +500,7 @@ int main(int argc, char **argv) {
                                     cmocka_unit_test(refused),
                                     cmocka_unit_test(random_graphs),
                                     {"random_graphs, 16 bits", random_graphs, NULL, NULL, halves}};
-  static const char *const patterns[] = {"tests/loop/blocks.loop", "tests/plan/[!d]*.sir", "tests/plan/gpu/*.sir",
-                                         "tests/gpu_text/*.sir",
+  static const char *const patterns[] = {"tests/loop/blocks.loop", "tests/plan/[!d]*.sir", "tests/gpu_text/*.sir",
                                          NULL}; /* the C compiler takes half a minute for deep.sir */
   if (!mkdtemp(folder)) return 1;
   int bad = argc < 2 ? cmocka_run_group_tests(text, NULL, NULL) : 0;

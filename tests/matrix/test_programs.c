@@ -106,10 +106,8 @@ static void one_program(void **state) {
 }
 
 int main(int argc, char **argv) {
-  static const char *const few[] = {"tests/plan/*.sir", "tests/plan/gpu/*.sir", "models/*.sir", "tests/model/*.sir",
-                                    NULL};
+  static const char *const few[] = {"tests/plan/*.sir", "models/*.sir", "tests/model/*.sir", NULL};
   static const char *const all[] = {"tests/plan/*.sir",
-                                    "tests/plan/gpu/*.sir",
                                     "models/*.sir",
                                     "tests/model/*.sir",
                                     "tests/sir/programs/digits*.sir",

@@ -95,6 +95,6 @@ static int check_file(const char *path) {
 static void one_program(void **state) { assert_int_equal(check_file(*state), 0); }
 
 int main(int argc, char **argv) {
-  static const char *const patterns[] = {"tests/plan/*.sir", "tests/plan/gpu/*.sir", NULL};
+  static const char *const patterns[] = {"tests/plan/*.sir", NULL};
   return each_file("plan", argc, argv, patterns, one_program);
 }

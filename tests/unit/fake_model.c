@@ -1,6 +1,4 @@
-#include "fake_model.h"
-#include <stdlib.h>
-#include <string.h>
+#include "fake_records.h"
 
 _Alignas(64) unsigned char fake_description[1 << 16];
 void (*fake_hook)(void);
@@ -128,25 +126,7 @@ extern const unsigned char fake_gpu_code[] __attribute__((weak)); /* tests/gpu_r
 const SinterImage sinter_image = {(const SinterModel *)(const void *)fake_description, KERNELS, CONSTS, fake_gpu_code};
 
 /* ---- the description ---- */
-static uint32_t used;
-
-static uint32_t put(const void *data, size_t n) {
-  used = (used + 7) & ~7u;
-  if (used + n > sizeof fake_description) abort();
-  memcpy(fake_description + used, data, n);
-  used += (uint32_t)n;
-  return used - (uint32_t)n;
-}
-#define LIST(T, ...) list((T[]){__VA_ARGS__}, sizeof(T), sizeof(T[]){__VA_ARGS__} / sizeof(T))
-static SinterRef list(const void *data, size_t size, size_t n) { return (SinterRef){put(data, size * n), (uint32_t)n}; }
-static SinterText text(const char *s) { return put(s, strlen(s) + 1); }
-static SinterSym num(uint32_t v) { return (SinterSym){v, 0}; }
-static SinterSym code(const SinterCode *c, size_t n) { return (SinterSym){put(c, n * sizeof *c), (uint32_t)n}; }
-#define CODE(...) code((SinterCode[]){__VA_ARGS__}, sizeof(SinterCode[]){__VA_ARGS__} / sizeof(SinterCode))
 static SinterSym var(int64_t i) { return CODE({SINTER_SYM_VAR, i}); }
-static SinterSym times(int64_t i, int64_t k) {
-  return CODE({SINTER_SYM_VAR, i}, {SINTER_SYM_INT, k}, {SINTER_SYM_MUL, 0});
-}
 static SinterSym up64(int64_t i, int64_t k) { /* 64 * ((k * dim + 63) // 64) */
   return CODE({SINTER_SYM_INT, 64}, {SINTER_SYM_VAR, i}, {SINTER_SYM_INT, k}, {SINTER_SYM_MUL, 0}, {SINTER_SYM_INT, 63},
               {SINTER_SYM_ADD, 0}, {SINTER_SYM_INT, 64}, {SINTER_SYM_FLOORDIV, 0}, {SINTER_SYM_MUL, 0});
@@ -177,15 +157,8 @@ static const SinterStep BARRIER = {.kind = SINTER_STEP_BARRIER};
 static const SinterRef NONE;
 enum { BIG = 1000000 };
 
-static SinterPlan plan(SinterRef bufs, SinterRef steps, SinterSym arena) {
-  return (SinterPlan){.bufs = bufs, .steps = steps, .arena = arena};
-}
-
 enum { WEIGHT, BIAS, COUNT, MOMENT, SCRATCH };
 
-static SinterBuf buf(int kind, uint32_t index, SinterSym bytes) {
-  return (SinterBuf){.kind = (uint8_t)kind, .index = index, .bytes = bytes};
-}
 static SinterBuf arena(SinterSym at, SinterSym bytes) {
   return (SinterBuf){.kind = SINTER_BUF_ARENA, .at = at, .bytes = bytes};
 }
