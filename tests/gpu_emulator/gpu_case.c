@@ -315,7 +315,8 @@ static bool attention_variant(const GpuCase *c, GpuResult *r) {
   bool sm90 = strstr(c->kernel, "_sm90") != NULL;
   int D = atoi(c->kernel + strlen("attention_d")), T = c->size[1], S = c->size[2], rows = sm90 ? 128 : 64;
   Attention a = attention_of(c->size[0], T, S, D, c->size[0] % 2 ? 1 : 2, D != 96, D != 32);
-  if (!strcmp(c->kernel, "attention_d128")) {
+  bool masked = strstr(c->kernel, "_masked") || !strcmp(c->kernel, "attention_d128");
+  if (masked) {
     a.mask = device((size_t)T * (size_t)S * sizeof *a.mask);
     for (int i = 0; i < T * S; i++) a.mask[i] = i % 7 ? 2 * uniform() : -INFINITY;
     for (int i = 0; i < T; i++) a.mask[i * S] = uniform(); /* one key is seen */
@@ -326,9 +327,9 @@ static bool attention_variant(const GpuCase *c, GpuResult *r) {
     int T, S, group, causal;
     float scale;
   } args = {a.out, a.lse, a.q, a.k, a.v, a.mask, T, S, a.group, a.causal, a.scale};
-  size_t row = (size_t)(D % 64 ? D * 2 + 16 : D * 2);
+  size_t row = (size_t)(D % 64 ? D * 2 + 16 : D * 2), keys = sm90 && !masked ? 128 : 64; /* bytes; of a tile */
   bool found = launch(c, r, (unsigned)((T + rows - 1) / rows * a.heads), 1, sm90 ? 384 : 128,
-                      5 * (size_t)rows * row + (sm90 ? 72 : 0), (void *[]){&args});
+                      ((size_t)rows + 4 * keys) * row + (sm90 ? 72 : 0), (void *[]){&args});
   attention_judge(&a, r);
   return found;
 }

@@ -117,6 +117,10 @@ static void attention_variants(void **unused) {
   always("attention_d64_sm90", 2, 130, 300);
   always("attention_d128_sm90", 1, 140, 9);
   always("attention_d128_sm90", 2, 70, 131);
+  always("attention_d64_sm90_masked", 2, 130, 260);
+  always("attention_d64_sm90_masked", 1, 64, 64);
+  always("attention_d128_sm90_masked", 1, 131, 192);
+  always("attention_d128_sm90_masked", 2, 70, 77);
 }
 
 static void attention_sm90(void **unused) {

@@ -159,6 +159,7 @@ int main(int argc, char **argv) {
                                          "tests/bench/models/*.sir",
                                          "tests/plan/half.sir",
                                          "tests/gpu_text/tensor_maps.sir",
+                                         "tests/gpu_text/score_tiles.sir",
                                          "tests/plan/attention_tiles.sir",
                                          "tests/nvrtc/tensor_maps.sir",
                                          NULL};
