@@ -158,13 +158,13 @@ static int lanes(const Product *d) { return 16 / d->element; }
 
 static bool make(Kernel *k, const Stage *st, Product *d) {
   const LoopProduct *p = st->product;
-  *d = (Product){.k = k, .st = st, .p = p, .a_filled = true, .b_filled = true, .element = p->tf32 ? 4 : 2};
-  if (p->a_type != p->b_type || !(dtype_is_half(p->a_type) || p->tf32) || k->regs.at[p->sum].dtype != DT_F32)
-    return false;
+  bool half = p->a_type == p->b_type && dtype_is_half(p->a_type);
+  *d = (Product){.k = k, .st = st, .p = p, .a_filled = true, .b_filled = true, .element = half ? 2 : 4};
+  if (!(half || p->tf32) || k->regs.at[p->sum].dtype != DT_F32) return false;
   d->parts.columns = 4;
   for (const Stmt *s = p->epilogue; s; s = s->next)
     if (s->kind == STMT_STORE && dtype_is_half(k->bufs.at[s->ref].dtype)) d->parts.columns = 8;
-  if (!p->tf32) { /* which has to be rounded on the way */
+  if (half) { /* what becomes tf32 is rounded on the way */
     bool a = operand_strides(d, false, &d->a), b = operand_strides(d, true, &d->b);
     if (a && b && operand_map(d, false, &d->b, &d->a) && operand_map(d, true, &d->a, &d->b))
       d->a_filled = d->b_filled = false;
@@ -177,8 +177,8 @@ static bool make(Kernel *k, const Stage *st, Product *d) {
       (d->b_filled && !hole_operand(k, st, true, p->b_type, lanes(d), &d->parts.b)) ||
       !hole_store(k, st, d->parts.columns, &d->parts.store))
     return false;
-  d->parts.a.in_memory &= !p->tf32;
-  d->parts.b.in_memory &= !p->tf32;
+  d->parts.a.in_memory &= half;
+  d->parts.b.in_memory &= half;
   d->plain = result_map(d);
   return true;
 }
@@ -391,10 +391,10 @@ bool cuda_gemm90_stage(Kernel *k, const Stage *st, const CudaWanted *want, CudaS
   t.stage.grid = grid(&d, tile);
   t.stage.shared = tile->shared;
   t.stage.reordered = true;
-  if (st->product->tf32) t.stage.rounds = DT_F16; /* which has as many bits of mantissa */
+  if (d.element == 4) t.stage.rounds = DT_F16; /* which has as many bits of mantissa */
   t.stage.schedule = arena_printf(
       a, "gemm_sm90(%s%d x %d x %d, %d stages, a %s-major by %s, b %s-major by %s, c by %s); %s",
-      st->product->tf32 ? "tf32, " : "", tile->bm, tile->bn, 128 / d.element, tile->stages,
+      d.element == 4 ? "tf32, " : "", tile->bm, tile->bn, 128 / d.element, tile->stages,
       (d.a_filled ? d.parts.a.along_k : d.a.along_k) ? "k" : "m", by[size.a],
       (d.b_filled ? d.parts.b.along_k : d.b.along_k) ? "k" : "n", by[size.b], d.plain ? "TMA" : "rows", why);
   return skeleton_close(&t, made, out);

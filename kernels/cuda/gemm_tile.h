@@ -23,16 +23,17 @@ DEVICE u32 TILE(_chunk)(u32 tile, int line, int chunk) {
   return tile + (u32)((chunk / TILE_BOX * TILE_LINES + line) * TILE_BOX + (chunk % TILE_BOX ^ turned)) * 16;
 }
 
-/* Which run a thread brings the i-th time. Of those that are turned a warp has 8 of each of 4 terms: 32 banks. */
+/* Which run a thread brings the i-th time: always the same neighbours, of other lines. Of those that are turned a warp
+ * has 8 of each of 4 terms: 32 banks. */
 DEVICE void TILE(_turn)(int i, int *line, int *chunk) {
-  int c = i * GEMM_THREADS + (int)threadIdx.x;
+  int t = (int)threadIdx.x;
 #if TILE_TURNED
-  int group = c / (TILE_WIDE * 4);
-  *line = c / TILE_WIDE % 4 + group / (TILE_ACROSS / TILE_WIDE) * 4;
-  *chunk = c % TILE_WIDE + group % (TILE_ACROSS / TILE_WIDE) * TILE_WIDE;
+  int group = (i * GEMM_THREADS + t) / (TILE_WIDE * 4);
+  *line = t / TILE_WIDE % 4 + group / (TILE_ACROSS / TILE_WIDE) * 4;
+  *chunk = t % TILE_WIDE + group % (TILE_ACROSS / TILE_WIDE) * TILE_WIDE;
 #else
-  *line = c / TILE_ACROSS;
-  *chunk = c % TILE_ACROSS;
+  *line = t / TILE_ACROSS + i * (GEMM_THREADS / TILE_ACROSS);
+  *chunk = t % TILE_ACROSS;
 #endif
 }
 
