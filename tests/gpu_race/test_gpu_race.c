@@ -205,7 +205,7 @@ static const Fault faults[] = {
     {"no_proxy_fence_before_wgmma", "wgmma_bf16_8.no_fence", {0}, RIGHT, NULL, "st_shared_u32(to + (u32)(r * 128"},
     {"no_proxy_fence_behind_stores", "filled_nt.no_fence", {128, 128, 64}, RIGHT, NULL, "MULTIPLY(A_OPERAND"},
     {"no_proxy_fence_behind_copies", "filled_tn.no_fence", {128, 64, 128}, RIGHT, NULL, "MULTIPLY(A_OPERAND"},
-    {"copies_landed_late", "filled_tn.late_wait", {128, 64, 328}, WRONG, NULL, "MULTIPLY(A_OPERAND"},
+    {"copies_landed_late", "filled_tn.late_wait", {128, 64, 328}, RIGHT, NULL, "MULTIPLY(A_OPERAND"},
     {"staging_rewritten", "gemm_sm90.no_read_wait", {300, 264, 72}, SOMETIMES_WRONG, NULL, "st_shared_u32(box"},
     {"accumulator_rescaled_early", "attention_sm90.early_rescale", {1, 384, 0}, WRONG, NULL, "o[i] *= shrink"},
     {"v_used_without_its_barrier", "attention_sm90.no_v_wait", {1, 384, 0}, RIGHT, NULL, "ATTENTION_WGMMA_REGS(D"},
