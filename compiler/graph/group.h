@@ -4,6 +4,7 @@
 #ifndef SINTER_GRAPH_GROUP_H
 #define SINTER_GRAPH_GROUP_H
 #include "graph.h"
+#include "softmax.h"
 
 /* The loop nest that a group becomes. */
 typedef enum {
@@ -62,14 +63,8 @@ bool group_widens(const Graph *, Id); /* a 16-bit float as f32 */
  * worked out like an element-wise node (the gradient of picking one element a row). */
 bool group_one_hot(const Graph *, Id);
 
-/* softmax(score) @ values as it stands in the graph: weights = e * scale or e / scale, e = exp(score - shift), where
- * the shift is `most`, or 0 where that is -inf, and scale is worked out from `sum` and `most`, row by row. */
-typedef struct Attention {
-  Id score, most, e, sum, scale;
-  bool divides, guarded; /* guarded: a row of -inf alone has no NaN */
-} Attention;
-/* pass/attention.c: whether `product` is the last step of one whose reductions are among these members. */
-bool group_attention(const Graph *, Id product, const Ids *members, Attention *);
+/* pass/attention.c: whether `product` is softmax(scores) @ values, rows by keys, keys by columns. */
+bool group_attention(const Graph *, Id product, Softmax *);
 double group_score_factor(const Graph *, Id score, Id product); /* score is product * factor, a number; 0: it is not */
 
 /* Calls fn for every node that c reads through free nodes (members, leaves), with the map from the axes of c (of its

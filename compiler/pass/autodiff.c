@@ -1,4 +1,5 @@
 #include "autodiff.h"
+#include "softmax.h"
 #include "vjp.h"
 #include <stdlib.h>
 #include <string.h>
@@ -66,6 +67,24 @@ static void give_part(Back *b, Id get, Id c) {
   *at = *at ? g_binary(b->g, OP_ADD, *at, c) : c; /* copies of a get are nodes of their own */
 }
 
+/* Whether nothing from x on up to p is a wrt itself: then p's cotangent may go to x at once. */
+static bool nothing_asked(const Back *b, Id x, Id p) {
+  for (Id v = x + 1; v <= p; v++)
+    if (b->way[v - b->low] & WRT) return false;
+  return live(b, x);
+}
+
+/* Of p = softmax(x): x gets p (ct - sum(p ct)). */
+static void step_softmax(Back *b, Id p, Id x, int axis) {
+  Graph *g = b->g;
+  int rows[MAX_RANK], n = 0;
+  Id ct = b->ct[p - b->low], mean = g_reduce(g, OP_REDUCE_SUM, g_binary(g, OP_MUL, p, ct), &axis, 1);
+  for (int i = 0; i < graph_rank(g, p); i++)
+    if (i != axis) rows[n++] = i;
+  mean = g_broadcast(g, mean, graph_shape(g, p), graph_rank(g, p), rows);
+  give(b, x, g_binary(g, OP_MUL, p, g_binary(g, OP_SUB, ct, mean)));
+}
+
 /* Hands v's cotangent on to its operands. */
 static bool step(Back *b, Id v) {
   Graph *g = b->g;
@@ -75,6 +94,11 @@ static bool step(Back *b, Id v) {
   g->loc = graph_at(g, v)->loc;
   if (graph_op(g, v) == OP_GET) {
     give_part(b, v, *ct);
+    return true;
+  }
+  Softmax p;
+  if (graph_softmax(g, v, &p) && nothing_asked(b, p.x, v)) {
+    step_softmax(b, v, p.x, p.axis);
     return true;
   }
   bool *want = ARENA_ARRAY(b->scratch, bool, n + 1);

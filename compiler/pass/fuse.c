@@ -545,18 +545,18 @@ static void count_read(void *ctx, Id p, const Map *m) {
 static bool try_attention(Fuse *f, int a, int b) {
   const Graph *g = f->g;
   const Group *rows = &f->group.at[a], *last = &f->group.at[b];
-  Attention x;
+  Softmax x;
   if (rows->kind != GROUP_ROW || last->kind != GROUP_GEMM || last->members.n != 1) return false;
-  if (!group_attention(g, last->anchor, &rows->members, &x) || row_reductions(f, rows) != 2) return false;
-  int s = f->of[x.score], at_full = 0;
+  if (!group_attention(g, last->anchor, &x) || row_reductions(f, rows) != 2) return false;
+  int s = f->of[x.x], at_full = 0;
   DType d = graph_dtype(g, last->anchor);
   for (uint32_t i = 0; i < rows->members.n; i++) {
     Id v = rows->members.at[i];
     bool rounds = graph_op(g, v) == OP_CONVERT && dtype_is_half(graph_dtype(g, v));
     at_full += !row_op(g, v) && full(g, v, rows) && !rounds;
   }
-  if (s < 0 || s == a || !scores_fit(f, &f->group.at[s], x.score) || at_full != 3 || d != graph_dtype(g, x.score) ||
-      (d != DT_F32 && d != DT_F64))
+  if (s < 0 || s == a || f->of[x.sum] != a || !scores_fit(f, &f->group.at[s], x.x) || at_full != 3 ||
+      d != graph_dtype(g, x.x) || (d != DT_F32 && d != DT_F64))
     return false;
   CountReads reads = {f, a, s, 0};
   group_reads(g, last->anchor, count_read, &reads);

@@ -5,10 +5,10 @@
 
 Id attention_scores(const Lower *); /* the product of the scores: the other one of the group */
 /* Works out what such a mask compares keys with in this row, instead of reading it: it is then sure to grow by rows. */
-void attention_limit(Lower *, const Attention *, Ex row);
+void attention_limit(Lower *, const Softmax *, Ex row);
 /* How many of `keys` the rows up to `last` see at most, where a causal mask hides the others; else all. */
-bool attention_hides(const Lower *, const Attention *); /* such a mask is all that hides keys, and the last operation */
-Ex attention_seen(Lower *, const Attention *, Ex last, Ex keys);
+bool attention_hides(const Lower *, const Softmax *); /* such a mask is all that hides keys, and the last operation */
+Ex attention_seen(Lower *, const Softmax *, Ex last, Ex keys);
 /* Work and operations of the stage begun, whose tasks have so many rows; a score's exponential and masks are taken as
  * so many products. */
 void attention_work(const Gemm *scores, Sym columns, int rows);

@@ -11,7 +11,7 @@ enum { WARPS = 4, ROWS = 4, HELD = 8, PART = 4 }; /* of a block; of a warp; vect
 
 typedef struct Warp {
   Lower *l;
-  Attention parts;
+  Softmax parts;
   Gemm scores, result;
   DType dtype;
   int rank; /* of the scores and of the result */
@@ -85,7 +85,7 @@ static void exponentials(Warp *w, Ex block, int lanes) {
   attention_limit(l, &w->parts, at[w->rank - 2]);
   Ex dot = ex_reg(k, t, &i, 1);
   lower_remember(l, w->scores.v, at, w->rank, loop_let(k, "dot", lanes > 1 ? ex_op1(k, OP_HADD, dot) : dot));
-  Ex none = literal(w, -__builtin_inf()), score = lower_pull(l, w->parts.score, at, w->rank);
+  Ex none = literal(w, -__builtin_inf()), score = lower_pull(l, w->parts.x, at, w->rank);
   score = loop_let(k, "score", ex_op3(k, OP_SELECT, ex_op2(k, OP_LESS, key, w->seen), score, none));
   Ex best = loop_reduce(k, "best", OP_MAXIMUM, LOOP_WARP, score);
   Ex old = loop_let(k, "old", ex_reg(k, w->most, &i, 1)), now = loop_let(k, "now", ex_op2(k, OP_MAXIMUM, old, best));
@@ -247,7 +247,7 @@ static void other_holes(Warp *w, LoopAttention *a) {
   w->at[w->rank - 1] = key;
   attention_limit(l, &w->parts, row);
   lower_remember(l, w->scores.v, w->at, w->rank, loop_let(k, "dot", x));
-  end_hole(w, &a->score, text, lower_pull(l, w->parts.score, w->at, w->rank));
+  end_hole(w, &a->score, text, lower_pull(l, w->parts.x, w->at, w->rank));
 
   begin_hole(w);
   head = parameter(w, &a->scale, 0, "head", a->heads, 1);
@@ -279,7 +279,7 @@ static LoopAttention *parts(Warp *w) {
   const Sym *shape = graph_shape(l->g, w->scores.v);
   Sym depth = graph_shape(l->g, w->scores.x)[w->scores.cx[0]];
   SymTab *t = l->all->ctx->syms;
-  Id score = w->parts.score;
+  Id score = w->parts.x;
   *a = (LoopAttention){.heads = lower_total(l, shape, w->rank - 2),
                        .rows = shape[w->rank - 2],
                        .keys = shape[w->rank - 1],
@@ -302,7 +302,7 @@ void attention_threads(Lower *l) {
   Kernel *k = l->k;
   SymTab *t = l->all->ctx->syms;
   Warp own = {.l = l, .scores = gemm_of(l, attention_scores(l)), .result = gemm_of(l, l->grp->anchor)}, *w = &own;
-  if (!group_attention(l->g, l->grp->anchor, &l->grp->members, &w->parts)) BUG("a group that is not attention");
+  if (!group_attention(l->g, l->grp->anchor, &w->parts)) BUG("a group that is not attention");
   Gemm *g = &w->scores;
   w->dtype = g->dtype;
   w->rank = graph_rank(l->g, g->v);

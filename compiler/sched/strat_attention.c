@@ -12,7 +12,7 @@ enum { BLOCK_BYTES = 256, TILES = 4 }; /* of a row's scores of a block of keys; 
 
 typedef struct Rows {
   Lower *l;
-  Attention parts;
+  Softmax parts;
   Gemm scores, result;
   DType dtype;
   int rank;                /* of the scores and of the result */
@@ -126,7 +126,7 @@ static void exponentials(Rows *r) {
   at[r->rank - 2] = row;
   at[r->rank - 1] = ex_add(k, r->first, j);
   lower_remember(l, r->scores.v, at, r->rank, loop_let(k, "dot", score_at(r, i, j)));
-  Ex score = lower_pull(l, r->parts.score, at, r->rank);
+  Ex score = lower_pull(l, r->parts.x, at, r->rank);
   keep_score(r, i, j, score);
   loop_assign(k, best, NULL, 0, ex_op2(k, OP_MAXIMUM, ex_reg(k, best, NULL, 0), score), 0);
   loop_end(k);
@@ -322,10 +322,10 @@ static Id last_keys(const Graph *g, Id score) {
   return 0;
 }
 
-bool attention_hides(const Lower *l, const Attention *parts) { return last_keys(l->g, parts->score) != 0; }
+bool attention_hides(const Lower *l, const Softmax *parts) { return last_keys(l->g, parts->x) != 0; }
 
-void attention_limit(Lower *l, const Attention *parts, Ex row) {
-  Id rows = last_keys(l->g, parts->score);
+void attention_limit(Lower *l, const Softmax *parts, Ex row) {
+  Id rows = last_keys(l->g, parts->x);
   if (!rows || graph_op(l->g, rows) != OP_ADD) return;
   const Id *in = graph_in(l->g, rows);
   Id n = in[graph_op(l->g, in[0]) == OP_IOTA];
@@ -333,9 +333,9 @@ void attention_limit(Lower *l, const Attention *parts, Ex row) {
   lower_remember(l, rows, &row, 1, loop_let(l->k, "limit", ex_add(l->k, at, lower_pull(l, n, NULL, 0))));
 }
 
-Ex attention_seen(Lower *l, const Attention *parts, Ex last, Ex keys) {
+Ex attention_seen(Lower *l, const Softmax *parts, Ex last, Ex keys) {
   Kernel *k = l->k;
-  Id rows = last_keys(l->g, parts->score);
+  Id rows = last_keys(l->g, parts->x);
   if (!rows) return keys;
   uint32_t mark = l->memo.n;
   if (lower_gpu(l)) attention_limit(l, parts, last);
@@ -373,7 +373,7 @@ void strat_attention(Lower *l) {
     return;
   }
   Rows r = {.l = l, .scores = gemm_of(l, attention_scores(l)), .result = gemm_of(l, l->grp->anchor)};
-  if (!group_attention(l->g, l->grp->anchor, &l->grp->members, &r.parts)) BUG("a group that is not attention");
+  if (!group_attention(l->g, l->grp->anchor, &r.parts)) BUG("a group that is not attention");
   const Sym *shape = graph_shape(l->g, r.scores.v);
   Gemm *g = &r.scores;
   int64_t rows;

@@ -343,7 +343,7 @@ static void check_gradient(const char *path, int64_t batch) {
 
 static void test_gradients(void **state) {
   (void)state;
-  static const char *const names[] = {"mlp", "embed", "second", "maml", "attention", "ops"};
+  static const char *const names[] = {"mlp", "embed", "second", "maml", "attention", "ops", "softmax"};
   for (size_t i = 0; i < sizeof names / sizeof *names; i++)
     for (int64_t batch = 1; batch <= 5; batch += 2) {
       char path[64];
