@@ -161,9 +161,6 @@ static bool make(Kernel *k, const Stage *st, Product *d) {
   bool half = p->a_type == p->b_type && dtype_is_half(p->a_type);
   *d = (Product){.k = k, .st = st, .p = p, .a_filled = true, .b_filled = true, .element = half ? 2 : 4};
   if (!(half || p->tf32) || k->regs.at[p->sum].dtype != DT_F32) return false;
-  d->parts.columns = 4;
-  for (const Stmt *s = p->epilogue; s; s = s->next)
-    if (s->kind == STMT_STORE && dtype_is_half(k->bufs.at[s->ref].dtype)) d->parts.columns = 8;
   if (half) { /* what becomes tf32 is rounded on the way */
     bool a = operand_strides(d, false, &d->a), b = operand_strides(d, true, &d->b);
     if (a && b && operand_map(d, false, &d->b, &d->a) && operand_map(d, true, &d->a, &d->b))
@@ -175,7 +172,7 @@ static bool make(Kernel *k, const Stage *st, Product *d) {
   }
   if ((d->a_filled && !hole_operand(k, st, false, p->a_type, lanes(d), &d->parts.a)) ||
       (d->b_filled && !hole_operand(k, st, true, p->b_type, lanes(d), &d->parts.b)) ||
-      !hole_store(k, st, d->parts.columns, &d->parts.store))
+      !skeleton_store(k, st, &d->parts))
     return false;
   d->parts.a.in_memory &= half;
   d->parts.b.in_memory &= half;

@@ -180,14 +180,18 @@ static Sym blocks(Kernel *k, const LoopProduct *p, const Tile *t) {
   return sym_mul(s, sym_product(s, p->outer.extent, p->outer.n), sym_mul(s, down, across));
 }
 
+bool skeleton_store(Kernel *k, const Stage *st, ProductParts *parts) {
+  parts->columns = 4;
+  for (const Stmt *s = st->product->epilogue; s; s = s->next)
+    if (s->kind == STMT_STORE && dtype_is_half(k->bufs.at[s->ref].dtype)) parts->columns = 8;
+  return hole_store(k, st, parts->columns, &parts->store);
+}
+
 /* Operands as runs of `lanes`. False: no skeleton can hold it. */
 static bool skeleton_parts(Kernel *k, const Stage *st, int lanes, ProductParts *parts) {
   const LoopProduct *p = st->product;
-  parts->columns = 4;
-  for (const Stmt *s = p->epilogue; s; s = s->next)
-    if (s->kind == STMT_STORE && dtype_is_half(k->bufs.at[s->ref].dtype)) parts->columns = 8;
   return hole_operand(k, st, false, p->a_type, lanes, &parts->a) &&
-         hole_operand(k, st, true, p->b_type, lanes, &parts->b) && hole_store(k, st, parts->columns, &parts->store);
+         hole_operand(k, st, true, p->b_type, lanes, &parts->b) && skeleton_store(k, st, parts);
 }
 
 bool cuda_skeleton_stage(Kernel *k, const Stage *st, const CudaWanted *want, CudaStage *made, Buf *out) {

@@ -83,6 +83,7 @@ typedef struct SkeletonText { /* of one kernel, while it is made */
 void skeleton_open(SkeletonText *, Kernel *, const Stage *, const CudaWanted *, ProductParts *);
 /* Begins with NAME_args alone; `parts` and the rest of skeleton_open are a product's. */
 void skeleton_begin(SkeletonText *, Kernel *, const Stage *, const CudaWanted *);
+bool skeleton_store(Kernel *, const Stage *, ProductParts *); /* the epilogue, of as many columns as are 16 bytes */
 void skeleton_define(SkeletonText *, const char *name, int value); /* GEMM_<name> */
 void skeleton_operand(SkeletonText *, bool right, Operand *);   /* NAME_a_at or NAME_a_load, GEMM_A_AT, _A_K, _A_WIDE */
 bool skeleton_close(SkeletonText *, CudaStage *made, Buf *out); /* false: it cannot be printed, nothing is appended */
