@@ -182,6 +182,7 @@ int main(int argc, char **argv) {
                                          "tests/plan/channels.sir",
                                          "tests/plan/tile_sums.sir",
                                          "tests/plan/attention_tiles.sir",
+                                         "tests/plan/attention_grad_tiles.sir",
                                          "tests/nvrtc/tensor_maps.sir",
                                          NULL};
   return each_file("shipped", argc, argv, patterns, compiles);
