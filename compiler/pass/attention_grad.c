@@ -31,7 +31,9 @@ typedef struct Rewrite {
   Ids *users;
   uint8_t *wanted;
   Vec(Attention) found;
-  Id *copy; /* of the copy under way: old id -> new id */
+  Id *copy;    /* of the copy under way: old id -> new id */
+  Id *early;   /* of what had to be made before its time */
+  Id *operand; /* of the node under way */
   uint32_t copies;
 } Rewrite;
 
@@ -219,21 +221,19 @@ static bool find(Rewrite *r, Id y, Attention *a) {
 /* ---- writing ---- */
 
 /* v in the new graph, which may not have come to it yet. */
-static Id there(Rewrite *r, Id v, Id *early) {
+static Id plain(Rewrite *r, Id v) {
   if (r->map[v]) return r->map[v];
-  if (early[v]) return early[v];
+  if (r->early[v]) return r->early[v];
   uint32_t copy = r->to->copy;
   for (uint32_t i = 0; i < graph_at(r->from, v)->nin; i++) {
     Id x = graph_in(r->from, v)[i];
-    early[x] = there(r, x, early);
+    r->early[x] = plain(r, x);
   }
   r->to->copy = 0;
-  early[v] = graph_copy_node(r->from, v, r->to, early);
+  r->early[v] = graph_copy_node(r->from, v, r->to, r->early);
   r->to->copy = copy;
-  return early[v];
+  return r->early[v];
 }
-
-static Id plain(Rewrite *r, Id v) { return there(r, v, ARENA_ARRAY(r->arena, Id, r->from->node.n)); }
 
 static Id spread(Rewrite *r, const Attention *a, Id row) {
   int axes[MAX_RANK], rank = graph_rank(r->from, a->s);
@@ -263,6 +263,12 @@ static Id new_mean(Rewrite *r, const Attention *a) {
   return mean;
 }
 
+/* The node with these operands instead. */
+static Id copied(Rewrite *r, Id v, const Id *operands) {
+  for (uint32_t i = 0; i < graph_at(r->from, v)->nin; i++) r->operand[graph_in(r->from, v)[i]] = operands[i];
+  return graph_copy_node(r->from, v, r->to, r->operand);
+}
+
 /* v in the copy under way. */
 static Id again(Rewrite *r, const Attention *a, Id v) {
   const Graph *g = r->from;
@@ -273,12 +279,11 @@ static Id again(Rewrite *r, const Attention *a, Id v) {
   if (x == a->p)
     return r->copy[x] = g_unary(r->to, OP_EXP, g_binary(r->to, OP_SUB, again(r, a, a->soft.x), spread(r, a, a->lse)));
   bool product = x == a->s || x == a->slopes;
-  Id *in = ARENA_ARRAY(r->arena, Id, g->node.n);
-  for (uint32_t i = 0; i < graph_at(g, x)->nin; i++) {
-    Id o = graph_in(g, x)[i];
-    in[o] = product ? plain(r, o) : again(r, a, o);
-  }
-  return r->copy[x] = graph_copy_node(g, x, r->to, in);
+  const uint32_t n = graph_at(g, x)->nin;
+  const Id *in = graph_in(g, x);
+  Id *made = ARENA_ARRAY(r->arena, Id, n);
+  for (uint32_t i = 0; i < n; i++) made[i] = product ? plain(r, in[i]) : again(r, a, in[i]);
+  return r->copy[x] = copied(r, x, made);
 }
 
 static void begin_copy(Rewrite *r) {
@@ -288,11 +293,8 @@ static void begin_copy(Rewrite *r) {
 
 static Id new_queries(Rewrite *r, const Attention *a) {
   const Id *in = graph_in(r->from, a->queries);
-  Id *at = ARENA_ARRAY(r->arena, Id, r->from->node.n);
   begin_copy(r);
-  at[in[0]] = again(r, a, in[0]);
-  at[in[1]] = plain(r, in[1]);
-  Id made = graph_copy_node(r->from, a->queries, r->to, at);
+  Id operands[2] = {again(r, a, in[0]), plain(r, in[1])}, made = copied(r, a->queries, operands);
   r->to->copy = 0;
   return made;
 }
@@ -388,6 +390,8 @@ static bool rewrite(void *ctx, const Graph *from, Graph *to, Id *map) {
   r.users = ARENA_ARRAY(r.arena, Ids, n);
   r.wanted = ARENA_ARRAY(r.arena, uint8_t, n);
   r.copy = ARENA_ARRAY(r.arena, Id, n);
+  r.early = ARENA_ARRAY(r.arena, Id, n);
+  r.operand = ARENA_ARRAY(r.arena, Id, n);
   for (uint32_t i = 0; i < from->output.n; i++) r.wanted[from->output.at[i]] = 1;
   for (int i = 0; i < reached; i++)
     for (uint32_t k = 0; k < graph_at(from, order[i])->nin; k++) {
