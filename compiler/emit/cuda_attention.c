@@ -46,16 +46,33 @@ static bool in_rows(const Kernel *k, const LoopHole *h, DType type) {
          loop_divisor(k, index[x->nin - 1]) % RUN == 0 && (x->nin == 1 || divides(k, b->dim[x->nin - 1]));
 }
 
+/* Of features that tiles are made for; there are rows and keys. */
+static bool fits_tiles(const Kernel *k, int64_t depth, Sym rows, Sym keys) {
+  const Sym sizes[] = {rows, keys};
+  int64_t size;
+  for (uint32_t i = 0; i < k->dims.n; i++)
+    if (k->dims.at[i].lo < 1) return false;
+  for (int i = 0; i < 2; i++)
+    if (sym_is_int(k->ctx->syms, sizes[i], &size) && size < 1) return false;
+  return depth == 32 || depth == 64 || depth == 96 || depth == 128;
+}
+
 static bool fits(const Kernel *k, const LoopAttention *a, DType type) {
-  bool width = a->depth == 32 || a->depth == 64 || a->depth == 96 || a->depth == 128;
-  const Dim *d;
-  int64_t keys;
-  for (uint32_t i = 0; i < k->dims.n; i++) /* there are keys */
-    if (d = &k->dims.at[i], d->lo < 1) return false;
-  if (sym_is_int(k->ctx->syms, a->keys, &keys) && keys < 1) return false;
-  return width && a->columns == a->depth && in_rows(k, &a->q, type) && in_rows(k, &a->k, type) &&
-         in_rows(k, &a->v, type) && !fails(a->score.text) && !fails(a->seen.text) && !fails(a->scale.text) &&
-         !fails(a->store.text);
+  return fits_tiles(k, a->depth, a->rows, a->keys) && a->columns == a->depth && in_rows(k, &a->q, type) &&
+         in_rows(k, &a->k, type) && in_rows(k, &a->v, type) && !fails(a->score.text) && !fails(a->seen.text) &&
+         !fails(a->scale.text) && !fails(a->row.text) && !fails(a->store.text);
+}
+
+static bool grad_fits(const Kernel *k, const LoopAttentionGrad *a, DType type) {
+  return fits_tiles(k, a->depth, a->rows, a->keys) && in_rows(k, &a->q, type) && in_rows(k, &a->k, type) &&
+         in_rows(k, &a->v, type) && in_rows(k, &a->g, type) && !fails(a->weight.text) && !fails(a->slope.text) &&
+         !fails(a->seen.text) && !fails(a->lse.text) && !fails(a->mean.text) && !fails(a->store.text);
+}
+
+/* The 16-bit type in which an operand lies; f32: in none. */
+static DType stored_type(const Kernel *k, const LoopHole *h) {
+  Ex load = only_load(k, h->value);
+  return load ? (DType)ex_at(k, load)->dtype : DT_F32;
 }
 
 /* ---- functions ---- */
@@ -140,34 +157,44 @@ static void put_holes(SkeletonText *t, const LoopAttention *a) {
            arena_printf(t->c.arena, "%s%s", number(t, &a->scale, 0, "float "), number(t, &a->scale, 1, "float ")),
            false);
   put_hole(t, "_store", &a->store, 3, store, number(t, &a->store, 0, "const float *"), false);
+  put_hole(t, "_row", &a->row, 2, row,
+           arena_printf(t->c.arena, "%s%s", number(t, &a->row, 0, "float "), number(t, &a->row, 1, "float ")), false);
+}
+
+static void put_defines(SkeletonText *t, const CudaWanted *want, int64_t depth, int width, double factor,
+                        const char *type) {
+  buf_printf(
+      &t->text,
+      "#define ATTENTION_NAME %s\n#define ATTENTION_BEGIN %s\n#define ATTENTION_D %d\n#define ATTENTION_WIDTH %d\n"
+      "#define ATTENTION_PACK pack_%s\n",
+      want->name, want->commit ? "if (args.failed[0]) return;" : "", (int)depth, width, type);
+  if (factor > 0)
+    buf_printf(&t->text, "#define ATTENTION_SCALE %af\n", factor);
+  else
+    buf_put(&t->text, "#define ATTENTION_SCALE 0\n#define ATTENTION_SCORE\n");
+}
+
+static void put_products(SkeletonText *t, bool sm90, const char *type) {
+  if (sm90)
+    buf_printf(&t->text, "#define ATTENTION_WGMMA wgmma_%s\n#define ATTENTION_WGMMA_REGS wgmma_regs_%s\n", type, type);
+  else
+    buf_printf(&t->text, "#define ATTENTION_MMA mma_m16n8k16_%s\n", type);
 }
 
 bool cuda_attention_stage(Kernel *k, const Stage *st, const CudaWanted *want, CudaStage *made, Buf *out) {
   const LoopAttention *a = st->attention;
   SymTab *s = k->ctx->syms;
   SkeletonText t;
-  Ex load = a ? only_load(k, a->q.value) : 0;
-  DType rounds = load ? (DType)ex_at(k, load)->dtype : DT_F32;
+  DType rounds = a ? stored_type(k, &a->q) : DT_F32;
   const char *type = dtype_name(rounds);
-  if (!load || !fits(k, a, rounds)) return false;
+  if (rounds == DT_F32 || !fits(k, a, rounds)) return false;
   bool sm90 =
       want->sm >= 90 && (a->depth == 64 || a->depth == 128) && a->factor > 0; /* else registers do not suffice */
   int rows = sm90 ? 128 : 64, chunks = a->depth % 64 ? (int)a->depth / RUN + 1 : (int)a->depth / RUN;
   skeleton_begin(&t, k, st, want);
   put_holes(&t, a);
-  buf_printf(
-      &t.text,
-      "#define ATTENTION_NAME %s\n#define ATTENTION_BEGIN %s\n#define ATTENTION_D %d\n#define ATTENTION_WIDTH %d\n"
-      "#define ATTENTION_LSE 0\n#define ATTENTION_PACK pack_%s\n",
-      want->name, want->commit ? "if (args.failed[0]) return;" : "", (int)a->depth, a->width, type);
-  if (sm90)
-    buf_printf(&t.text, "#define ATTENTION_WGMMA wgmma_%s\n#define ATTENTION_WGMMA_REGS wgmma_regs_%s\n", type, type);
-  else
-    buf_printf(&t.text, "#define ATTENTION_MMA mma_m16n8k16_%s\n", type);
-  if (a->factor > 0)
-    buf_printf(&t.text, "#define ATTENTION_SCALE %af\n", a->factor);
-  else
-    buf_put(&t.text, "#define ATTENTION_SCALE 0\n#define ATTENTION_SCORE\n");
+  put_defines(&t, want, a->depth, a->width, a->factor, type);
+  put_products(&t, sm90, type);
   buf_printf(&t.text, "#include \"attention_sm%d.cu\"\n", sm90 ? 90 : 80);
   t.stage.threads = sm90 ? 384 : 128;
   t.stage.grid = sym_mul(s, a->heads, sym_div_up(s, a->rows, sym_int(s, rows)));
@@ -176,5 +203,61 @@ bool cuda_attention_stage(Kernel *k, const Stage *st, const CudaWanted *want, Cu
   t.stage.rounds = rounds;
   t.stage.schedule = arena_printf(k->ctx->arena, "attention_sm%d(%d x %d, D = %d, scores %s)", sm90 ? 90 : 80, rows,
                                   rows, (int)a->depth, a->factor > 0 ? "scaled" : "worked out");
+  return skeleton_close(&t, made, out);
+}
+
+/* ---- the gradient ---- */
+
+static void put_grad_holes(SkeletonText *t, const LoopAttentionGrad *a) {
+  static const char *const row[] = {"outer", "row", "d"}, *const key[] = {"outer", "key", "d"},
+                           *const pair[] = {"outer", "row", "key"}, *const store[] = {"outer", "row", "n"};
+  put_size(t, "_T", a->rows);
+  put_size(t, "_S", a->keys);
+  put_hole(t, "_q_at", &a->q, 3, row, "", true);
+  put_hole(t, "_k_at", &a->k, 3, key, "", true);
+  put_hole(t, "_v_at", &a->v, 3, key, "", true);
+  put_hole(t, "_g_at", &a->g, 3, row, "", true);
+  put_hole(t, "_seen", &a->seen, 1, row + 1, "", false);
+  if (a->factor > 0) {
+    put_hole(t, "_lse", &a->lse, 2, row, "", false);
+    put_hole(t, "_delta", &a->mean, 2, row, "", false);
+  } else {
+    put_hole(t, "_weight", &a->weight, 3, pair, number(t, &a->weight, 0, "float "), false);
+    put_hole(t, "_slope", &a->slope, 3, pair,
+             arena_printf(t->c.arena, "%s%s", number(t, &a->slope, 0, "float "), number(t, &a->slope, 1, "float ")),
+             false);
+  }
+  put_hole(t, "_store", &a->store, 3, store,
+           arena_printf(t->c.arena, "%s%s", number(t, &a->store, 0, "const float *"),
+                        a->of_keys ? number(t, &a->store, 1, "const float *") : ""),
+           false);
+}
+
+bool cuda_attention_grad_stage(Kernel *k, const Stage *st, const CudaWanted *want, CudaStage *made, Buf *out) {
+  const LoopAttentionGrad *a = st->attention_grad;
+  SymTab *s = k->ctx->syms;
+  SkeletonText t;
+  DType rounds = a ? stored_type(k, &a->q) : DT_F32;
+  if (rounds == DT_F32 || !grad_fits(k, a, rounds)) return false;
+  bool sm90 = want->sm >= 90 && a->depth % 64 == 0 && a->factor > 0;
+  int bands = sm90 || (a->factor > 0 && a->depth <= 64) ? 2 : 1; /* BANDS of attention_grad_sm80.h */
+  int chunks = a->depth % 64 ? (int)a->depth / RUN + 1 : (int)a->depth / RUN, tile = 64 * chunks * 16;
+  const char *name = arena_printf(k->ctx->arena, "attention_grad_%s_sm%d", a->of_keys ? "kv" : "q", sm90 ? 90 : 80);
+  skeleton_begin(&t, k, st, want);
+  put_grad_holes(&t, a);
+  put_defines(&t, want, a->depth, a->width, a->factor, dtype_name(rounds));
+  put_products(&t, sm90, dtype_name(rounds));
+  if (a->of_keys) buf_printf(&t.text, "#define ATTENTION_RESULTS %d\n", a->of_values ? 3 : 1);
+  buf_printf(&t.text, "#include \"%s.cu\"\n", name);
+  t.stage.threads = sm90 ? 384 : 128;
+  t.stage.grid = sym_mul(s, a->heads, sym_div_up(s, a->of_keys ? a->keys : a->rows, sym_int(s, 64 * bands)));
+  if (sm90)
+    t.stage.shared = a->of_keys ? 10 * tile + 1584 : 12 * tile + 32;
+  else
+    t.stage.shared = a->of_keys ? (4 + bands) * tile + 1024 : (2 + 2 * bands) * tile;
+  t.stage.reordered = true;
+  t.stage.rounds = rounds;
+  t.stage.schedule = arena_printf(k->ctx->arena, "%s(%d x 64, D = %d, scores %s)", name, 64 * bands, (int)a->depth,
+                                  a->factor > 0 ? "scaled" : "worked out");
   return skeleton_close(&t, made, out);
 }

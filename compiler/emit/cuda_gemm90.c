@@ -104,6 +104,7 @@ static bool result_map(Product *d) {
   const Kernel *k = d->k;
   Map *m = &d->c;
   const Stmt *store = NULL;
+  if (p->summed) return false;
   for (const Stmt *s = p->epilogue; s; s = s->next) {
     if (s->kind == STMT_LET) continue;
     if (s->kind != STMT_STORE || store || s->mask) return false;
@@ -289,7 +290,7 @@ static void print_defines(const Product *d, const Gemm90Tile *tile, SkeletonText
 
 static int stored_bytes(const Product *d) {
   int bytes = 0;
-  for (const Stmt *s = d->p->epilogue; s; s = s->next)
+  for (const Stmt *s = d->p->epilogue; s != d->p->end; s = s->next)
     if (s->kind == STMT_STORE) bytes += (int)dtype_size(d->k->bufs.at[s->ref].dtype);
   return bytes;
 }
@@ -312,13 +313,11 @@ static void add_tensor(SkeletonText *t, Arena *a, CudaTensor to) {
 
 bool cuda_gemm90_stage(Kernel *k, const Stage *st, const CudaWanted *want, CudaStage *made, Buf *out) {
   Product d;
-  ProductParts parts = {.columns = 4};
+  ProductParts parts;
   Arena *a = k->ctx->arena;
   const LoopProduct *p = st->product;
   if (!make(k, st, &d)) return false;
-  for (const Stmt *s = p->epilogue; s; s = s->next)
-    if (s->kind == STMT_STORE && dtype_is_half(k->bufs.at[s->ref].dtype)) parts.columns = 8;
-  if (!hole_store(k, st, parts.columns, &parts.store)) return false;
+  if (!skeleton_epilogue(k, st, &parts)) return false;
   int64_t terms = likely(k, &p->sums) / (p->part ? (int64_t)loop_likely(k, p->outer.extent[0]) : 1);
   const Gemm90Size sizes = {likely(k, &p->outer), likely(k, &p->rows), likely(k, &p->columns), terms, stored_bytes(&d)};
   const char *why;

@@ -283,11 +283,30 @@ bool hole_store(Kernel *k, const Stage *st, int lanes, Hole *h) {
   h->reg = loop_reg(k, "v", k->regs.at[p->sum].dtype, lanes, 0, NULL, 0);
   h->sum = ex_reg(k, h->reg, NULL, 0);
   Stmt **text = k->tail[k->depth];
-  bool ok = need_part(h, p->epilogue, NULL);
+  bool ok = need_part(h, p->epilogue, p->end) && (!p->summed || need_variable(h, p->summed));
   open_lanes(h, &h->group[2], lanes);
-  if (ok) copy_block(h, st->body, &(Part){p->epilogue, NULL, false});
+  if (ok) copy_block(h, st->body, &(Part){p->epilogue, p->end, false});
+  if (ok && p->summed) {
+    Ex v = h->map[p->summed];
+    loop_assign(k, h->reg, NULL, 0, ex_at(k, v)->lanes == 1 ? ex_splat(k, v, lanes) : v, 0);
+  }
   end(h, text);
   return ok;
+}
+
+void hole_partial(Kernel *k, const Stage *st, Hole *h) {
+  const LoopProduct *p = st->product;
+  begin(h, k, st);
+  h->lanes = 1;
+  add_group(h, "outer", &p->outer, 1);
+  add_group(h, "m", &p->rows, 1);
+  add_group(h, "n", &p->columns, 1);
+  h->reg = loop_reg(k, "v", DT_F32, 1, 0, NULL, 0);
+  Stmt **text = k->tail[k->depth];
+  Ex m = h->group[1].flat, n = h->group[2].flat, size = ex_idx(k, LOOP_SUM_PART);
+  Ex at[2] = {ex_op2(k, OP_FLOOR_DIV, p->along ? n : m, size), p->along ? m : n};
+  loop_store(k, p->partial, at, 2, ex_reg(k, h->reg, NULL, 0), 0);
+  end(h, text);
 }
 
 /* ---- text ---- */
@@ -369,7 +388,8 @@ static void close_function(const HoleText *t) {
 void hole_print(const HoleText *t, const char *suffix, Hole *h) {
   Cuda *c = t->c;
   const char *v = cuda_print_reg(c, h->reg);
-  open_function(t, "void", suffix, h, TEXT(c, ", %sfloat *%s", h->sum ? "const " : "", v));
+  const char *type = h->lanes == 1 ? "float " : h->sum && !h->p->summed ? "const float *" : "float *";
+  open_function(t, "void", suffix, h, TEXT(c, ", %s%s", type, v));
   cuda_print_block(c, h->text);
   close_function(t);
 }

@@ -66,6 +66,7 @@ static const Tile *choose(Kernel *k, const Skeleton *s, const LoopProduct *p, co
   *why = "of the tiles ";
   for (int i = 0; i < s->ntiles; i++) {
     const Tile *t = &s->tiles[i];
+    if (p->summed && (p->along ? t->n : t->m) % LOOP_SUM_PART) continue;
     Cost c = cost(s, t, outer, m, n, sum);
     bool same = c.cycles < least.cycles * 1.02, fewer = c.cycles < least.cycles * 0.98;
     if (!best || fewer || (same && c.used > 1.2 * least.used)) best = t, least = c;
@@ -121,9 +122,11 @@ void skeleton_open(SkeletonText *t, Kernel *k, const Stage *st, const CudaWanted
   hole_print_terms(&t->holes, p);
   use_lets(&t->c, parts->store.text);
   hole_print(&t->holes, "_store", &parts->store);
+  if (p->summed) hole_print(&t->holes, "_partial", &parts->partial);
   buf_printf(&t->text, "#define GEMM_NAME %s\n#define GEMM_BEGIN %s\n", want->name,
              want->commit ? "if (args.failed[0]) return;" : "");
   define(t, "VC", parts->columns);
+  define(t, "SUMS", !p->summed ? 0 : p->along ? 2 : 1);
 }
 
 /* NAME_a_at or NAME_a_load, GEMM_A_AT, GEMM_A_K; likewise of b. */
@@ -180,14 +183,20 @@ static Sym blocks(Kernel *k, const LoopProduct *p, const Tile *t) {
   return sym_mul(s, sym_product(s, p->outer.extent, p->outer.n), sym_mul(s, down, across));
 }
 
+bool skeleton_epilogue(Kernel *k, const Stage *st, ProductParts *parts) {
+  const LoopProduct *p = st->product;
+  parts->columns = 4;
+  for (const Stmt *s = p->epilogue; s != p->end; s = s->next)
+    if (s->kind == STMT_STORE && dtype_is_half(k->bufs.at[s->ref].dtype)) parts->columns = 8;
+  if (p->summed) hole_partial(k, st, &parts->partial);
+  return hole_store(k, st, parts->columns, &parts->store);
+}
+
 /* Operands as runs of `lanes`. False: no skeleton can hold it. */
 static bool skeleton_parts(Kernel *k, const Stage *st, int lanes, ProductParts *parts) {
   const LoopProduct *p = st->product;
-  parts->columns = 4;
-  for (const Stmt *s = p->epilogue; s; s = s->next)
-    if (s->kind == STMT_STORE && dtype_is_half(k->bufs.at[s->ref].dtype)) parts->columns = 8;
   return hole_operand(k, st, false, p->a_type, lanes, &parts->a) &&
-         hole_operand(k, st, true, p->b_type, lanes, &parts->b) && hole_store(k, st, parts->columns, &parts->store);
+         hole_operand(k, st, true, p->b_type, lanes, &parts->b) && skeleton_epilogue(k, st, parts);
 }
 
 bool cuda_skeleton_stage(Kernel *k, const Stage *st, const CudaWanted *want, CudaStage *made, Buf *out) {

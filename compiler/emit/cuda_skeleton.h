@@ -7,8 +7,9 @@
 /* What cuda_text_stage does, if a skeleton fits; else false, and nothing is changed. */
 bool cuda_skeleton_stage(Kernel *, const Stage *, const CudaWanted *, CudaStage *made, Buf *out);
 
-bool cuda_attention_stage(Kernel *, const Stage *, const CudaWanted *, CudaStage *made,
-                          Buf *out); /* cuda_attention.c */
+bool cuda_attention_stage(Kernel *, const Stage *, const CudaWanted *, CudaStage *made, Buf *out);
+bool cuda_attention_grad_stage(Kernel *, const Stage *, const CudaWanted *, CudaStage *made,
+                               Buf *out); /* cuda_attention.c */
 
 /* ---- holes (cuda_holes.c). Skeletons see every group of axes flat: rows as m, columns as n, sums as k. ---- */
 
@@ -49,7 +50,8 @@ typedef struct Operand { /* how an operand can be brought into a tile */
  * something in them that no function can hold. New expressions and variables come into the kernel: everything is made
  * before anything is printed. */
 bool hole_operand(Kernel *, const Stage *, bool right, DType, int lanes, Operand *);
-bool hole_store(Kernel *, const Stage *, int lanes, Hole *);
+bool hole_store(Kernel *, const Stage *, int lanes, Hole *); /* where there are sums it gives the values to be summed */
+void hole_partial(Kernel *, const Stage *, Hole *);          /* stores what a tile has summed */
 
 typedef struct HoleText { /* what all functions of a kernel share when they are printed */
   Cuda *c;
@@ -66,8 +68,8 @@ void hole_print_at(const HoleText *, const char *suffix, Hole *);
 
 typedef struct ProductParts { /* everything that is made before anything is printed */
   Operand a, b;
-  Hole store;
-  int columns; /* that the epilogue stores at once */
+  Hole store, partial; /* partial: if there are sums */
+  int columns;         /* that the epilogue stores at once */
 } ProductParts;
 
 typedef struct SkeletonText { /* of one kernel, while it is made */
@@ -78,7 +80,10 @@ typedef struct SkeletonText { /* of one kernel, while it is made */
   HoleText holes;
 } SkeletonText;
 
-/* NAME_args, NAME_index, NAME_outer, NAME_M, NAME_N, NAME_from, NAME_to, NAME_store, GEMM_NAME, GEMM_BEGIN, GEMM_VC. */
+/* The epilogue's holes, for as many columns at once as its types want; false: it fits no function. */
+bool skeleton_epilogue(Kernel *, const Stage *, ProductParts *);
+/* NAME_args, NAME_index, NAME_outer, NAME_M, NAME_N, NAME_from, NAME_to, NAME_store, NAME_partial, GEMM_NAME,
+ * GEMM_BEGIN, GEMM_VC, GEMM_SUMS. */
 void skeleton_open(SkeletonText *, Kernel *, const Stage *, const CudaWanted *, ProductParts *);
 /* Begins with NAME_args alone; `parts` and the rest of skeleton_open are a product's. */
 void skeleton_begin(SkeletonText *, Kernel *, const Stage *, const CudaWanted *);

@@ -344,7 +344,7 @@ Id graph_copy_node(const Graph *from, Id v, Graph *to, const Id *map) {
   Loc loc = to->loc;
   uint32_t copy = to->copy;
   to->loc = x->loc;
-  to->copy = x->copy;
+  if (!copy) to->copy = x->copy;
   Id r = graph_node(to, x->op, in.at, (int)x->nin, &a);
   to->loc = loc;
   to->copy = copy;

@@ -132,7 +132,7 @@ bool graph_inline(Graph *, const Graph *body, const Id *args, Id *outputs);
  * first, in order. */
 typedef Id GraphVisit(void *ctx, const Graph *from, Id v, Graph *to, const Id *map);
 bool graph_rebuild(const Graph *from, Graph *to, GraphVisit *, void *ctx, Id *map);
-Id graph_copy_node(const Graph *from, Id v, Graph *to, const Id *map);
+Id graph_copy_node(const Graph *from, Id v, Graph *to, const Id *map); /* with to->copy, if it is set, else its own */
 
 /* ---- programs ------------------------------------------------------------------------------------------------------
  */

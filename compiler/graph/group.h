@@ -11,10 +11,12 @@ typedef enum {
   GROUP_ELEM,   /* one value an element of the space, all members at full positions */
   GROUP_ROW,    /* rows of the space's last axis: reductions over it and what is made of them, whole row by whole row */
   GROUP_REDUCE, /* one reduction over other axes than just the last, with its prologue and epilogue */
-  GROUP_GEMM,   /* one dot_general with its epilogue */
-  GROUP_CONV,   /* one conv_general with its epilogue */
+  GROUP_GEMM, /* one dot_general with its epilogue; for a GPU also a sum of its rows or along them, and what is made of
+                 that */
+  GROUP_CONV, /* one conv_general with its epilogue */
   GROUP_ATTENTION, /* a product of scores with its epilogue, their softmax along the rows, the product with the values
                     */
+  GROUP_ATTENTION_GRAD, /* what pass_attention_grad made a copy of for one or two products, the last nodes of it */
   GROUP_NEST /* one node by its plain loop nest: arg over other axes, scatter_add, dynamic_update, concat, windows */
 } GroupKind;
 
@@ -54,6 +56,9 @@ typedef struct Groups {
 } Groups;
 
 static inline bool group_product(const Group *x) { return x->kind == GROUP_GEMM || x->kind == GROUP_CONV; }
+static inline bool group_attends(const Group *x) {
+  return x->kind == GROUP_ATTENTION || x->kind == GROUP_ATTENTION_GRAD;
+}
 const char *group_kind_name(GroupKind);
 bool group_leaf(const Graph *, Id); /* inputs, cells, constants that are tables: they lie in memory from the start */
 bool group_free(const Graph *, Id); /* worked out anew by each reader: movement, iota, numbers, dims, 16 bits as f32 */
@@ -65,6 +70,12 @@ bool group_one_hot(const Graph *, Id);
 
 /* pass/attention.c: whether `product` is softmax(scores) @ values, rows by keys, keys by columns. */
 bool group_attention(const Graph *, Id product, Softmax *);
+/* Whether `product` can be that of the scores of an attention: one row of the left side by one of the right, keys last;
+ * several keys, as far as is known. */
+bool group_scores(const Graph *, Id product);
+/* Whether its left side is batch and row axes in order and, contracted, the last one; the right side has one free axis.
+ */
+bool group_weighs(const Graph *, Id product);
 double group_score_factor(const Graph *, Id score, Id product); /* score is product * factor, a number; 0: it is not */
 
 /* Calls fn for every node that c reads through free nodes (members, leaves), with the map from the axes of c (of its
@@ -72,9 +83,13 @@ double group_score_factor(const Graph *, Id score, Id product); /* score is prod
 typedef void ReadVisit(void *ctx, Id read, const Map *);
 void group_reads(const Graph *, Id c, ReadVisit *, void *ctx);
 
-/* pass/fuse.c */
-Groups *pass_fuse(const Graph *, const Id *outputs,
-                  int n); /* of what the outputs need; every output that is a member is stored */
+/* pass/attention_grad.c: the entry, after pass/half.c, with gradients of attention that work scores and weights out
+ * anew instead of reading them from memory; nodes of a copy (Node.copy) are then one group. NULL after a diag_error. */
+const Entry *pass_attention_grad(const Entry *);
+
+/* pass/fuse.c: of what the outputs need; every output that is a member is stored. `tiles_sum`: a product's tiles may
+ * sum its values. */
+Groups *pass_fuse(const Graph *, const Id *outputs, int n, bool tiles_sum);
 /* pass/fuse_text.c: what group `number` computes and stores, and the notes of what was tried with it; indented by two.
  */
 void group_print(const Groups *, uint32_t number, Buf *);

@@ -891,3 +891,18 @@ Access loop_access(const Kernel *k, uint32_t buf, const Ex *index, int n, int la
   }
   return ACCESS_GATHER;
 }
+
+int loop_holes(Stage *s, LoopHole **out) {
+  int n = 0;
+  if (s->attention) {
+    LoopAttention *a = s->attention;
+    LoopHole *const all[] = {&a->q, &a->k, &a->v, &a->seen, &a->score, &a->scale, &a->row, &a->store};
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++) out[n++] = all[i];
+  }
+  if (s->attention_grad) {
+    LoopAttentionGrad *a = s->attention_grad;
+    LoopHole *const all[] = {&a->q, &a->k, &a->v, &a->g, &a->seen, &a->weight, &a->slope, &a->lse, &a->mean, &a->store};
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++) out[n++] = all[i];
+  }
+  return n;
+}

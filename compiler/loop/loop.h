@@ -130,6 +130,10 @@ typedef struct LoopAxes { /* of a product, the last one innermost; each has a va
   Sym extent[LOOP_RANK];
 } LoopAxes;
 
+/* How a product's tiles sum rows, or each row along its columns: runs of so many one after the other, then the runs of
+ * so many in order. Tiles have a multiple of these. */
+enum { LOOP_SUM_RUN = 4, LOOP_SUM_PART = 64 };
+
 /* The parts of a stage that is a product in its plain form: a thread has one element of the result, loops over the sum,
  * then stores. By them a kernel written by hand can stand for the stage. They are statements and variables of the stage
  * itself, so that they stay right when its expressions are rewritten. What a and b read besides the variables of axes
@@ -139,11 +143,15 @@ typedef struct LoopProduct {
   LoopAxes outer, rows, columns, sums; /* of the result and both operands; of a alone; of b alone; of a and b alone */
   const Stmt *a, *b; /* in the body of the innermost sum: the first statements of an operand; a ends at b, b at add */
   const Stmt *add;   /* sum = fma(a, b, sum) */
-  uint32_t a_value, b_value; /* the lets that hold the operands, in the type of the sum */
-  DType a_type, b_type;      /* in which an operand can be kept without loss: its own, or the 16 bits behind it */
-  bool tf32;                 /* operands of f32 may keep but 10 bits of their mantissa */
-  uint32_t sum;              /* a register */
-  const Stmt *epilogue;      /* from the first statement that follows the sum, to the end of its block: it stores */
+  uint32_t a_value, b_value;  /* the lets that hold the operands, in the type of the sum */
+  DType a_type, b_type;       /* in which an operand can be kept without loss: its own, or the 16 bits behind it */
+  bool tf32;                  /* operands of f32 may keep but 10 bits of their mantissa */
+  uint32_t sum;               /* a register */
+  const Stmt *epilogue, *end; /* from the first statement that follows the sum, to the end of its block (NULL) or to */
+                              /* what adds up `summed`: it stores */
+  uint32_t summed; /* 0, or the let of the epilogue, in f32, of which parts of LOOP_SUM_PART rows, from a multiple of */
+  uint32_t partial; /* them on, are also summed into this buffer: [parts][columns], both flat */
+  bool along;       /* or parts of so many columns: [parts][rows] */
   uint32_t
       part;  /* 0, or the first of `outer`: which part of the sum a thread has; then chunk terms of the first axis */
   Sym chunk; /* summed over are a part, from part * chunk on, as far as there are so many */
@@ -154,7 +162,8 @@ typedef struct LoopHole {
   uint32_t var[4]; /* parameters: indices, in the order of the comment where the hole is */
   uint32_t reg[2]; /* parameters: numbers in registers */
   Stmt *text;
-  Ex value; /* what it gives; 0: it stores */
+  Ex value;     /* what it gives; 0: it stores */
+  Stmt **begin; /* of the text, while it is built */
 } LoopHole;
 
 /* The parts of a stage that is attention: softmax(score(q k^T)) v, rows of queries by keys, head by head. */
@@ -166,9 +175,26 @@ typedef struct LoopAttention {
   LoopHole seen;          /* (row): how many keys it sees at most */
   LoopHole score;         /* (head, row, key; product): the score */
   LoopHole scale;         /* (head, row; largest score, sum): by what results are multiplied */
+  LoopHole row;           /* (head, row; largest score, sum): stores what a row has one of */
   LoopHole store;         /* (head, row, column; results): the epilogue */
   double factor;          /* a score is the product times this, where the key is seen; 0: what `score` says */
 } LoopAttention;
+
+/* The parts of a stage that is the gradient of attention, softmax(score(q k^T)) v, whose results have gradients g: of
+ * the queries, or of the keys and perhaps the values. */
+typedef struct LoopAttentionGrad {
+  bool of_keys, of_values; /* else of the queries */
+  Sym heads, rows, keys;
+  int64_t depth;       /* features of q, k, v and g; 0: not known, or not the same */
+  int width;           /* neighbours that `store` stores */
+  LoopHole q, k, v, g; /* (head, row or key, feature): 8 neighbours from a multiple of 8 on */
+  LoopHole seen;       /* (row): how many keys it sees at most */
+  LoopHole weight;     /* (head, row, key; product q k): the weight */
+  LoopHole slope;      /* (head, row, key; products q k, g v): the gradient of the first product */
+  LoopHole lse, mean;  /* (head, row): a weight is exp(score - lse), a slope weight * (g v - mean) * factor */
+  LoopHole store;      /* (head, row or key, column; results, of keys and values both): the epilogue */
+  double factor;       /* a score is the product times this, where the key is seen; 0: `weight` and `slope` say all */
+} LoopAttentionGrad;
 
 typedef struct Stage {
   const char *name;
@@ -186,8 +212,12 @@ typedef struct Stage {
   Stmt *body;
   LoopProduct *product; /* of a stage with threads, or NULL */
   LoopAttention *attention;
+  LoopAttentionGrad *attention_grad;
   int line;
 } Stage;
+
+enum { LOOP_HOLES = 20 };
+int loop_holes(Stage *, LoopHole **out); /* all that the stage has beside it; at most LOOP_HOLES */
 
 typedef struct Kernel {
   const char *name;

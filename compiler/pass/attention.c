@@ -13,9 +13,24 @@ double group_score_factor(const Graph *g, Id score, Id product) {
   return 0;
 }
 
-/* Whether the product's left side is its batch and row axes in order and, contracted, the last one; the right side has
- * one free axis. */
-static bool weighs_rows(const Graph *g, Id product) {
+/* Axes that scores have at most: those of a stage (the last of which numbers blocks of rows) and one of keys. */
+#define SCORE_AXES 7
+/* So few keys, where their number is known, are no attention: a row of scores is a vector or two. */
+#define FEW_KEYS 16
+
+bool group_scores(const Graph *g, Id product) {
+  int n, rank = graph_rank(g, product);
+  int64_t keys;
+  if (graph_op(g, product) != OP_DOT_GENERAL || rank < 2 || rank > SCORE_AXES) return false;
+  if (sym_is_int(g->ctx->syms, graph_shape(g, product)[rank - 1], &keys) && keys < FEW_KEYS) return false;
+  graph_attr(g, product, "batch", &n);
+  int batch = n / 2;
+  graph_attr(g, product, "contract", &n);
+  return n == 2 && batch <= rank - 2 && graph_rank(g, graph_in(g, product)[1]) == batch + 2;
+}
+
+bool group_weighs(const Graph *g, Id product) {
+  if (graph_op(g, product) != OP_DOT_GENERAL) return false;
   Id w = graph_in(g, product)[0];
   int n, rank = graph_rank(g, w);
   const int64_t *c = graph_attr(g, product, "contract", &n);
@@ -27,7 +42,7 @@ static bool weighs_rows(const Graph *g, Id product) {
 }
 
 bool group_attention(const Graph *g, Id product, Softmax *out) {
-  if (graph_op(g, product) != OP_DOT_GENERAL || !weighs_rows(g, product)) return false;
+  if (!group_weighs(g, product)) return false;
   Id w = graph_unrounded(g, graph_in(g, product)[0]);
   return graph_softmax(g, w, out) && out->axis == graph_rank(g, w) - 1;
 }

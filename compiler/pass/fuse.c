@@ -11,19 +11,19 @@
 #define PROLOGUE_COST 4
 /* So many reductions of rows are one kernel: each keeps a register, and every pass reads the row again. */
 #define ROW_REDUCTIONS 8
+/* So many rows, or columns, are worth a second stage, which adds up what the tiles of a product have summed. */
+#define SUMMED_ROWS    128
+#define SUMMED_COLUMNS 64
 /* So many nodes are enough for one kernel: the strategies walk them recursively. */
 #define GROUP_NODES 256
 /* A value made of numbers, iota and sizes by at most so many nodes is worked out anew by each reader. */
 #define GENERATED_NODES 8
-/* Axes that scores have at most: those of a stage (the last of which numbers blocks of rows) and one of keys. */
-#define SCORE_AXES 7
-/* So few keys, where their number is known, are no attention: a row of scores is a vector or two. */
-#define FEW_KEYS 16
 /* After so many movements in a row the value is stored, so that no read goes arbitrarily deep. */
 #define FREE_MOVES 32
 
 const char *group_kind_name(GroupKind k) {
-  static const char *const name[] = {"elementwise", "row", "reduce", "gemm", "conv", "attention", "nest"};
+  static const char *const name[] = {"elementwise", "row",       "reduce",         "gemm",
+                                     "conv",        "attention", "attention_grad", "nest"};
   return name[k];
 }
 
@@ -254,9 +254,10 @@ typedef struct Fuse {
   Vec(Group) group; /* by number of first member; merged ones have no members */
   int *of;
   Map *pos;
-  uint8_t *wanted; /* outputs of the entry */
-  Ids *users;      /* groupable readers of a node */
-  uint32_t *seen, turn;
+  uint8_t *wanted;                  /* outputs of the entry */
+  Ids *users;                       /* groupable readers of a node */
+  uint32_t *seen, *seen_node, turn; /* by group, by node */
+  bool tiles_sum;
   const char *why; /* of the last trial; NULL: they were merged */
   Arena *scratch;
 } Fuse;
@@ -309,10 +310,81 @@ typedef struct CheckRead {
 } CheckRead;
 
 /* Groups whose result is a tile, with its epilogue. */
-static bool is_tile(const Group *x) { return group_product(x) || x->kind == GROUP_ATTENTION; }
+static bool is_tile(const Group *x) { return group_product(x) || group_attends(x); }
 
 /* Members of a product's group that are made after it; the others are its prologue, worked out at any place. */
 static bool is_epilogue(const Fuse *f, const Group *gemm, Id v) { return v > gemm->anchor && full(f->g, v, gemm); }
+
+/* The others that come after the product: a sum of it, and what is made of that alone. */
+static bool is_rider(const Fuse *f, const Group *x, Id v) {
+  return x->kind == GROUP_GEMM && v > x->anchor && !full(f->g, v, x);
+}
+
+/* The sum among the members; 0: there is none. */
+static Id rider_sum(const Fuse *f, const Group *x) {
+  for (uint32_t i = 0; i < x->members.n; i++)
+    if (is_rider(f, x, x->members.at[i])) return x->members.at[i];
+  return 0;
+}
+
+/* The product of the extents of axes; -1: not known, many. */
+static int64_t extents(const Graph *g, const Sym *shape, int n) {
+  int64_t all = 1, extent;
+  for (int i = 0; i < n; i++) {
+    if (!sym_is_int(g->ctx->syms, shape[i], &extent)) return -1;
+    all *= extent;
+  }
+  return all;
+}
+
+/* Whether what needs v reads values of the product again: then a row is better read once, for both. */
+static bool row_again(Fuse *f, const Group *x, Id v) {
+  Vec(Id) todo = {0};
+  f->turn++;
+  vec_push(f->scratch, &todo, v);
+  while (todo.n) {
+    const Ids *users = &f->users[todo.at[--todo.n]];
+    for (uint32_t i = 0; i < users->n; i++) {
+      if (f->seen_node[users->at[i]] == f->turn) continue;
+      f->seen_node[users->at[i]] = f->turn;
+      vec_push(f->scratch, &todo, users->at[i]);
+    }
+  }
+  for (uint32_t i = 0; i < x->members.n; i++) {
+    const Ids *users = &f->users[x->members.at[i]];
+    for (uint32_t k = 0; k < users->n; k++)
+      if (f->seen_node[users->at[k]] == f->turn) return true;
+  }
+  return false;
+}
+
+/* Whether v sums all rows or all columns, in f32, of the values of a product of two matrices, and it pays. */
+static bool sums_tiles(Fuse *f, const Group *x, Id v) {
+  const Graph *g = f->g;
+  int n, batch, contracted;
+  if (!f->tiles_sum || x->kind != GROUP_GEMM || graph_op(g, v) != OP_REDUCE_SUM || graph_dtype(g, v) != DT_F32 ||
+      graph_dtype(g, x->anchor) != DT_F32)
+    return false;
+  const int64_t *axis = graph_attr(g, v, "axes", &n);
+  graph_attr(g, x->anchor, "batch", &batch);
+  graph_attr(g, x->anchor, "contract", &contracted);
+  int rows = graph_rank(g, graph_in(g, x->anchor)[0]) - contracted / 2, first = axis[0] == 0 ? 0 : rows;
+  if (batch || n == x->rank || n != (first ? x->rank - rows : rows)) return false;
+  for (int i = 0; i < n; i++)
+    if (axis[i] != first + i) return false;
+  int64_t summed = extents(g, x->space + first, n);
+  if (summed >= 0 && summed < (first ? SUMMED_COLUMNS : SUMMED_ROWS)) return false;
+  return !first || !row_again(f, x, v);
+}
+
+/* A rider's read: the sum's of an epilogue value, the others' of riders, all where it is made. */
+static bool rider_read(const Fuse *f, const Group *to, Id reader, Id read, const Map *m) {
+  const Graph *g = f->g;
+  for (int i = 0; i < graph_rank(g, read); i++)
+    if (m->axis[i] != i && !(m->axis[i] == AXIS_ZERO && is_one(g, graph_shape(g, read)[i]))) return false;
+  return OP_INFO[graph_op(g, reader)].cls == CLASS_REDUCE ? read >= to->anchor && full(g, read, to)
+                                                          : is_rider(f, to, read);
+}
 
 /* A read inside the merged group must find the value where it is made; a value of the row may be read at any place of
  * it. */
@@ -320,7 +392,17 @@ static void check_read(void *ctx, Id p, const Map *m) {
   CheckRead *c = ctx;
   Fuse *f = c->f;
   if (!c->ok || (f->of[p] != c->a && f->of[p] != c->b) || f->of[p] < 0) return;
+  if (is_rider(f, c->to, c->reader)) {
+    c->ok = rider_read(f, c->to, c->reader, p, m);
+    if (!c->ok) f->why = "it reads the value at another place than where it is made";
+    return;
+  }
   if (is_tile(c->to) && !is_epilogue(f, c->to, c->reader)) return;
+  if (is_rider(f, c->to, p)) {
+    f->why = "it needs the whole sum, of which a tile has a part";
+    c->ok = false;
+    return;
+  }
   int last = c->to->rank - 1;
   Map own = map_identity(MAX_RANK), pos = own, rp = own;
   if (c->to->kind != GROUP_REDUCE) { /* there prologue and epilogue each read at their own places */
@@ -366,14 +448,17 @@ static bool feeds_left(const Graph *g, Id v, Id p) {
   return v == p;
 }
 
-/* Whether nothing but groups a and b needs the members of a. */
+/* Whether nothing but groups a and b needs the members of a; but for numbers of rows, which the gradient of attention
+ * needs again. */
 static bool feeds_only(const Fuse *f, int a, int b) {
   const Group *x = &f->group.at[a];
   for (uint32_t i = 0; i < x->members.n; i++) {
     Id v = x->members.at[i];
     if (f->wanted[v]) return false;
-    for (uint32_t k = 0; k < f->users[v].n; k++)
-      if (f->of[f->users[v].at[k]] != a && f->of[f->users[v].at[k]] != b) return false;
+    for (uint32_t k = 0; k < f->users[v].n; k++) {
+      Id u = f->users[v].at[k];
+      if (f->of[u] != a && f->of[u] != b && (full(f->g, v, x) || !graph_at(f->g, u)->copy)) return false;
+    }
   }
   return true;
 }
@@ -423,7 +508,7 @@ static Group host(const Group *p, const Group *c) {
 static const char *why_not(Fuse *f, int a, int b, const Group *to) {
   const Group *p = &f->group.at[a], *c = &f->group.at[b];
   if (p->kind == GROUP_NEST || c->kind == GROUP_NEST) return "a plain loop nest stands alone";
-  if (c->kind == GROUP_ATTENTION) return "an operand of attention is read many times: it is stored once";
+  if (group_attends(c)) return "an operand of attention is read many times: it is stored once";
   if (p->members.n + c->members.n > GROUP_NODES) return "the kernel would be too long";
   if (to->kind == GROUP_ROW && row_reductions(f, p) + row_reductions(f, c) > ROW_REDUCTIONS)
     return "the row would need too many passes";
@@ -434,9 +519,16 @@ static const char *why_not(Fuse *f, int a, int b, const Group *to) {
       return "an operand of a product is read many times: it is stored once";
     return feeds_only(f, a, b) ? NULL : "the value is needed elsewhere too: it is stored once";
   }
-  if (is_tile(p) && c->kind != GROUP_ELEM) return "a reduction does not ride on a product's tile";
+  Id sum = rider_sum(f, p);
+  if (sum && c->kind == GROUP_ELEM && same_shape(c->space, c->rank, graph_shape(f->g, sum), graph_rank(f->g, sum)))
+    return NULL;
+  bool rides =
+      (c->kind == GROUP_REDUCE || c->kind == GROUP_ROW) && c->members.n == 1 && sums_tiles(f, p, vec_last(&c->members));
+  if (rides && sum) return "the tiles of a product sum one value";
+  if (is_tile(p) && c->kind != GROUP_ELEM && !rides) return "a reduction does not ride on a product's tile";
   if (is_tile(p) && (group_product(p) ? p->cost : 0) + c->cost > EPILOGUE_COST)
     return "the epilogue would be too long for a register tile";
+  if (rides) return NULL;
   if (p->rank && !c->rank && long_sum(f, vec_last(&c->members)))
     return "a sum of many scalars waits for all of them: it stands alone";
   if (p->kind == GROUP_REDUCE && c->kind != GROUP_ELEM) return "a reduction over these axes ends its loop nest";
@@ -498,12 +590,17 @@ static void try_merge(Fuse *f, int a, int b, Id producer, Id consumer, bool sibl
   if (!f->why && (reaches(f, a, b) || reaches(f, b, a)))
     f->why = "a kernel between them needs the one and feeds the other";
   if (!f->why) {
-    if (to.kind != GROUP_ATTENTION) /* whose cost is a score's */
+    bool rider = is_rider(f, &to, vec_last(&f->group.at[b].members));
+    if (!group_attends(&to) && !rider) /* whose cost is a score's; of a sum there are few elements */
       to.cost = f->group.at[a].cost + f->group.at[b].cost;
     to.members = merged(f, &f->group.at[a], &f->group.at[b]);
     reads_fit(f, &to, a, b);
   }
-  const char *yes = sibling ? "both read the same values: one loop nest" : "read where it is made: one loop nest";
+  const char *yes = sibling                       ? "both read the same values: one loop nest"
+                    : !is_rider(f, &to, consumer) ? "read where it is made: one loop nest"
+                    : consumer == rider_sum(f, &to)
+                        ? "each tile of the product has a part of the sum, a second stage adds these up"
+                        : "read where the sum is made: one loop nest";
   add_note(f, (FuseNote){producer, consumer, !f->why, sibling, f->why ? f->why : yes});
   if (f->why) return;
   for (uint32_t i = 0; i < to.members.n; i++) f->of[to.members.at[i]] = a;
@@ -512,22 +609,6 @@ static void try_merge(Fuse *f, int a, int b, Id producer, Id consumer, bool sibl
 }
 
 /* ---- attention ---- */
-
-/* Whether the score's group is one product of rows by columns, the last axis, and can be worked out anew tile by tile
- * where the rows of x need it. */
-static bool scores_fit(const Fuse *f, const Group *x, Id score) {
-  const Graph *g = f->g;
-  int n, rank = graph_rank(g, score);
-  int64_t keys;
-  if (sym_is_int(g->ctx->syms, graph_shape(g, score)[rank - 1], &keys) && keys < FEW_KEYS) return false;
-  if (x->kind != GROUP_GEMM || !full(g, score, x) || rank > SCORE_AXES ||
-      graph_dtype(g, score) != graph_dtype(g, x->anchor))
-    return false;
-  graph_attr(g, x->anchor, "batch", &n);
-  int batch = n / 2;
-  graph_attr(g, x->anchor, "contract", &n);
-  return n == 2 && batch <= rank - 2 && graph_rank(g, graph_in(g, x->anchor)[1]) == batch + 2;
-}
 
 typedef struct CountReads {
   const Fuse *f;
@@ -555,8 +636,9 @@ static bool try_attention(Fuse *f, int a, int b) {
     bool rounds = graph_op(g, v) == OP_CONVERT && dtype_is_half(graph_dtype(g, v));
     at_full += !row_op(g, v) && full(g, v, rows) && !rounds;
   }
-  if (s < 0 || s == a || f->of[x.sum] != a || !scores_fit(f, &f->group.at[s], x.x) || at_full != 3 ||
-      d != graph_dtype(g, x.x) || (d != DT_F32 && d != DT_F64))
+  if (s < 0 || s == a || f->of[x.sum] != a || f->group.at[s].kind != GROUP_GEMM ||
+      !group_scores(g, f->group.at[s].anchor) || !full(g, x.x, &f->group.at[s]) || at_full != 3 ||
+      d != graph_dtype(g, x.x) || d != graph_dtype(g, f->group.at[s].anchor) || (d != DT_F32 && d != DT_F64))
     return false;
   CountReads reads = {f, a, s, 0};
   group_reads(g, last->anchor, count_read, &reads);
@@ -576,6 +658,32 @@ static bool try_attention(Fuse *f, int a, int b) {
 }
 
 static const char ATTENTION[] = "scores, softmax and product of attention: one kernel, block by block of keys";
+
+/* The nodes of each copy that pass_attention_grad has made become one group. */
+static void copies_as_groups(Fuse *f, const Id *order, int n) {
+  const Graph *g = f->g;
+  for (int i = 0; i < n; i++) {
+    Id v = order[i];
+    uint32_t copy = graph_at(g, v)->copy;
+    if (!copy || f->of[v] < 0 || f->group.at[f->of[v]].kind == GROUP_ATTENTION_GRAD) continue;
+    Group to = {.kind = GROUP_ATTENTION_GRAD};
+    for (int j = i; j < n; j++) {
+      Id w = order[j];
+      if (graph_at(g, w)->copy != copy || f->of[w] < 0) continue;
+      Group *own = &f->group.at[f->of[w]];
+      own->members.n = 0;
+      if (own->kind == GROUP_GEMM)
+        to.anchor = w;
+      else
+        to.cost += own->cost;
+      vec_push(f->arena, &to.members, w);
+      f->of[w] = f->of[v];
+    }
+    to.rank = graph_rank(g, to.anchor);
+    memcpy(to.space, graph_shape(g, to.anchor), (size_t)to.rank * sizeof(Sym));
+    f->group.at[f->of[v]] = to;
+  }
+}
 
 /* What was tried between the parts before is settled. */
 static void settle_notes(Fuse *f, int k) {
@@ -708,7 +816,7 @@ static void find_outputs(Fuse *f) {
   }
 }
 
-Groups *pass_fuse(const Graph *g, const Id *outputs, int n) {
+Groups *pass_fuse(const Graph *g, const Id *outputs, int n, bool tiles_sum) {
   Arena *arena = g->ctx->arena, *scratch = arena_new();
   Groups *out = ARENA_NEW(arena, Groups);
   uint32_t count = g->node.n;
@@ -716,11 +824,13 @@ Groups *pass_fuse(const Graph *g, const Id *outputs, int n) {
             .arena = arena,
             .scratch = scratch,
             .out = out,
+            .tiles_sum = tiles_sum,
             .of = ARENA_ARRAY(arena, int, count),
             .pos = ARENA_ARRAY(arena, Map, count),
             .wanted = ARENA_ARRAY(scratch, uint8_t, count),
             .users = ARENA_ARRAY(scratch, Ids, count),
-            .seen = ARENA_ARRAY(scratch, uint32_t, count)};
+            .seen = ARENA_ARRAY(scratch, uint32_t, count),
+            .seen_node = ARENA_ARRAY(scratch, uint32_t, count)};
   *out = (Groups){.graph = g, .of = f.of, .pos = f.pos};
   Id *order = ARENA_ARRAY(scratch, Id, count);
   int reached = graph_reach(g, outputs, n, order);
@@ -730,6 +840,7 @@ Groups *pass_fuse(const Graph *g, const Id *outputs, int n) {
     if (!group_leaf(g, order[i]) && (f.wanted[order[i]] || !group_free(g, order[i]))) start_group(&f, order[i]);
   for (int i = 0; i < reached; i++)
     if (f.of[order[i]] >= 0) group_reads(g, order[i], add_user, &(Reader){&f, order[i]});
+  copies_as_groups(&f, order, reached);
   for (int i = 0; i < reached; i++)
     if (f.of[order[i]] >= 0) group_reads(g, order[i], merge_read, &(Reader){&f, order[i]});
   for (int i = 0; i < reached; i++) merge_siblings(&f, order[i]);

@@ -131,7 +131,7 @@ static bool reads_same(const Graph *g, Id reader, Id old, Id value) {
 /* Whether group k must read `old` where another element of `value` may be stored already. */
 static bool reads_other(const Planner *p, int k, Id old, Id value) {
   const Group *grp = &p->out->groups->at.at[k];
-  if (grp->kind == GROUP_ROW || grp->kind == GROUP_ATTENTION) return true; /* a later pass over the row reads again */
+  if (grp->kind == GROUP_ROW || group_attends(grp)) return true; /* a later pass over the row reads again */
   for (uint32_t m = 0; m < grp->members.n; m++)
     if (!reads_same(p->g, grp->members.at[m], old, value)) return true;
   return false;
@@ -513,7 +513,7 @@ static bool plan_entry(Unit *unit, LevelUnit *lv, const Entry *e, EntryPlan *out
   for (uint32_t i = 0; i < e->outputs.n; i++) vec_push(p.arena, &roots, e->outputs.at[i].node);
   Stores stores = entry_stores(&p);
   for (uint32_t i = 0; i < stores.n; i++) vec_push(p.arena, &roots, stores.at[i].value);
-  out->groups = pass_fuse(g, roots.at, (int)roots.n);
+  out->groups = pass_fuse(g, roots.at, (int)roots.n, lv->target->threads > 0);
   p.known = ARENA_NEW(p.arena, Answers);
   p.updated = ARENA_ARRAY(p.arena, uint8_t, g->node.n);
   for (uint32_t i = 0; i < stores.n; i++) p.updated[stores.at[i].old] = stores.at[i].old != 0;
@@ -565,7 +565,10 @@ bool plan_level(Unit *unit, const Target *target, LevelUnit *out) {
   *out = (LevelUnit){.target = target,
                      .module = loop_module_new(ctx),
                      .entries = ARENA_ARRAY(ctx->arena, EntryPlan, program->entries.n)};
-  for (uint32_t i = 0; i < program->entries.n; i++)
-    if (!plan_entry(unit, out, &program->entries.at[i], &out->entries[i])) return false;
+  for (uint32_t i = 0; i < program->entries.n; i++) {
+    const Entry *e = &program->entries.at[i];
+    if (target->threads) e = pass_attention_grad(e);
+    if (!e || !plan_entry(unit, out, e, &out->entries[i])) return false;
+  }
   return !unit->init || plan_entry(unit, out, unit->init, &out->init);
 }

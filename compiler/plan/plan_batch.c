@@ -74,7 +74,7 @@ typedef struct Batch {
 static bool of_skeleton(const Planner *p, const Step *s) {
   if (stage_of(p, s)->product) return true;
   for (uint32_t k = 0; k < p->out->kernels.n; k++)
-    if (p->out->kernels.at[k].kernel == s->kernel) return p->out->groups->at.at[k].kind == GROUP_ATTENTION;
+    if (p->out->kernels.at[k].kernel == s->kernel) return group_attends(&p->out->groups->at.at[k]);
   return false;
 }
 

@@ -4,6 +4,7 @@
  * end. Keys that a causal mask hides from all rows of the warp are left out. Rows beyond the last one repeat it and
  * store nothing. */
 #include "attention.h"
+#include "hole.h"
 #include "threads.h"
 #include <string.h>
 
@@ -144,6 +145,12 @@ static Ex scale_of(Warp *w, const Ex *at, Ex most, Ex sum) {
   return loop_let(k, "scale", lower_pull(l, w->parts.scale, at, w->rank));
 }
 
+static bool reduced(const Lower *l) {
+  for (uint32_t i = 0; i < l->grp->outputs.n; i++)
+    if (graph_rank(l->g, l->grp->outputs.at[i]) < l->grp->rank) return true;
+  return false;
+}
+
 /* A sum over no keys is 0. */
 static void finish(Warp *w) {
   Lower *l = w->l;
@@ -159,52 +166,23 @@ static void finish(Warp *w) {
   at[w->rank - 2] = row;
   at[w->rank - 1] = zero;
   Ex scale = scale_of(w, at, ex_reg(k, w->most, &i, 1), ex_reg(k, w->sum, &i, 1));
+  if (reduced(l)) {
+    loop_if(k, ex_op2(k, OP_EQUAL, w->column, zero));
+    lower_store_reduced(l, at);
+    loop_end(k);
+  }
   each(w, "v", w->nv, &v);
   Ex iv[2] = {i, v}, y = ex_op2(k, w->parts.divides ? OP_DIV : OP_MUL, ex_reg(k, w->out, iv, 2), scale);
   if (least < 1) y = ex_op3(k, OP_SELECT, ex_op2(k, OP_GREATER, w->keys, zero), y, lower_zero(l, w->dtype));
   at[w->rank - 1] = loop_let(k, "column", column_of(w, v));
   loop_if(k, ex_op2(k, OP_LESS, at[w->rank - 1], lower_dim(l, w->result.n)));
   lower_remember(l, w->result.v, at, w->rank, loop_let(k, "y", y));
-  lower_store_outputs(l, at);
+  lower_store_full(l, at);
   while (k->depth > 1) loop_end(k);
   l->memo.n = mark;
 }
 
 /* ---- the parts, for kernels written by hand ---- */
-
-enum { RUN = 8 }; /* neighbours of an operand */
-
-static void begin_hole(Warp *w) {
-  loop_stage(w->l->k, "hole"); /* which is not of the kernel */
-  (void)vec_pop(&w->l->k->stages);
-  w->l->memo.n = 0;
-}
-
-static Ex parameter(Warp *w, LoopHole *h, int n, const char *name, Sym extent, int64_t step) {
-  Kernel *k = w->l->k;
-  Ex var;
-  loop_for_step(k, name, ex_idx(k, 0), loop_sym(k, extent), step, &var);
-  h->var[n] = ex_at(k, var)->ref;
-  return var;
-}
-
-static Ex given(Warp *w, LoopHole *h, int n, const char *name, int lanes) {
-  h->reg[n] = loop_reg(w->l->k, name, w->dtype, lanes, 0, NULL, 0);
-  return ex_reg(w->l->k, h->reg[n], NULL, 0);
-}
-
-/* Begins the statements; the place of the head's number on the scores' outer axes. */
-static Stmt **statements(Warp *w, Ex head) {
-  Stmt **text = w->l->k->tail[w->l->k->depth];
-  if (head) threads_index(w->l, head, graph_shape(w->l->g, w->scores.v), w->rank - 2, w->at);
-  return text;
-}
-
-static void end_hole(Warp *w, LoopHole *h, Stmt *const *text, Ex value) {
-  h->value = value;
-  while (w->l->k->depth) loop_end(w->l->k);
-  h->text = *text;
-}
 
 static void outer_at(Warp *w) {
   Gemm *g = &w->scores;
@@ -213,63 +191,58 @@ static void outer_at(Warp *w) {
   for (int i = 0; i < w->result.nb; i++) w->result.batch[i] = w->at[i];
 }
 
-static void operand_hole(Warp *w, LoopHole *h, Gemm *g, bool right, Sym rows, Sym features, bool contracted) {
-  Kernel *k = w->l->k;
-  Ex at[MAX_RANK];
-  begin_hole(w);
-  Ex head = parameter(w, h, 0, "head", lower_total(w->l, graph_shape(w->l->g, w->scores.v), w->rank - 2), 1);
-  Ex row = parameter(w, h, 1, "row", rows, 1), d = parameter(w, h, 2, "d", features, RUN);
-  Stmt **text = statements(w, head);
+/* The scores' place of a head. */
+static void at_head(Warp *w, Ex head) {
+  threads_index(w->l, head, graph_shape(w->l->g, w->scores.v), w->rank - 2, w->at);
   outer_at(w);
-  d = ex_add(k, d, ex_lane(k, RUN));
-  g->k[0] = contracted ? d : row;
-  gemm_operand_index(g, right, contracted ? row : d, at);
+}
+
+static void operand_hole(Warp *w, LoopHole *h, const LoopAttention *a, Gemm *g, bool right, bool contracted) {
+  Ex var[3], at[MAX_RANK];
+  Sym features = contracted ? graph_shape(w->l->g, w->scores.x)[w->scores.cx[0]] : w->result.n;
+  hole_begin(w->l, h, 3, (Sym[]){a->heads, right ? a->keys : a->rows, features}, HOLE_RUN, var);
+  at_head(w, var[0]);
+  Ex d = ex_add(w->l->k, var[2], ex_lane(w->l->k, HOLE_RUN));
+  g->k[0] = contracted ? d : var[1];
+  gemm_operand_index(g, right, contracted ? var[1] : d, at);
   Id v = right ? g->y : g->x;
-  end_hole(w, h, text, lower_pull(w->l, v, at, graph_rank(w->l->g, v)));
+  hole_end(w->l, h, lower_pull(w->l, v, at, graph_rank(w->l->g, v)));
 }
 
 static void other_holes(Warp *w, LoopAttention *a) {
   Lower *l = w->l;
   Kernel *k = l->k;
-  Stmt **text;
-  begin_hole(w);
-  Ex row = parameter(w, &a->seen, 0, "row", a->rows, 1), head, x;
-  text = statements(w, 0);
-  end_hole(w, &a->seen, text, attention_seen(l, &w->parts, row, lower_dim(l, a->keys)));
+  Ex var[3], *at = w->at;
+  int row = w->rank - 2, last = w->rank - 1;
+  hole_begin(l, &a->seen, 1, &a->rows, 1, var);
+  hole_end(l, &a->seen, attention_seen(l, &w->parts, var[0], lower_dim(l, a->keys)));
 
-  begin_hole(w);
-  head = parameter(w, &a->score, 0, "head", a->heads, 1);
-  row = parameter(w, &a->score, 1, "row", a->rows, 1);
-  Ex key = parameter(w, &a->score, 2, "key", a->keys, 1);
-  x = given(w, &a->score, 0, "x", 1);
-  text = statements(w, head);
-  w->at[w->rank - 2] = row;
-  w->at[w->rank - 1] = key;
-  attention_limit(l, &w->parts, row);
-  lower_remember(l, w->scores.v, w->at, w->rank, loop_let(k, "dot", x));
-  end_hole(w, &a->score, text, lower_pull(l, w->parts.x, w->at, w->rank));
+  hole_begin(l, &a->score, 3, (Sym[]){a->heads, a->rows, a->keys}, 1, var);
+  Ex x = hole_given(l, &a->score, 0, "x", w->dtype, 1);
+  at_head(w, var[0]);
+  at[row] = var[1], at[last] = var[2];
+  attention_limit(l, &w->parts, at[row]);
+  lower_remember(l, w->scores.v, at, w->rank, loop_let(k, "dot", x));
+  hole_end(l, &a->score, lower_pull(l, w->parts.x, at, w->rank));
 
-  begin_hole(w);
-  head = parameter(w, &a->scale, 0, "head", a->heads, 1);
-  row = parameter(w, &a->scale, 1, "row", a->rows, 1);
-  Ex most = given(w, &a->scale, 0, "most", 1), sum = given(w, &a->scale, 1, "sum", 1);
-  text = statements(w, head);
-  w->at[w->rank - 2] = row;
-  w->at[w->rank - 1] = ex_idx(k, 0);
-  x = scale_of(w, w->at, most, sum);
-  end_hole(w, &a->scale, text, w->parts.divides ? ex_op2(k, OP_DIV, literal(w, 1), x) : x);
+  for (int stored = 0; stored < 2; stored++) {
+    LoopHole *h = stored ? &a->row : &a->scale;
+    hole_begin(l, h, 2, (Sym[]){a->heads, a->rows}, 1, var);
+    Ex most = hole_given(l, h, 0, "most", w->dtype, 1), sum = hole_given(l, h, 1, "sum", w->dtype, 1);
+    at_head(w, var[0]);
+    at[row] = var[1], at[last] = ex_idx(k, 0);
+    x = scale_of(w, at, most, sum);
+    if (stored) lower_store_reduced(l, at);
+    hole_end(l, h, stored ? 0 : w->parts.divides ? ex_op2(k, OP_DIV, literal(w, 1), x) : x);
+  }
 
-  begin_hole(w);
-  head = parameter(w, &a->store, 0, "head", a->heads, 1);
-  row = parameter(w, &a->store, 1, "row", a->rows, 1);
-  Ex n = parameter(w, &a->store, 2, "n", w->result.n, a->width);
-  x = given(w, &a->store, 0, "v", a->width);
-  text = statements(w, head);
-  w->at[w->rank - 2] = row;
-  w->at[w->rank - 1] = ex_add(k, n, ex_lane(k, a->width));
-  lower_remember(l, w->result.v, w->at, w->rank, x);
-  lower_store_outputs(l, w->at);
-  end_hole(w, &a->store, text, 0);
+  hole_begin(l, &a->store, 3, (Sym[]){a->heads, a->rows, w->result.n}, a->width, var);
+  x = hole_given(l, &a->store, 0, "v", w->dtype, a->width);
+  at_head(w, var[0]);
+  at[row] = var[1], at[last] = ex_add(k, var[2], ex_lane(k, a->width));
+  lower_remember(l, w->result.v, at, w->rank, x);
+  lower_store_full(l, at);
+  hole_end(l, &a->store, 0);
 }
 
 /* Also declares all parameters of the kernel: shared memory comes behind them. */
@@ -283,15 +256,13 @@ static LoopAttention *parts(Warp *w) {
   *a = (LoopAttention){.heads = lower_total(l, shape, w->rank - 2),
                        .rows = shape[w->rank - 2],
                        .keys = shape[w->rank - 1],
-                       .width = RUN / 2};
+                       .width = hole_width(l)};
   if (!sym_is_int(t, depth, &a->depth) || !sym_is_int(t, w->result.n, &a->columns)) a->depth = a->columns = 0;
-  for (uint32_t i = 0; i < l->grp->outputs.n; i++)
-    if (dtype_is_half(graph_dtype(l->g, l->grp->outputs.at[i]))) a->width = RUN;
   if (attention_hides(l, &w->parts)) score = graph_in(l->g, score)[1];
   a->factor = group_score_factor(l->g, score, w->scores.v);
-  operand_hole(w, &a->q, &w->scores, false, a->rows, depth, true);
-  operand_hole(w, &a->k, &w->scores, true, a->keys, depth, true);
-  operand_hole(w, &a->v, &w->result, true, a->keys, w->result.n, false);
+  operand_hole(w, &a->q, a, &w->scores, false, true);
+  operand_hole(w, &a->k, a, &w->scores, true, true);
+  operand_hole(w, &a->v, a, &w->result, true, false);
   other_holes(w, a);
   return a;
 }

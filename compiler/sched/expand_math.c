@@ -510,11 +510,10 @@ static void expand_block(Kernel *k, Stmt *s, const Target *t) {
 void expand_math_kernel(Kernel *k, const Target *t) {
   for (uint32_t i = 0; i < k->stages.n; i++) {
     expand_block(k, k->stages.at[i]->body, t);
-    LoopAttention *a = k->stages.at[i]->attention;
-    LoopHole *const holes[] = {&a->q, &a->k, &a->v, &a->seen, &a->score, &a->scale, &a->store};
-    for (int h = 0; a && h < 7; h++) {
-      expand_block(k, holes[h]->text, t);
-      holes[h]->value = expand_math(k, holes[h]->value, t);
+    LoopHole *hole[LOOP_HOLES];
+    for (int n = loop_holes(k->stages.at[i], hole); n--;) {
+      expand_block(k, hole[n]->text, t);
+      hole[n]->value = expand_math(k, hole[n]->value, t);
     }
   }
 }

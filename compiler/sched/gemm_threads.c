@@ -4,6 +4,7 @@
  */
 #include "gemm.h"
 #include "product.h"
+#include "tile_sums.h"
 #include "threads.h"
 #include <string.h>
 
@@ -46,22 +47,58 @@ static void open_sums(Gemm *g, const ProductCut *c, Ex part) {
                  &g->k[i]);
 }
 
-static void sum_stage(Gemm *g, const ProductCut *c) {
+/* Threads for all elements of the result, or for what is kept of them, each with those of a run in turn. */
+static void open_elements(Gemm *g, const TileSums *s, SumBlock *b, const Sym *shape, int rank, Ex *index) {
+  Lower *l = g->l;
+  if (!s->sum) {
+    if (rank)
+      threads_index(l, threads_line(l, lower_total(l, shape, rank)), shape, rank, index);
+    else
+      threads_one(l);
+    return;
+  }
+  tile_sums_open(l, s, true, b);
+  Ex run = tile_sums_run(l, s, b);
+  threads_index(l, s->along ? b->kept : run, shape, g->nfx, index);
+  threads_index(l, s->along ? run : b->kept, shape + g->nfx, g->nfy, index + g->nfx);
+}
+
+/* Stores what is made of an element of the product. */
+static void store_elements(Gemm *g, const TileSums *s, const SumBlock *b, const Ex *index) {
+  Lower *l = g->l;
+  Kernel *k = l->k;
+  LoopProduct *p = k->stage->product;
+  lower_store_full(l, index);
+  if (!s->sum) return;
+  Ex value = loop_let(k, "summed", lower_pull(l, *graph_in(l->g, s->sum), index, graph_rank(l->g, g->v)));
+  Stmt **at = product_next(k);
+  tile_sums_add(l, b, value);
+  if (p) {
+    p->end = *at;
+    p->summed = ex_at(k, value)->ref;
+    p->partial = s->partial;
+    p->along = s->along;
+  }
+  Ex all = tile_sums_close(l, b), place[2] = {b->part, b->kept};
+  loop_store(k, s->partial, place, 2, all, 0);
+}
+
+static void sum_stage(Gemm *g, const ProductCut *c, const TileSums *s) {
   Lower *l = g->l;
   Kernel *k = l->k;
   SymTab *t = l->all->ctx->syms;
   int cut = c->parts > 0, rank = graph_rank(l->g, g->v) + cut, first = cut + g->nb, second = first + g->nfx;
   Sym shape[MAX_RANK + 1], products = sym_mul(t, gemm_column(g), g->m);
   Ex index[MAX_RANK + 1], row = ex_idx(k, 0), column = ex_idx(k, 0);
+  SumBlock block;
+  const TileSums none = {0};
+  if (cut) s = &none;
   lower_stage(l, cut ? "partial" : "main", products, 1, false);
   lower_products(l, products, g->lanes, sym_int(t, 0));
   shape[0] = sym_int(t, c->parts);
   memcpy(shape + cut, graph_shape(l->g, g->v), (size_t)(rank - cut) * sizeof *shape);
   LoopProduct *p = k->stage->product = ARENA_NEW(l->all->ctx->arena, LoopProduct);
-  if (rank)
-    threads_index(l, threads_line(l, lower_total(l, shape, rank)), shape, rank, index);
-  else
-    threads_one(l);
+  open_elements(g, s, &block, shape, rank, index);
   for (int i = 0; i < rank; i++)
     product_axis(l, i < first ? &p->outer : i < second ? &p->rows : &p->columns, index[i], shape[i]);
   if (cut) p->part = p->outer.var[0], p->chunk = c->chunk;
@@ -91,24 +128,28 @@ static void sum_stage(Gemm *g, const ProductCut *c) {
     loop_store(k, c->scratch, index, rank, sum, 0);
   else {
     lower_remember(l, g->v, index, rank, sum);
-    lower_store_outputs(l, index);
+    store_elements(g, s, &block, index);
   }
   p->epilogue = *at;
   while (k->depth) loop_end(k);
 }
 
-/* The parts in their order, a vector of columns a thread. */
-static void combine_stage(Gemm *g, const ProductCut *c) {
+/* The parts in their order, a vector of columns a thread; one where they are summed. */
+static void combine_stage(Gemm *g, const ProductCut *c, const TileSums *s) {
   Lower *l = g->l;
   Kernel *k = l->k;
   SymTab *t = l->all->ctx->syms;
   int rank = graph_rank(l->g, g->v);
   const Sym *shape = graph_shape(l->g, g->v);
-  int lanes = rank ? threads_lanes(l, shape[rank - 1]) : 1;
+  int lanes = rank && !s->sum ? threads_lanes(l, shape[rank - 1]) : 1;
   Ex index[MAX_RANK + 1], hi, *of = index + 1;
+  SumBlock block;
   lower_stage(l, "combine", sym_mul(t, sym_int(t, c->parts), lower_total(l, shape, rank)), 1, false);
   vec_last(&l->out->stages).combines = true;
-  threads_space(l, shape, rank, lanes, of, &hi);
+  if (s->sum)
+    open_elements(g, s, &block, shape, rank, of);
+  else
+    threads_space(l, shape, rank, lanes, of, &hi);
   if (lanes > 1) loop_for(k, "j", of[rank - 1], hi, FOR_VECTOR, lanes, lower_tail(l), &of[rank - 1]);
   uint32_t acc = loop_reg(k, "sum", g->dtype, lanes, 0, NULL, lower_zero(l, g->dtype));
   Ex sum = ex_reg(k, acc, NULL, 0);
@@ -116,23 +157,49 @@ static void combine_stage(Gemm *g, const ProductCut *c) {
   loop_assign(k, acc, NULL, 0, ex_add(k, sum, ex_load(k, c->scratch, index, rank + 1, 0, 0)), 0);
   loop_end(k);
   lower_remember(l, g->v, of, rank, loop_let(k, "all", sum));
-  lower_store_outputs(l, of);
+  store_elements(g, s, &block, of);
   while (k->depth) loop_end(k);
+}
+
+/* What the stages read and store becomes parameters of the kernel, which stand before the shared memory of sums: by a
+ * stage that is not kept. */
+static void declare_parameters(Gemm *g, const TileSums *s) {
+  Lower *l = g->l;
+  Ex zero = ex_idx(l->k, 0), at[MAX_RANK];
+  DType type;
+  loop_stage(l->k, "declared");
+  for (int i = 0; i < MAX_RANK; i++) at[i] = g->batch[i] = g->xs[i] = g->ys[i] = g->k[i] = zero;
+  operand(g, false, zero, &type);
+  operand(g, true, zero, &type);
+  lower_remember(l, g->v, at, graph_rank(l->g, g->v), lower_zero(l, g->dtype));
+  lower_store_full(l, at);
+  lower_pull(l, *graph_in(l->g, s->sum), at, graph_rank(l->g, g->v));
+  lower_remember(l, s->sum, at, graph_rank(l->g, s->sum), lower_zero(l, DT_F32));
+  lower_store_reduced(l, at);
+  l->memo.n = 0;
+  (void)vec_pop(&l->k->stages);
 }
 
 void gemm_threads(Gemm *g) {
   Lower *l = g->l;
+  Arena *a = l->all->ctx->arena;
+  const Sym *result = graph_shape(l->g, g->v);
+  int rank = graph_rank(l->g, g->v), first = g->nb + g->nfx;
   ProductCut c = plan_cut(g);
-  if (!c.parts) {
-    sum_stage(g, &c);
-    l->out->schedule = "product(threads)";
-    return;
+  TileSums s = tile_sums_of(l, lower_total(l, result + g->nb, g->nfx), lower_total(l, result + first, g->nfy));
+  const char *schedule = "product(threads";
+  if (c.parts) {
+    Sym shape[MAX_RANK + 1] = {sym_int(l->all->ctx->syms, c.parts)};
+    memcpy(shape + 1, result, (size_t)rank * sizeof *shape);
+    c.scratch = lower_scratch(l, "parts", g->dtype, shape, rank + 1, ARG_SCRATCH, 0);
+    schedule = arena_printf(a, "%s, parts = %d", schedule, (int)c.parts);
   }
-  Sym shape[MAX_RANK + 1] = {sym_int(l->all->ctx->syms, c.parts)};
-  int rank = graph_rank(l->g, g->v);
-  memcpy(shape + 1, graph_shape(l->g, g->v), (size_t)rank * sizeof *shape);
-  c.scratch = lower_scratch(l, "parts", g->dtype, shape, rank + 1, ARG_SCRATCH, 0);
-  sum_stage(g, &c);
-  combine_stage(g, &c);
-  l->out->schedule = arena_printf(l->all->ctx->arena, "product(threads, parts = %d)", (int)c.parts);
+  if (s.sum) declare_parameters(g, &s);
+  sum_stage(g, &c, &s);
+  if (c.parts) combine_stage(g, &c, &s);
+  if (s.sum) {
+    tile_sums_stage(l, &s);
+    schedule = arena_printf(a, "%s, sums of %d %s", schedule, LOOP_SUM_PART, s.along ? "columns" : "rows");
+  }
+  l->out->schedule = arena_printf(a, "%s)", schedule);
 }

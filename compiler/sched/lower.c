@@ -100,13 +100,15 @@ void lower_store(Lower *l, Id v, const Ex *index, int n, Ex value) {
   loop_store(l->k, lower_param(l, v, as, n, true), at, n, value, 0);
 }
 
-void lower_store_outputs(Lower *l, const Ex *at) {
+/* The outputs of some ranks at `at`, NULL: each where it is a member. */
+static void store_outputs(Lower *l, int lowest, int highest, const Ex *at) {
   uint32_t n = l->grp->outputs.n;
   Ex index[MAX_RANK], *value = ARENA_ARRAY(l->all->ctx->arena, Ex, n + 1);
   for (int store = 0; store < 2; store++)
     for (uint32_t i = 0; i < n; i++) {
       Id v = l->grp->outputs.at[i];
       int rank = graph_rank(l->g, v);
+      if (rank < lowest || rank > highest) continue;
       if (!at) lower_member_index(l, v, index);
       if (store)
         lower_store(l, v, at ? at : index, rank, value[i]);
@@ -114,6 +116,12 @@ void lower_store_outputs(Lower *l, const Ex *at) {
         value[i] = lower_pull(l, v, at ? at : index, rank);
     }
 }
+
+void lower_store_outputs(Lower *l, const Ex *at) { store_outputs(l, 0, MAX_RANK, at); }
+
+void lower_store_full(Lower *l, const Ex *at) { store_outputs(l, l->grp->rank, MAX_RANK, at); }
+
+void lower_store_reduced(Lower *l, const Ex *at) { store_outputs(l, 0, l->grp->rank - 1, at); }
 
 void lower_turn_over(Kernel *k, Ex *row, int rows, int lanes) {
   for (int h = 1; h < rows; h *= 2) {
@@ -675,10 +683,11 @@ bool lower_group(Lowering *all, int group, const char *name, Lowered *out) {
   case GROUP_GEMM: strat_gemm(&l); break;
   case GROUP_CONV: strat_conv(&l); break;
   case GROUP_ATTENTION: strat_attention(&l); break;
+  case GROUP_ATTENTION_GRAD: attention_grad_threads(&l); break;
   case GROUP_NEST: strat_nest(&l); break;
   }
   uint32_t main = out->stages.n - 1;
   while (out->stages.at[main].combines) main--;
-  if (grp->kind != GROUP_ATTENTION) out->stages.at[main].flops = group_flops(&l);
+  if (!group_attends(grp)) out->stages.at[main].flops = group_flops(&l);
   return true;
 }

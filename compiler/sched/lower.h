@@ -124,6 +124,8 @@ void lower_store(Lower *, Id v, const Ex *index, int n, Ex value);
 /* Stores all outputs of the group at `at`, NULL: each at its lower_member_index. All are worked out before the first is
  * stored, for it may be stored over what another one reads. */
 void lower_store_outputs(Lower *, const Ex *at);
+void lower_store_full(Lower *, const Ex *at);            /* those of the space's rank */
+void lower_store_reduced(Lower *, const Ex *at);         /* the others: numbers of a row, of a sum */
 void lower_member_index(const Lower *, Id v, Ex *index); /* at, seen from member v: its rows or its full index */
 void lower_stage(Lower *, const char *name, Sym elements, double cost, bool serial);
 /* Registers for a tile of products: without those that 64-bit multiplication or the conversion of f16 in pieces takes
@@ -165,5 +167,6 @@ void strat_nest(Lower *);
 void strat_gemm(Lower *);
 void strat_conv(Lower *);
 void strat_attention(Lower *);
-void strat_window(Lower *); /* of the windows that stand alone */
+void attention_grad_threads(Lower *); /* of a GPU: elsewhere there is no such group */
+void strat_window(Lower *);           /* of the windows that stand alone */
 #endif

@@ -1,41 +1,31 @@
 /* Row groups: a task is a row of the space. Its members have levels: what needs no reduction is level 0, what needs the
  * result of a reduction over level k is level k + 1. Each level is one pass over the row. A constant row that fits is
  * held in registers between the passes; else later passes work their values out anew from memory. On a GPU a row is
- * shared by the threads of a block, a short one by a warp. */
+ * shared by the threads of a block, a short one by a warp; of one that is not held there are as few passes as there can
+ * be (row_sums.c). */
 #include "fold.h"
 #include "nest.h"
+#include "row.h"
 #include <string.h>
 
-typedef struct Row {
-  Lower *l;
-  int *level;       /* node -> level, for members */
-  uint8_t *rowwise; /* node -> one value a row (a reduction, or at row positions) */
-  Id *waits;        /* node -> the output in whose memory it waits for a later pass */
-  uint32_t *reg;    /* node -> register + 1 that holds it along the row */
-  int sums;         /* registers of each reduction in the pass under way */
-  int lanes, nv;    /* nv: vectors of a held row, 0: not held */
-  int last;
-  int rows; /* of a task, 1 or 2 */
-} Row;
+bool row_member(const Row *r, Id v) { return r->l->all->groups->of[v] == r->l->number; }
 
-static bool in_group(const Row *r, Id v) { return r->l->all->groups->of[v] == r->l->number; }
-
-static bool is_reduction(const Row *r, Id v) {
+bool row_reduction(const Row *r, Id v) {
   OpClass c = OP_INFO[graph_op(r->l->g, v)].cls;
   return c == CLASS_REDUCE || c == CLASS_ARG;
 }
 
-static int level_of(Row *r, Id v) {
+int row_level(Row *r, Id v) {
   const Graph *g = r->l->g;
-  if (group_leaf(g, v) || (!in_group(r, v) && !group_free(g, v))) return 0;
-  if (in_group(r, v) && r->level[v] >= 0) return r->level[v];
+  if (group_leaf(g, v) || (!row_member(r, v) && !group_free(g, v))) return 0;
+  if (row_member(r, v) && r->level[v] >= 0) return r->level[v];
   int most = 0;
   for (uint32_t i = 0; i < graph_at(g, v)->nin; i++) {
-    int k = level_of(r, graph_in(g, v)[i]);
+    int k = row_level(r, graph_in(g, v)[i]);
     if (k > most) most = k;
   }
-  if (in_group(r, v) && is_reduction(r, v)) most++;
-  if (in_group(r, v)) r->level[v] = most;
+  if (row_member(r, v) && row_reduction(r, v) && !row_sum_early(r, v, most)) most++;
+  if (row_member(r, v)) r->level[v] = most;
   return most;
 }
 
@@ -50,13 +40,13 @@ static bool fills_row(const Row *r, Id v) {
 /* What v reads at the row's own index and an earlier pass has made or loaded: that could be held. */
 static void held_reads(Row *r, Id v, bool *hold) {
   const Graph *g = r->l->g;
-  bool reduction = is_reduction(r, v);
+  bool reduction = row_reduction(r, v);
   int pass = r->level[v] - reduction; /* in which v reads */
   if (!op_elementwise(graph_op(g, v)) && !reduction) return;
   for (uint32_t i = 0; i < graph_at(g, v)->nin; i++) {
     Id x = lower_unrounded(r->l, graph_in(g, v)[i]);
     bool free = group_free(g, x) && !group_widens(g, x);
-    if (fills_row(r, x) && !free && graph_op(g, x) != OP_GATHER && level_of(r, x) < pass) hold[x] = true;
+    if (fills_row(r, x) && !free && graph_op(g, x) != OP_GATHER && row_level(r, x) < pass) hold[x] = true;
   }
 }
 
@@ -113,15 +103,21 @@ static int held_vectors(const Row *r) {
   return (int)((n + r->lanes - 1) / r->lanes);
 }
 
+enum { WARPS = 4 }; /* of a block whose warps have a row each */
+
+static bool by_warps(const Row *r) { return r->l->team.scope == LOOP_WARP; }
+
+static int block_threads(const Row *r) { return (int)r->l->team.threads * (by_warps(r) ? WARPS : 1); }
+
 /* Whether the registers of a thread hold its share of a row, some left for what is being worked out. */
 static bool fit_thread(const Row *r, const bool *hold, int nv) {
   const Lower *l = r->l;
   int64_t words = 0;
   for (uint32_t v = 0; v < l->g->node.n; v++) {
-    bool sum = l->all->groups->of[v] == l->number && is_reduction(r, v);
+    bool sum = l->all->groups->of[v] == l->number && row_reduction(r, v);
     words += (int64_t)(dtype_size(graph_dtype(l->g, v)) + 3) / 4 * r->lanes * (hold[v] * nv + sum);
   }
-  return words <= loop_thread_registers(l->k->stage->threads) - THREAD_KEEPS / 2;
+  return words <= loop_thread_registers(block_threads(r)) - THREAD_KEEPS / 2;
 }
 
 static void plan_registers(Row *r, int levels, bool *hold) {
@@ -132,14 +128,21 @@ static void plan_registers(Row *r, int levels, bool *hold) {
   int held = 0, sums = 0;
   for (uint32_t i = 0; i < l->grp->members.n; i++) {
     Id v = l->grp->members.at[i];
-    if (!r->rowwise[v] || is_reduction(r, v)) held_reads(r, v, hold);
-    sums += is_reduction(r, v);
+    if (!r->rowwise[v] || row_reduction(r, v)) held_reads(r, v, hold);
+    sums += row_reduction(r, v);
   }
   for (uint32_t v = 0; v < l->g->node.n; v++) held += hold[v];
   int formula =
       t->vector_regs < 32 && l->grp->cost > 12 ? 12 : 4; /* for what is being worked out: exp and the like, or little */
   if (!held) return;
-  if (l->team.threads ? fit_thread(r, hold, nv) : held * nv + sums + formula <= t->vector_regs) r->nv = nv;
+  if (!l->team.threads) {
+    if (held * nv + sums + formula <= t->vector_regs) r->nv = nv;
+    return;
+  }
+  bool fits = fit_thread(r, hold, nv);
+  for (uint32_t v = 0; v < l->g->node.n && !fits; v++)
+    hold[v] &= row_level(r, v) == 0; /* from which the rest follows */
+  if (fits || fit_thread(r, hold, nv)) r->nv = nv;
 }
 
 static void make_registers(Row *r, const bool *hold) {
@@ -167,7 +170,7 @@ static void fetch_ahead(Row *r) {
   sym_range(l->all->facts, space[r->last], &least, &most);
   for (uint32_t i = 0; i < l->grp->members.n; i++) {
     Id v = l->grp->members.at[i];
-    if (r->level[v] > is_reduction(r, v)) continue; /* not of the first pass */
+    if (r->level[v] > row_reduction(r, v)) continue; /* not of the first pass */
     for (uint32_t k = 0; k < graph_at(g, v)->nin; k++) {
       Id x = graph_in(g, v)[k];
       if (group_widens(g, x)) x = *graph_in(g, x);
@@ -192,9 +195,10 @@ static void pass_body(Row *r, int level, Ex j, Ex slot, const uint32_t *acc, Ex 
   Ex index[MAX_RANK];
   l->at[r->last] = j;
   if (level == 1) fetch_ahead(r);
+  if (r->apart) row_sums_step(r);
   for (uint32_t v = 0; r->nv && v < l->g->node.n; v++) {
     if (!r->reg[v]) continue;
-    int made = level_of(r, v);
+    int made = row_level(r, v);
     memcpy(index, l->at, sizeof index);
     if (made < level) lower_remember(l, v, index, r->last + 1, ex_reg(k, r->reg[v] - 1, &slot, 1));
     if (made == level) loop_assign(k, r->reg[v] - 1, &slot, 1, lower_pull(l, v, index, r->last + 1), 0);
@@ -214,7 +218,7 @@ static void pass_body(Row *r, int level, Ex j, Ex slot, const uint32_t *acc, Ex 
   }
   for (uint32_t i = 0; i < l->grp->members.n; i++) {
     Id v = l->grp->members.at[i];
-    if (is_reduction(r, v) && r->level[v] == level + 1 && acc[i]) {
+    if (row_reduction(r, v) && r->level[v] == level + 1 && acc[i]) {
       Op o = graph_op(l->g, v);
       Ex e = lower_pull(l, *graph_in(l->g, v), l->at, r->last + 1), old = ex_reg(k, acc[i] - 1, &sum, r->sums > 1);
       if (graph_dtype(l->g, v) == DT_BOOL) e = ex_convert(k, DT_I32, e);
@@ -242,13 +246,18 @@ static int pass_sums(Row *r, int level) {
     Op o = graph_op(g, v);
     all += OP_INFO[o].cls == CLASS_REDUCE;
     folds |= OP_INFO[o].cls == CLASS_REDUCE && r->level[v] == level + 1;
-    if (r->level[v] > level || (r->waits[v] && r->level[v] < level) || is_reduction(r, v)) continue;
+    if (r->level[v] > level || (r->waits[v] && r->level[v] < level) || row_reduction(r, v)) continue;
     if (is_dear(o) || o == OP_RANDOM || (!op_elementwise(o) && !r->rowwise[v])) return 1;
   }
   return folds && SUMS * all <= r->l->all->target->vector_regs / 2 ? SUMS : 1;
 }
 
 /* The threads of a row take its vectors in turn; there are whole ones only. */
+Ex row_vectors(const Row *r) {
+  Lower *l = r->l;
+  return ex_op2(l->k, OP_FLOOR_DIV, lower_dim(l, l->grp->space[r->last]), ex_idx(l->k, r->lanes));
+}
+
 static void thread_pass(Row *r, int level, const uint32_t *acc) {
   Lower *l = r->l;
   Kernel *k = l->k;
@@ -259,7 +268,8 @@ static void thread_pass(Row *r, int level, const uint32_t *acc) {
     loop_for(k, "v", zero, ex_idx(k, r->nv), FOR_UNROLL, 0, TAIL_NONE, &slot);
     v = ex_add(k, ex_mul(k, slot, ex_idx(k, l->team.threads)), l->team.number);
   } else
-    threads_loop(l, "v", zero, ex_op2(k, OP_FLOOR_DIV, n, lanes), &v);
+    threads_loop(l, "v", zero, row_vectors(r), &v);
+  r->vector = v;
   Ex j = loop_let(k, "j", ex_mul(k, v, lanes));
   if (r->nv && !whole) loop_if(k, ex_op2(k, OP_LESS, j, n));
   pass_body(r, level, r->lanes > 1 ? ex_add(k, j, ex_lane(k, r->lanes)) : j, slot, acc, zero);
@@ -276,23 +286,25 @@ static void row_pass(Row *r, int level) {
   for (uint32_t i = 0; i < l->grp->members.n; i++) { /* what has one value a row comes first, outside the loop */
     Id v = l->grp->members.at[i];
     Ex index[MAX_RANK];
-    if (r->rowwise[v] && !is_reduction(r, v) && r->level[v] <= level) {
+    if (r->rowwise[v] && !row_reduction(r, v) && r->level[v] <= level) {
       lower_member_index(l, v, index);
       lower_pull(l, v, index, graph_rank(l->g, v));
     }
-    if (is_reduction(r, v) && r->level[v] == level + 1) {
+    if (row_reduction(r, v) && r->level[v] == level + 1) {
       if (OP_INFO[graph_op(l->g, v)].cls == CLASS_ARG) continue;
+      any = true;
+      if (r->apart && r->apart[v]) continue;
       DType d = fold_dtype(graph_dtype(l->g, v));
       acc[i] = 1 + loop_reg(k, arena_printf(l->all->ctx->arena, "r%u", v), d, r->lanes, sums > 1, &sums,
                             fold_start(l, graph_op(l->g, v), d));
-      any = true;
     }
     any |= !r->rowwise[v] && l->all->groups->stored[v] && r->level[v] == level;
     any |= r->waits[v] && r->level[v] == level;
   }
-  for (uint32_t v = 0; r->nv && v < l->g->node.n; v++) any |= r->reg[v] && level_of(r, v) == level;
+  for (uint32_t v = 0; r->nv && v < l->g->node.n; v++) any |= r->reg[v] && row_level(r, v) == level;
   Ex n = lower_dim(l, l->grp->space[r->last]), j, slot = 0;
   uint32_t mark = l->memo.n;
+  if (r->apart) row_sums_open(r, level, acc);
   if (any && l->team.threads) {
     thread_pass(r, level, acc);
   } else if (any && r->nv) {
@@ -328,9 +340,10 @@ static void row_pass(Row *r, int level) {
   for (uint32_t i = 0; i < l->grp->members.n; i++) {
     Id v = l->grp->members.at[i];
     Ex index[MAX_RANK];
-    if (acc[i]) {
-      Ex e = 0;
-      for (int q = 0; q < sums; q += 2) { /* (0 + 1) + (2 + 3) */
+    bool early = r->apart && r->apart[v] && r->level[v] == level + 1;
+    if (acc[i] || early) {
+      Ex e = early ? row_sum_part(r, v) : 0;
+      for (int q = 0; acc[i] && q < sums; q += 2) { /* (0 + 1) + (2 + 3) */
         Ex at[2] = {ex_idx(k, q), ex_idx(k, q + 1)}, x = ex_reg(k, acc[i] - 1, at, sums > 1);
         if (sums > 1) x = ex_op2(k, fold_step(graph_op(l->g, v)), x, ex_reg(k, acc[i] - 1, at + 1, 1));
         e = e ? ex_op2(k, fold_step(graph_op(l->g, v)), e, x) : x;
@@ -340,7 +353,7 @@ static void row_pass(Row *r, int level) {
       if (graph_dtype(l->g, v) == DT_BOOL) e = ex_op2(k, OP_NOT_EQUAL, e, ex_int(k, DT_I32, 0));
       lower_member_index(l, v, index);
       lower_remember(l, v, index, graph_rank(l->g, v), loop_let(k, arena_printf(l->all->ctx->arena, "v%u", v), e));
-    } else if (is_reduction(r, v) && r->level[v] == level + 1) {
+    } else if (row_reduction(r, v) && r->level[v] == level + 1) {
       Ex e = fold_arg(l, v, l->at, r->last);
       lower_member_index(l, v, index);
       lower_remember(l, v, index, graph_rank(l->g, v), e);
@@ -357,7 +370,7 @@ static bool in_pairs(const Row *r, int levels) {
   const Sym *space = l->grp->space;
   int64_t least, most, rows, many, sums = 0;
   if (r->nv || r->last < 1 || r->lanes == 1 || levels < 1) return false;
-  for (uint32_t i = 0; i < l->grp->members.n; i++) sums += is_reduction(r, l->grp->members.at[i]);
+  for (uint32_t i = 0; i < l->grp->members.n; i++) sums += row_reduction(r, l->grp->members.at[i]);
   sym_range(l->all->facts, space[r->last], &least, &most);
   sym_range(l->all->facts, space[r->last - 1], &rows, &many);
   int64_t bytes = l->all->target->vector_bytes / r->lanes;
@@ -409,33 +422,93 @@ static void open_rows(Row *r) {
 }
 
 /* A short row belongs to a warp, the others to a block of so many threads that they can hold it, if any can. */
+static void choose_threads(Row *r) {
+  Lower *l = r->l;
+  int64_t least, most;
+  r->lanes = threads_lanes(l, l->grp->space[r->last]);
+  sym_range(l->all->facts, l->grp->space[r->last], &least, &most);
+  if (most <= LOOP_WARP_THREADS * THREAD_KEEPS)
+    l->team = (Team){LOOP_WARP, 0, LOOP_WARP_THREADS};
+  else
+    l->team = (Team){LOOP_BLOCK, 0,
+                     most > l->all->target->threads * THREAD_KEEPS
+                         ? THREADS
+                         : threads_for((most + THREAD_KEEPS - 1) / THREAD_KEEPS, l->all->target->threads)};
+}
+
 static void open_threads(Row *r) {
-  enum { WARPS = 4 };
   Lower *l = r->l;
   Kernel *k = l->k;
   SymTab *t = l->all->ctx->syms;
   const Sym *space = l->grp->space;
   Sym rows = lower_total(l, space, r->last);
-  int64_t least, most;
-  r->lanes = threads_lanes(l, space[r->last]);
-  sym_range(l->all->facts, space[r->last], &least, &most);
   Ex row;
-  if (most <= LOOP_WARP_THREADS * THREAD_KEEPS) {
+  if (by_warps(r)) {
     row = loop_axis(k, "b", sym_div_up(t, rows, sym_int(t, WARPS)));
     loop_threads(k, "w", WARPS);
     loop_threads(k, "l", LOOP_WARP_THREADS);
     row = loop_let(k, "row", ex_add(k, ex_mul(k, row, ex_idx(k, WARPS)), loop_warp(k)));
-    l->team = (Team){LOOP_WARP, loop_lane_id(k), LOOP_WARP_THREADS};
+    l->team.number = loop_lane_id(k);
     if (!sym_divides(l->all->facts, WARPS, rows)) loop_if(k, ex_op2(k, OP_LESS, row, lower_dim(l, rows)));
   } else {
-    int threads = most > l->all->target->threads * THREAD_KEEPS
-                      ? THREADS
-                      : threads_for((most + THREAD_KEEPS - 1) / THREAD_KEEPS, l->all->target->threads);
     row = loop_axis(k, "b", rows);
-    loop_threads(k, "t", threads);
-    l->team = (Team){LOOP_BLOCK, loop_tid(k), threads};
+    loop_threads(k, "t", l->team.threads);
+    l->team.number = loop_tid(k);
   }
   threads_index(l, row, space, r->last, l->at);
+}
+
+/* The levels of all members; the highest. */
+static int find_levels(Row *r) {
+  int levels = 0;
+  memset(r->level, -1, r->l->g->node.n * sizeof *r->level);
+  for (uint32_t i = 0; i < r->l->grp->members.n; i++) {
+    int k = row_level(r, r->l->grp->members.at[i]);
+    if (k > levels) levels = k;
+  }
+  return levels;
+}
+
+/* A row that is read anew by each pass: by as few passes as there can be, of fewer threads, which have room for what
+ * that takes, and of fewer lanes where it is much: several blocks are to share a multiprocessor. Returns the highest
+ * level. */
+static int read_anew(Row *r, int levels) {
+  Lower *l = r->l;
+  if (l->team.threads > THREADS) l->team.threads = THREADS;
+  row_sums_begin(r);
+  int fewer = find_levels(r), room = loop_thread_registers(block_threads(r)) / 3, lanes = r->lanes;
+  while (r->lanes > 1 && row_sums_words(r) > room) r->lanes /= 2;
+  if (fewer < levels && row_sums_words(r) <= room) return fewer;
+  r->lanes = lanes;
+  r->apart = NULL;
+  return find_levels(r);
+}
+
+/* What each pass over a row from memory finds out, and that it stores: "reduce_max reduce_sum, store". */
+static const char *name_passes(Row *r, int levels, int *n) {
+  const Lower *l = r->l;
+  Arena *a = l->all->ctx->arena;
+  const char *all = "";
+  *n = 0;
+  for (int level = 0; level <= levels; level++) {
+    const char *pass = "", *args = "";
+    bool stores = false;
+    for (uint32_t i = 0; i < l->grp->members.n; i++) {
+      Id v = l->grp->members.at[i];
+      const char *name = OP_INFO[graph_op(l->g, v)].text;
+      stores |= !r->rowwise[v] && l->all->groups->stored[v] && r->level[v] == level;
+      if (!row_reduction(r, v) || r->level[v] != level + 1) continue;
+      if (OP_INFO[graph_op(l->g, v)].cls == CLASS_ARG) {
+        args = arena_printf(a, "%s, %s", args, name);
+        ++*n;
+      } else if (!strstr(pass, name))
+        pass = arena_printf(a, "%s%s%s", pass, *pass ? " " : "", name);
+    }
+    if (stores) pass = arena_printf(a, "%s%sstore", pass, *pass ? " " : "");
+    *n += *pass != 0;
+    all = arena_printf(a, "%s%s%s%s", all, *pass ? ", " : "", pass, args);
+  }
+  return *all ? all + 2 : all;
 }
 
 void strat_row(Lower *l) {
@@ -448,21 +521,20 @@ void strat_row(Lower *l) {
            .rowwise = ARENA_ARRAY(a, uint8_t, l->g->node.n),
            .waits = ARENA_ARRAY(a, Id, l->g->node.n),
            .reg = ARENA_ARRAY(a, uint32_t, l->g->node.n)};
-  int levels = 0;
   int64_t one;
   if (sym_is_int(l->all->ctx->syms, grp->space[r.last], &one) && one == 1) r.lanes = 1;
-  memset(r.level, -1, l->g->node.n * sizeof *r.level);
   for (uint32_t i = 0; i < grp->members.n; i++) {
     Id v = grp->members.at[i];
-    r.rowwise[v] = is_reduction(&r, v) || graph_rank(l->g, v) != grp->rank ||
+    r.rowwise[v] = row_reduction(&r, v) || graph_rank(l->g, v) != grp->rank ||
                    memcmp(graph_shape(l->g, v), grp->space, (size_t)grp->rank * sizeof(Sym));
-    int k = level_of(&r, v);
-    if (k > levels) levels = k;
   }
+  int levels = find_levels(&r);
   lower_stage(l, "main", lower_total(l, grp->space, grp->rank), grp->cost * 1.5, false);
   bool *hold = ARENA_ARRAY(a, bool, l->g->node.n);
-  if (lower_gpu(l)) open_threads(&r);
+  if (lower_gpu(l)) choose_threads(&r);
   plan_registers(&r, levels, hold);
+  if (lower_gpu(l) && !r.nv) levels = read_anew(&r, levels);
+  if (lower_gpu(l)) open_threads(&r);
   r.rows = !lower_gpu(l) && in_pairs(&r, levels) ? 2 : 1;
   if (!lower_gpu(l)) open_rows(&r);
   if (r.nv)
@@ -480,11 +552,13 @@ void strat_row(Lower *l) {
   }
   while (l->k->depth) loop_end(l->k);
   if (lower_gpu(l)) {
+    int passes;
+    const char *names = name_passes(&r, levels, &passes);
     l->out->schedule =
         r.nv ? arena_printf(a, "rows(threads = %lld, lanes = %d, vectors = %d, passes = %d, hold = registers)",
                             (long long)l->team.threads, r.lanes, r.nv, levels + 1)
-             : arena_printf(a, "rows(threads = %lld, lanes = %d, passes = %d, hold = n: each pass reads the row)",
-                            (long long)l->team.threads, r.lanes, levels + 1);
+             : arena_printf(a, "rows(threads = %lld, lanes = %d, passes = %d, hold = n: each pass reads the row: %s)",
+                            (long long)l->team.threads, r.lanes, passes, names);
     return;
   }
   bool waiting = false;

@@ -7,13 +7,18 @@ int threads_for(int64_t things, int most) {
   return things >= most ? most : things < LOOP_WARP_THREADS ? LOOP_WARP_THREADS : (int)((things + 31) / 32 * 32);
 }
 
-int threads_lanes(Lower *l, Sym size) {
+/* Whether `lanes` divide the size; then that is a fact of the kernel. */
+static bool whole_vectors(Lower *l, Sym size, int lanes) {
   SymTab *t = l->all->ctx->syms;
-  int lanes = lower_lanes(l);
-  if (lanes == 1 || !sym_divides(l->all->facts, lanes, size)) return 1;
+  if (!sym_divides(l->all->facts, lanes, size)) return false;
   Sym holds = loop_multiple(t, size, lanes);
   if (!sym_is_int(t, holds, NULL)) loop_fact(l->k, holds);
-  return lanes;
+  return true;
+}
+
+int threads_lanes(Lower *l, Sym size) {
+  int lanes = lower_lanes(l);
+  return lanes > 1 && whole_vectors(l, size, lanes) ? lanes : 1;
 }
 
 void threads_one(Lower *l) {
@@ -56,7 +61,7 @@ void threads_space(Lower *l, const Sym *shape, int rank, int lanes, Ex *index, E
   threads_index(l, threads_line(l, lower_total(l, vectors, rank)), vectors, rank, index);
   Ex n = lower_dim(l, shape[rank - 1]), first = index[rank - 1] = ex_mul(k, index[rank - 1], ex_idx(k, lanes)),
      end = ex_add(k, first, ex_idx(k, lanes));
-  *hi = sym_divides(l->all->facts, lanes, shape[rank - 1]) ? end : ex_op2(k, OP_MINIMUM, n, end);
+  *hi = whole_vectors(l, shape[rank - 1], lanes) ? end : ex_op2(k, OP_MINIMUM, n, end);
 }
 
 void threads_loop(Lower *l, const char *name, Ex lo, Ex hi, Ex *var) {

@@ -1,7 +1,6 @@
 /* The holes of an attention skeleton that stands alone: all tensors [heads][positions][ATTENTION_D], of bf16. The file
  * defines ATTENTION_NAME and ATTENTION_D before it. */
 #define ATTENTION_SCALE      args.scale
-#define ATTENTION_LSE        1
 #define ATTENTION_PACK       pack_bf16
 #define ATTENTION_MMA        mma_m16n8k16_bf16
 #define ATTENTION_WGMMA      wgmma_bf16
@@ -38,6 +37,6 @@ DEVICE void ATTENTION_HOLE(_store)(ATTENTION_HOLE(_args) args, i32 outer, i32 ro
   Vec4 packed = {pack_bf16(v[0], v[1]), pack_bf16(v[2], v[3]), pack_bf16(v[4], v[5]), pack_bf16(v[6], v[7])};
   st_global_v4(args.out + ATTENTION_HOLE(_element)(args, outer, row, n), packed);
 }
-DEVICE void ATTENTION_HOLE(_lse)(ATTENTION_HOLE(_args) args, i32 outer, i32 row, float x) {
-  args.lse[(i64)outer * args.positions + row] = x;
+DEVICE void ATTENTION_HOLE(_row)(ATTENTION_HOLE(_args) args, i32 outer, i32 row, float most, float sum) {
+  args.lse[(i64)outer * args.positions + row] = most + lg2_approx(sum) * LN_2;
 }

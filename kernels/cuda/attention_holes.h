@@ -9,7 +9,8 @@
  * - NAME_scale(args, outer, row, most, sum): by what a row's results are multiplied, from its largest score and the sum
  *   of the exponentials of the distances to it
  * - NAME_store(args, outer, row, n, v): ATTENTION_WIDTH (4 or 8) neighbours of the result
- * - NAME_lse(args, outer, row, x): where ATTENTION_LSE is 1, the logarithm of the sum of the scores' exponentials
+ * - NAME_row(args, outer, row, most, sum): takes the same two numbers, once for each row. The logarithm of the sum of
+ *   the exponentials of its scores is most + log(sum); most is -infinite where nothing is seen
  * - ATTENTION_D: 32, 64, 96 or 128; ATTENTION_PACK, ATTENTION_MMA, ATTENTION_WGMMA: of bf16 or f16; ATTENTION_BEGIN: a
  *   statement */
 #ifndef SINTER_ATTENTION_HOLES_H

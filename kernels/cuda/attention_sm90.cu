@@ -187,10 +187,7 @@ ATTENTION_KERNEL(ATTENTION_NAME, 384, 1, (ATTENTION_HOLE(_args), args)) {
     all += __shfl_xor_sync(ALL_LANES, all, 1);
     all += __shfl_xor_sync(ALL_LANES, all, 2);
     times = ATTENTION_HOLE(_scale)(args, outer, row[h] < T ? row[h] : T - 1, most[h] * scale, all);
-#if ATTENTION_LSE
-    if (row[h] < T && (lane & 3) == 0)
-      ATTENTION_HOLE(_lse)(args, outer, row[h], most[h] * scale + lg2_approx(all) * LN_2);
-#endif
+    if (row[h] < T && (lane & 3) == 0) ATTENTION_HOLE(_row)(args, outer, row[h], most[h] * scale, all);
     UNROLL (i, D / 8)
       UNROLL (q, 2)
         st_shared_f32(staged + (u32)((h * 8 + (lane >> 2)) * STAGED + (i * 8 + (lane & 3) * 2 + q) * 4),

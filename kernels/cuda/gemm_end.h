@@ -7,6 +7,8 @@
 #undef GEMM_KERNEL_OF
 #undef GEMM_LINE
 #undef GEMM_RESULT_BYTES
+#undef GEMM_PART
+#undef GEMM_RUN
 #undef GEMM_THREADS
 #undef GEMM_NAME
 #undef GEMM_PARAMETERS
@@ -26,3 +28,4 @@
 #undef GEMM_A_AT
 #undef GEMM_B_AT
 #undef GEMM_VC
+#undef GEMM_SUMS

@@ -11,6 +11,8 @@
  * lanes store together lie in different banks. */
 #define GEMM_LINE         (GEMM_BN + 8)
 #define GEMM_RESULT_BYTES (GEMM_BM * GEMM_LINE * 4)
+#define GEMM_PART         64 /* LOOP_SUM_PART, LOOP_SUM_RUN of the compiler */
+#define GEMM_RUN          4
 
 typedef struct {
   GEMM_INDEX outer, m0, n0;
@@ -32,7 +34,9 @@ DEVICE GEMM_FN(_place) GEMM_FN(_place_of)(GEMM_ARGS args) {
   return place;
 }
 
-/* All threads, behind a barrier. Neighbouring threads have neighbouring columns. */
+/* All threads, behind a barrier. Neighbouring threads have neighbouring columns. With GEMM_SUMS the epilogue leaves the
+ * values that are to be summed: they take the place of the result, then a thread sums GEMM_PART of them by runs, in the
+ * order of the plain form, down a column (1) or along a row (2). */
 DEVICE void GEMM_FN(_store_tile)(GEMM_ARGS args, GEMM_FN(_place) place, u32 result) {
   enum { CHUNKS = GEMM_BN / GEMM_VC };
   GEMM_INDEX rows = GEMM_FN(_M)(args), columns = GEMM_FN(_N)(args);
@@ -48,5 +52,38 @@ DEVICE void GEMM_FN(_store_tile)(GEMM_ARGS args, GEMM_FN(_place) place, u32 resu
       v[j * 4 + 3] = __uint_as_float(four.w);
     }
     GEMM_FN(_store)(args, place.outer, place.m0 + row, place.n0 + column, v);
+#if GEMM_SUMS
+    UNROLL (j, GEMM_VC / 4) {
+      Vec4 four = {__float_as_uint(v[j * 4]), __float_as_uint(v[j * 4 + 1]), __float_as_uint(v[j * 4 + 2]),
+                   __float_as_uint(v[j * 4 + 3])};
+      st_shared_v4(result + (u32)(row * GEMM_LINE + column + j * 4) * 4, four);
+    }
+#endif
   }
+#if GEMM_SUMS
+  __syncthreads();
+  enum { KEPT = GEMM_SUMS == 1 ? GEMM_BN : GEMM_BM, SUMMED = GEMM_SUMS == 1 ? GEMM_BM : GEMM_BN };
+  for (int i = (int)threadIdx.x; i < SUMMED / GEMM_PART * KEPT; i += GEMM_THREADS) {
+    int kept = i % KEPT, first = i / KEPT * GEMM_PART;
+    int row = GEMM_SUMS == 1 ? first : kept, column = GEMM_SUMS == 1 ? kept : first;
+    GEMM_INDEX m = place.m0 + row, n = place.n0 + column, left = GEMM_SUMS == 1 ? rows - m : columns - n;
+    u32 at = result + (u32)(row * GEMM_LINE + column) * 4;
+    float all = 0;
+    if (m >= rows || n >= columns) continue;
+    for (int run = 0; run < GEMM_PART; run += GEMM_RUN) {
+      float x[GEMM_RUN], part = 0;
+#if GEMM_SUMS == 1
+      UNROLL (j, GEMM_RUN) x[j] = ld_shared_f32(at + (u32)((run + j) * GEMM_LINE) * 4);
+#else
+      Vec4 four = ld_shared_v4(at + (u32)run * 4);
+      x[0] = __uint_as_float(four.x), x[1] = __uint_as_float(four.y);
+      x[2] = __uint_as_float(four.z), x[3] = __uint_as_float(four.w);
+#endif
+      UNROLL (j, GEMM_RUN)
+        if (run + j < left) part += x[j];
+      all += part;
+    }
+    GEMM_FN(_partial)(args, place.outer, m, n, all);
+  }
+#endif
 }

@@ -1,12 +1,12 @@
 /* A product in f32, exact: threads have 8 x 8 sums in registers, in four squares, which they add to in the order of the
  * terms, one fma a term, so that the result has the bits of the plain form. Tiles of a few terms, two of them in shared
  * memory; the next one comes into registers meanwhile. Holes: compiler/emit/cuda_skeleton.h. Included once for each
- * product; alone: c[M][N] = a[M][K] b[K][N] in f32. Grid: one block for each 64 x 64. Block: 64. Shared memory: 18432
- * bytes. */
+ * product; alone: c[M][N] = a[M][K] b[K][N] in f32, and partial[M / 64][N], the sums of 64 rows. Grid: one block for
+ * each 64 x 64. Block: 64. Shared memory: 18432 bytes. */
 #include "vocabulary.h"
 #ifndef GEMM_NAME
 typedef struct {
-  float *c;
+  float *c, *partial;
   const float *a, *b;
   i32 M, N, K;
 } gemm_simt_args;
@@ -31,23 +31,29 @@ DEVICE void gemm_simt_b_load(gemm_simt_args args, i32 outer, i32 n, i32 k, float
   UNROLL (i, 4)
     if (n + i < args.N) v[i] = args.b[(i64)k * args.N + n + i];
 }
-DEVICE void gemm_simt_store(gemm_simt_args args, i32 outer, i32 m, i32 n, const float *v) {
+DEVICE void gemm_simt_store(gemm_simt_args args, i32 outer, i32 m, i32 n, float *v) {
   (void)outer;
   UNROLL (i, 4)
     if (n + i < args.N) args.c[(i64)m * args.N + n + i] = v[i];
 }
-#define GEMM_NAME       gemm_simt
-#define GEMM_PARAMETERS (float *, c), (const float *, a), (const float *, b), (i32, M), (i32, N), (i32, K)
-#define GEMM_BEGIN      gemm_simt_args args = {c, a, b, M, N, K};
-#define GEMM_BM         64
-#define GEMM_BN         64
-#define GEMM_BK         8
-#define GEMM_WARPS_M    1
-#define GEMM_WARPS_N    2
-#define GEMM_BLOCKS     4
-#define GEMM_A_K        1
-#define GEMM_B_K        0
-#define GEMM_VC         4
+DEVICE void gemm_simt_partial(gemm_simt_args args, i32 outer, i32 m, i32 n, float v) {
+  (void)outer;
+  args.partial[(i64)(m / 64) * args.N + n] = v;
+}
+#define GEMM_NAME gemm_simt
+#define GEMM_PARAMETERS                                                                                                \
+  (float *, c), (float *, partial), (const float *, a), (const float *, b), (i32, M), (i32, N), (i32, K)
+#define GEMM_BEGIN   gemm_simt_args args = {c, partial, a, b, M, N, K};
+#define GEMM_BM      64
+#define GEMM_BN      64
+#define GEMM_BK      8
+#define GEMM_WARPS_M 1
+#define GEMM_WARPS_N 2
+#define GEMM_BLOCKS  4
+#define GEMM_A_K     1
+#define GEMM_B_K     0
+#define GEMM_VC      4
+#define GEMM_SUMS    1
 #endif
 #define GEMM_THREADS (GEMM_WARPS_M * GEMM_WARPS_N * 32)
 #include "gemm_result.h"

@@ -54,6 +54,7 @@ DEVICE void gemm_sm80_store(gemm_sm80_args args, i32 outer, i32 m, i32 n, const 
 #define GEMM_A_AT    1
 #define GEMM_B_AT    1
 #define GEMM_VC      8
+#define GEMM_SUMS    0
 #endif
 #define GEMM_THREADS (GEMM_WARPS_M * GEMM_WARPS_N * 32)
 #include "gemm_result.h"

@@ -39,6 +39,7 @@ DEVICE i32 gemm_sm90_end(gemm_sm90_args args, i32 outer) {
 #define GEMM_A_K                         1
 #define GEMM_B_K                         1
 #define GEMM_C                           1
+#define GEMM_SUMS                        0
 #define GEMM_WGMMA                       wgmma_bf16
 #define LOAD_A(to, barrier, at, m, step) tma_load_2d(to, &a_map, barrier, (step) * 64, m)
 #define LOAD_B(to, barrier, at, n, step) tma_load_2d(to, &b_map, barrier, (step) * 64, n)
@@ -96,7 +97,21 @@ DEVICE Gemm90Place gemm90_place(i32 tile, i32 tiles_m, i32 tiles_n, i32 bm, i32 
       sums[q * 4 + 2] = __uint_as_float(v.z), sums[q * 4 + 3] = __uint_as_float(v.w);                                  \
     }                                                                                                                  \
     GEMM_FN(_store)(args, at.outer, m0 + line_, n0 + column, sums);                                                    \
+    KEEP_ROW(line_);                                                                                                   \
   } while (0)
+#if GEMM_SUMS /* the values to be summed take the place of the sums */
+#define KEEP_ROW(line)                                                                                                 \
+  UNROLL (q, GEMM_VC / 4) {                                                                                            \
+    Vec4 v = {__float_as_uint(sums[q * 4]), __float_as_uint(sums[q * 4 + 1]), __float_as_uint(sums[q * 4 + 2]),        \
+              __float_as_uint(sums[q * 4 + 3])};                                                                       \
+    st_shared_v4(mine + (u32)(line * 256 + (((column / 4 + q) ^ (line & 3) * 2) << 4)), v);                            \
+  }
+#else
+#define KEEP_ROW(line)
+#endif
+
+/* Of a line of 64 columns in a warp's shared memory; the first of each four lies as it is. */
+#define COLUMN_OF(line, column) ((u32)((line) * 256 + ((((column) >> 2) ^ ((line) & 3) * 2) << 4) + ((column) & 3) * 4))
 
 /* Registers of a consumer's thread, when the producer has given up its own. Of blocks of 64 rows two are on a
  * multiprocessor at once. */
@@ -148,7 +163,8 @@ GEMM_KERNEL_OF(GEMM_NAME, 128 + 2 * GEMM_BM, GEMM_BM == 64 ? 2 : 1, GEMM_PARAMET
   setmaxnreg_inc(REGISTERS);
   int half = warpgroup - 1, lane = t & 31, warp = (t & 127) >> 5;
   bool leads = (t & 127) == 0;
-  u32 stage = 0, parity = 0, last = 0, mine = staging + (u32)(half * 4 + warp) * GEMM90_STAGING;
+  u32 stage = 0, parity = 0, last = 0, ours = staging + (u32)half * 4 * GEMM90_STAGING,
+      mine = ours + (u32)warp * GEMM90_STAGING;
   float d[GEMM_BN / 2];
   for (i32 tile = (i32)blockIdx.x; tile < tiles; tile += (i32)gridDim.x) {
     Gemm90Place at = gemm90_place(tile, tiles_m, tiles_n, GEMM_BM, GEMM_BN);
@@ -196,6 +212,39 @@ GEMM_KERNEL_OF(GEMM_NAME, 128 + 2 * GEMM_BM, GEMM_BM == 64 ? 2 : 1, GEMM_PARAMET
           ROLLED for (; row < 16 && m0 + row < rows; row += GEMM_VC / 2) PUT_ROW(row);
         }
       }
+#if GEMM_SUMS == 1
+      __syncwarp(); /* a lane sums runs of 4 rows of two columns, then a thread has all 16 of a column, of four warps */
+      UNROLL (c, 2)
+        UNROLL (run, 4) {
+          float part = 0;
+          UNROLL (j, 4)
+            if (m0 + run * 4 + j < rows) part += ld_shared_f32(mine + COLUMN_OF(run * 4 + j, lane + c * 32));
+          st_shared_f32(mine + COLUMN_OF(run * 4, lane + c * 32), part);
+        }
+      bar_sync((u32)(1 + half), 128);
+      i32 m = at.m + half * 64, n = n0 + (t & 127);
+      if ((t & 127) < 64 && m < rows && n < columns) {
+        float all = 0;
+        UNROLL (run, 16) all += ld_shared_f32(ours + (u32)(run * 1024) + (u32)(t & 63) * 4);
+        GEMM_FN(_partial)(args, at.outer, m, n, all);
+      }
+      bar_sync((u32)(1 + half), 128); /* the next piece takes its place */
+#elif GEMM_SUMS == 2
+      __syncwarp();
+      if (lane < 16 && m0 + lane < rows && n0 < columns) { /* has a row, by runs of 4 columns */
+        float all = 0;
+        UNROLL (run, 16) {
+          Vec4 v = ld_shared_v4(mine + COLUMN_OF(lane, run * 4));
+          float part = __uint_as_float(v.x);
+          i32 left = columns - n0 - run * 4;
+          if (left > 1) part += __uint_as_float(v.y);
+          if (left > 2) part += __uint_as_float(v.z);
+          if (left > 3) part += __uint_as_float(v.w);
+          if (left > 0) all += part;
+        }
+        GEMM_FN(_partial)(args, at.outer, m0 + lane, n0, all);
+      }
+#endif
     }
 #else
     UNROLL (piece, GEMM_BN / 64) {
@@ -235,6 +284,8 @@ GEMM_KERNEL_OF(GEMM_NAME, 128 + 2 * GEMM_BM, GEMM_BM == 64 ? 2 : 1, GEMM_PARAMET
 #undef A_OPERAND
 #undef B_OPERAND
 #undef PUT_ROW
+#undef KEEP_ROW
+#undef COLUMN_OF
 #undef REGISTERS
 #undef GEMM_C
 #undef GEMM_WGMMA

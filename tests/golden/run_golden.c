@@ -4,7 +4,7 @@
  * all. Run from the root.
  *
  *   simplify  a program, as simplified, in the flat form
- *   fuse      its groups and the notes on what was fused
+ *   fuse      its groups and the notes on what was fused, for a processor or for `# level: gpu`
  *   lower     its kernels            } planned kernels are also verified, read back from their text, and compared with
  *   plan      its plans              } the graph by the interpreter
  *   loop      a module of Loop IR, printed */
@@ -53,12 +53,12 @@ static bool run_half(Case *t, Buf *out) {
   return true;
 }
 
-static bool run_fuse(Case *t, Buf *out) {
+static bool run_fuse(Case *t, bool tiles_sum, Buf *out) {
   if (!ready(t)) return false;
   for (uint32_t i = 0; i < t->p.entries.n; i++) {
     Entry *e = &t->p.entries.at[i];
     entry_roots(e);
-    const Groups *groups = pass_fuse(e->graph, e->graph->output.at, (int)e->graph->output.n);
+    const Groups *groups = pass_fuse(e->graph, e->graph->output.at, (int)e->graph->output.n, tiles_sum);
     buf_printf(out, "entry %s\n", e->name);
     for (uint32_t k = 0; k < groups->at.n; k++) group_print(groups, k, out);
   }
@@ -156,7 +156,7 @@ static void one_file(void **state) {
   const char *pass = t.path + strlen("tests/golden/");
   bool ok = !strncmp(pass, "simplify/", 9) ? run_simplify(&t, &got)
             : !strncmp(pass, "half/", 5)   ? run_half(&t, &got)
-            : !strncmp(pass, "fuse/", 5)   ? run_fuse(&t, &got)
+            : !strncmp(pass, "fuse/", 5)   ? run_fuse(&t, levels && !strcmp(levels, "gpu"), &got)
             : !strncmp(pass, "loop/", 5)   ? run_loop(&t, &got)
                                            : run_levels(&t, levels ? levels : "v4", !strncmp(pass, "plan/", 5), &got);
   if (!ok) {

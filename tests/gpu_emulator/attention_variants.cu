@@ -38,12 +38,13 @@ DEVICE const void *element(const void *base, i64 row, int d, i32 at) { return (c
     Vec4 packed = {pack(v[0], v[1]), pack(v[2], v[3]), pack(v[4], v[5]), pack(v[6], v[7])};                            \
     st_global_v4((u16 *)args.out + ((i64)outer * args.T + row) * d + n, packed);                                       \
   }                                                                                                                    \
-  DEVICE void name##_lse(AttentionArgs args, i32 outer, i32 row, float x) { args.lse[(i64)outer * args.T + row] = x; }
+  DEVICE void name##_row(AttentionArgs args, i32 outer, i32 row, float most, float sum) {                              \
+    args.lse[(i64)outer * args.T + row] = most + lg2_approx(sum) * LN_2;                                               \
+  }
 
 #define ATTENTION_NAME  attention_d32
 #define ATTENTION_D     32
 #define ATTENTION_SCALE args.scale
-#define ATTENTION_LSE   1
 #define ATTENTION_PACK  pack_bf16
 #define ATTENTION_MMA   mma_m16n8k16_bf16
 #define ATTENTION_WIDTH 8
@@ -54,7 +55,6 @@ HOLES(attention_d32, 32, pack_bf16)
 #define ATTENTION_NAME  attention_d96
 #define ATTENTION_D     96
 #define ATTENTION_SCALE args.scale
-#define ATTENTION_LSE   0
 #define ATTENTION_PACK  pack_f16
 #define ATTENTION_MMA   mma_m16n8k16_f16
 #define ATTENTION_WIDTH 8
@@ -66,7 +66,6 @@ HOLES(attention_d96, 96, pack_f16)
 #define ATTENTION_D     128
 #define ATTENTION_SCALE 0
 #define ATTENTION_SCORE
-#define ATTENTION_LSE   1
 #define ATTENTION_PACK  pack_f16
 #define ATTENTION_MMA   mma_m16n8k16_f16
 #define ATTENTION_WIDTH 8
@@ -81,7 +80,6 @@ DEVICE float attention_d128_score(AttentionArgs args, i32 outer, i32 row, i32 ke
 #define ATTENTION_NAME       attention_d64_sm90
 #define ATTENTION_D          64
 #define ATTENTION_SCALE      args.scale
-#define ATTENTION_LSE        1
 #define ATTENTION_PACK       pack_f16
 #define ATTENTION_WGMMA      wgmma_f16
 #define ATTENTION_WGMMA_REGS wgmma_regs_f16
@@ -93,7 +91,6 @@ HOLES(attention_d64_sm90, 64, pack_f16)
 #define ATTENTION_NAME       attention_d128_sm90
 #define ATTENTION_D          128
 #define ATTENTION_SCALE      args.scale
-#define ATTENTION_LSE        1
 #define ATTENTION_PACK       pack_f16
 #define ATTENTION_WGMMA      wgmma_f16
 #define ATTENTION_WGMMA_REGS wgmma_regs_f16

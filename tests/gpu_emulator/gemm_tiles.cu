@@ -1,7 +1,7 @@
 /* kernels/cuda/gemm_sm80.cu with holes as compiler/emit prints them: tiles of every kind, operands of both types that
  * lie either way, copied or worked out, several products at once. c = relu(a b + bias) + more, rounded, and a b in f32
- * beside it. The second operand of `nn` is the same for all products. The second product
- * leaves out the first 64 terms. */
+ * beside it; of `sums` relu(a b + bias) summed over 64 rows, of `along` over 64 columns. The second operand of `nn` is
+ * the same for all products. The second product leaves out the first 64 terms. */
 #include "vocabulary.h"
 
 typedef struct {
@@ -9,6 +9,7 @@ typedef struct {
   float *sums;
   const float *bias;
   const u16 *more;
+  float *partial;
   i64 outer, M, N, K;
   const u16 *a, *b;
 } Tiled;
@@ -44,6 +45,20 @@ typedef struct {
         args.sums[at] = v[i];                                                                                          \
         args.c[at] = f32_to_##half(fmaxf(v[i] + args.bias[n + i], 0) + half##_to_f32(more)).bits;                      \
       }                                                                                                                \
+  }
+
+#define SUMS_HOLES(name, width, half, along)                                                                           \
+  STORE_HOLE(name##_of, width, half)                                                                                   \
+  DEVICE void name##_store(Tiled args, i32 outer, i32 m, i32 n, float *v) {                                            \
+    name##_of_store(args, outer, m, n, v);                                                                             \
+    UNROLL (i, width)                                                                                                  \
+      if (n + i < args.N) v[i] = fmaxf(v[i] + args.bias[n + i], 0);                                                    \
+  }                                                                                                                    \
+  DEVICE void name##_partial(Tiled args, i32 outer, i32 m, i32 n, float v) {                                           \
+    if (along)                                                                                                         \
+      args.partial[(outer * ((args.N + 63) / 64) + n / 64) * args.M + m] = v;                                          \
+    else                                                                                                               \
+      args.partial[(outer * ((args.M + 63) / 64) + m / 64) * args.N + n] = v;                                          \
   }
 
 SIZE_HOLES(tiled_nt)
@@ -164,4 +179,54 @@ STORE_HOLE(tiled_worked, 8, f16)
 #define GEMM_A_AT    0
 #define GEMM_B_AT    0
 #define GEMM_VC      8
+#include "gemm_sm80.cu"
+
+SIZE_HOLES(tiled_sums)
+AT_HOLE(tiled_sums, a, M, 1, outer)
+AT_HOLE(tiled_sums, b, N, 1, outer)
+SUMS_HOLES(tiled_sums, 8, bf16, 0)
+#define GEMM_NAME       tiled_sums
+#define GEMM_PARAMETERS (Tiled, args)
+#define GEMM_BEGIN
+#define GEMM_ELEMENT 2
+#define GEMM_PACK    pack_bf16
+#define GEMM_MMA     mma_m16n8k16_bf16
+#define GEMM_BM      128
+#define GEMM_BN      64
+#define GEMM_BK      32
+#define GEMM_STAGES  4
+#define GEMM_WARPS_M 2
+#define GEMM_WARPS_N 2
+#define GEMM_BLOCKS  1
+#define GEMM_A_K     1
+#define GEMM_B_K     1
+#define GEMM_A_AT    1
+#define GEMM_B_AT    1
+#define GEMM_VC      8
+#define GEMM_SUMS    1
+#include "gemm_sm80.cu"
+
+SIZE_HOLES(tiled_along)
+LOAD_HOLE(tiled_along, a, M, 0, f16)
+AT_HOLE(tiled_along, b, N, 1, outer)
+SUMS_HOLES(tiled_along, 4, f16, 1)
+#define GEMM_NAME       tiled_along
+#define GEMM_PARAMETERS (Tiled, args)
+#define GEMM_BEGIN
+#define GEMM_ELEMENT 2
+#define GEMM_PACK    pack_f16
+#define GEMM_MMA     mma_m16n8k16_f16
+#define GEMM_BM      64
+#define GEMM_BN      128
+#define GEMM_BK      32
+#define GEMM_STAGES  4
+#define GEMM_WARPS_M 2
+#define GEMM_WARPS_N 2
+#define GEMM_BLOCKS  1
+#define GEMM_A_K     0
+#define GEMM_B_K     1
+#define GEMM_A_AT    0
+#define GEMM_B_AT    1
+#define GEMM_VC      4
+#define GEMM_SUMS    2
 #include "gemm_sm80.cu"

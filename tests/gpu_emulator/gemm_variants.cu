@@ -1,7 +1,7 @@
 /* kernels/cuda/gemm_sm90.cu with holes as compiler/emit prints them: operands of both types that lie either way, tiles
  * of every kind, several products at once, the epilogues. c = relu(a b + bias) + more, rounded, and a b in f32 beside
- * it; of `plain` a b rounded. The second operand of `nn` is the same for all products. The second
- * product leaves out the first 64 terms. */
+ * it; of `plain` a b rounded; of `sums` relu(a b + bias) summed over 64 rows, of `along` over 64 columns. The second
+ * operand of `nn` is the same for all products. The second product leaves out the first 64 terms. */
 #include "vocabulary.h"
 
 typedef struct {
@@ -9,6 +9,7 @@ typedef struct {
   float *sums;
   const float *bias;
   const u16 *more;
+  float *partial;
   i64 outer, M, N, K;
 } Product;
 
@@ -53,6 +54,20 @@ typedef struct {
         half more = {args.more[at + i]};                                                                               \
         args.c[at + i] = f32_to_##half(fmaxf(v[i] + args.bias[n + i], 0) + half##_to_f32(more)).bits;                  \
       }                                                                                                                \
+  }
+
+#define SUMS_HOLES(name, width, half, along)                                                                           \
+  STORE_HOLE(name##_of, width, half)                                                                                   \
+  DEVICE void name##_store(Product args, i32 outer, i32 m, i32 n, float *v) {                                          \
+    name##_of_store(args, outer, m, n, v);                                                                             \
+    UNROLL (i, width)                                                                                                  \
+      if (n + i < args.N) v[i] = fmaxf(v[i] + args.bias[n + i], 0);                                                    \
+  }                                                                                                                    \
+  DEVICE void name##_partial(Product args, i32 outer, i32 m, i32 n, float v) {                                         \
+    if (along)                                                                                                         \
+      args.partial[(outer * ((args.N + 63) / 64) + n / 64) * args.M + m] = v;                                          \
+    else                                                                                                               \
+      args.partial[(outer * ((args.M + 63) / 64) + m / 64) * args.N + n] = v;                                          \
   }
 
 SIZE_HOLES(product_plain)
@@ -138,4 +153,58 @@ STORE_HOLE(product_tt, 4, bf16)
 #define GEMM_WGMMA  wgmma_bf16
 #define GEMM_VC     4
 #define GEMM_C      0
+#include "gemm_sm90.cu"
+
+SIZE_HOLES(product_sums)
+LOAD_HOLE(product_sums, a, 1, outer)
+LOAD_HOLE(product_sums, b, 1, outer)
+SUMS_HOLES(product_sums, 8, bf16, 0)
+#define GEMM_NAME       product_sums
+#define GEMM_PARAMETERS (Product, args), (TENSOR_MAP, a_map), (TENSOR_MAP, b_map)
+#define GEMM_BEGIN
+#define GEMM_BM     128
+#define GEMM_BN     128
+#define GEMM_STAGES 4
+#define GEMM_A_K    1
+#define GEMM_B_K    1
+#define GEMM_WGMMA  wgmma_bf16
+#define GEMM_VC     8
+#define GEMM_C      0
+#define GEMM_SUMS   1
+#include "gemm_sm90.cu"
+
+SIZE_HOLES(product_sums_64)
+LOAD_HOLE(product_sums_64, a, 1, outer)
+LOAD_HOLE(product_sums_64, b, 0, outer)
+SUMS_HOLES(product_sums_64, 4, f16, 0)
+#define GEMM_NAME       product_sums_64
+#define GEMM_PARAMETERS (Product, args), (TENSOR_MAP, a_map), (TENSOR_MAP, b_map)
+#define GEMM_BEGIN
+#define GEMM_BM     64
+#define GEMM_BN     64
+#define GEMM_STAGES 6
+#define GEMM_A_K    1
+#define GEMM_B_K    0
+#define GEMM_WGMMA  wgmma_f16
+#define GEMM_VC     4
+#define GEMM_C      0
+#define GEMM_SUMS   1
+#include "gemm_sm90.cu"
+
+SIZE_HOLES(product_along)
+LOAD_HOLE(product_along, a, 0, outer)
+LOAD_HOLE(product_along, b, 1, outer)
+SUMS_HOLES(product_along, 8, bf16, 1)
+#define GEMM_NAME       product_along
+#define GEMM_PARAMETERS (Product, args), (TENSOR_MAP, a_map), (TENSOR_MAP, b_map)
+#define GEMM_BEGIN
+#define GEMM_BM     128
+#define GEMM_BN     256
+#define GEMM_STAGES 4
+#define GEMM_A_K    0
+#define GEMM_B_K    1
+#define GEMM_WGMMA  wgmma_bf16
+#define GEMM_VC     8
+#define GEMM_C      0
+#define GEMM_SUMS   2
 #include "gemm_sm90.cu"

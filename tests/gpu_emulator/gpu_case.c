@@ -159,8 +159,8 @@ static bool gemm(const GpuCase *c, GpuResult *r, bool sm90) {
 typedef struct Variant {
   const char *kernel;
   int BM, BN, stages;
-  bool a_k, b_k, f16, plain, one_b;
-  unsigned threads; /* on sm_80 */
+  bool a_k, b_k, f16, plain, one_b, sums, along; /* sums: of rows, in parts, or of each row along it */
+  unsigned threads;                              /* on sm_80 */
 } Variant;
 static const Variant variants[] = {
     {"product_plain", 128, 256, 4, true, true, .f16 = true, .plain = true},
@@ -168,11 +168,16 @@ static const Variant variants[] = {
     {"product_nn", 128, 256, 4, true, false, .one_b = true},
     {"product_tn", 128, 64, 6, false, false, .f16 = true},
     {"product_tt", 64, 128, 4, false, true, .f16 = false},
+    {"product_sums", 128, 128, 4, true, true, .sums = true},
+    {"product_sums_64", 64, 64, 6, true, false, .f16 = true, .sums = true},
+    {"product_along", 128, 256, 4, false, true, .sums = true, .along = true},
     {"tiled_nt", 128, 64, 4, true, true, .threads = 128},
     {"tiled_nn", 64, 128, 4, true, false, .one_b = true, .threads = 128},
     {"tiled_tn", 128, 128, 4, false, false, .f16 = true, .threads = 256},
     {"tiled_tt", 16, 64, 4, false, true, .threads = 128},
     {"tiled_worked", 64, 16, 4, true, false, .f16 = true, .threads = 128},
+    {"tiled_sums", 128, 64, 4, true, true, .sums = true, .threads = 128},
+    {"tiled_along", 64, 128, 4, false, true, .f16 = true, .sums = true, .along = true, .threads = 128},
 };
 
 static bool product(const GpuCase *c, GpuResult *r, const Variant *v) {
@@ -182,15 +187,18 @@ static bool product(const GpuCase *c, GpuResult *r, const Variant *v) {
   uint16_t *a = random_half(v->f16, OUTER * of_a), *b = random_half(v->f16, OUTER * of_b),
            *more = random_half(v->f16, n), *out = device(n * 2);
   float *bias = device((size_t)N * sizeof *bias), *sums = device(n * sizeof *sums);
-  double off[2] = {0}, all[2] = {0};
+  size_t kept = (size_t)(v->along ? M : N), each = ((size_t)(v->along ? N : M) + 63) / 64, parts = OUTER * each * kept;
+  float *partial = device(parts * sizeof *partial);
+  double off[3] = {0}, all[3] = {0}, *summed = calloc(parts, sizeof *summed);
   struct {
     uint16_t *c;
     float *sums;
     const float *bias;
     const uint16_t *more;
+    float *partial;
     int64_t outer, M, N, K;
     const uint16_t *a, *b; /* on sm_80 */
-  } args = {out, sums, bias, more, OUTER, M, N, K, a, b};
+  } args = {out, sums, bias, more, partial, OUTER, M, N, K, a, b};
   _Alignas(64) uint64_t map[3][16];
   for (int i = 0; i < N; i++) bias[i] = uniform();
   bool found;
@@ -214,26 +222,35 @@ static bool product(const GpuCase *c, GpuResult *r, const Variant *v) {
     double sum = 0;
     for (int k = 0; k < K; k++, x += v->a_k ? 1 : M, y += v->b_k ? 1 : N)
       if (k >= 64 * (int)o) sum += from_half(v->f16, *x) * from_half(v->f16, *y);
+    size_t part = (o * each + (v->along ? column : row) / 64) * kept + (v->along ? row : column);
+    summed[part] += fmax(sum + (double)bias[column], 0);
     double right = v->plain ? sum : fmax(sum + (double)bias[column], 0) + from_half(v->f16, more[i]);
     double miss[2] = {from_half(v->f16, out[i]) - right, v->plain ? 0 : (double)sums[i] - sum};
     off[0] += miss[0] * miss[0], all[0] += right * right;
     off[1] += miss[1] * miss[1], all[1] += sum * sum;
     r->hash = (r->hash ^ out[i]) * 1099511628211u;
   }
-  r->error = off[1] > 1e-12 * all[1] ? INFINITY : sqrt(off[0] / all[0]);
-  free(a), free(b), free(more), free(out), free(bias), free(sums);
+  for (size_t i = 0; v->sums && i < parts; i++) {
+    double miss = (double)partial[i] - summed[i];
+    off[2] += miss * miss, all[2] += summed[i] * summed[i];
+  }
+  bool f32 = off[1] <= 1e-12 * all[1] && off[2] <= 1e-12 * all[2];
+  r->error = f32 ? sqrt(off[0] / all[0]) : INFINITY;
+  free(a), free(b), free(more), free(out), free(bias), free(sums), free(partial), free(summed);
   return found;
 }
 
-/* f32, alone: the sum's bits are those of one chain of fma, in the order of the terms; error 0 or infinite. */
+/* f32, alone: the sum's bits are those of one chain of fma, in the order of the terms, those of the sums of rows of
+ * runs of 4 in their order; error 0 or infinite. */
 static bool gemm_simt(const GpuCase *c, GpuResult *r) {
   int M = c->size[0], N = c->size[1], K = c->size[2];
   size_t n = (size_t)M * (size_t)N;
-  float *a = device((size_t)M * (size_t)K * 4), *b = device((size_t)K * (size_t)N * 4), *out = device(n * 4);
+  float *a = device((size_t)M * (size_t)K * 4), *b = device((size_t)K * (size_t)N * 4), *out = device(n * 4),
+        *partial = device((size_t)(M + 63) / 64 * (size_t)N * 4);
   for (int i = 0; i < M * K; i++) a[i] = uniform();
   for (int i = 0; i < K * N; i++) b[i] = uniform();
   unsigned blocks = (unsigned)((M + 63) / 64 * ((N + 63) / 64));
-  bool found = launch(c, r, blocks, 1, 64, 64 * 72 * 4, (void *[]){&out, &a, &b, &M, &N, &K});
+  bool found = launch(c, r, blocks, 1, 64, 64 * 72 * 4, (void *[]){&out, &partial, &a, &b, &M, &N, &K});
   r->hash = 14695981039346656037u;
   for (int i = 0; i < M; i++)
     for (int j = 0; j < N; j++) {
@@ -244,7 +261,17 @@ static bool gemm_simt(const GpuCase *c, GpuResult *r) {
       memcpy(&bits, &out[i * N + j], 4);
       r->hash = (r->hash ^ bits) * 1099511628211u;
     }
-  free(a), free(b), free(out);
+  for (int i = 0; i < M; i += 64)
+    for (int j = 0; j < N; j++) {
+      float all = 0;
+      for (int run = i; run < i + 64; run += 4) {
+        float part = 0;
+        for (int row = run; row < run + 4 && row < M; row++) part += out[row * N + j];
+        all += part;
+      }
+      if (memcmp(&all, &partial[i / 64 * N + j], 4) != 0) r->error = INFINITY;
+    }
+  free(a), free(b), free(out), free(partial);
   return found;
 }
 
@@ -254,7 +281,7 @@ typedef struct Attention {
   float scale;
   float (*from)(uint16_t);
   uint16_t *q, *k, *v, *out;
-  float *mask, *lse; /* the logarithms of the sums, which must be right to 1e-4 too; NULL: not made */
+  float *mask, *lse; /* the logarithms of the sums, which must be right to 1e-4 too */
 } Attention;
 
 static Attention attention_of(int heads, int T, int S, int D, int group, int causal, bool f16) {
@@ -287,12 +314,20 @@ static void attention_judge(Attention *a, GpuResult *r) {
       for (int j = 0; j < keys; j++) x += score[j] / sum * (double)a->from(a->v[head + (size_t)j * D + d]);
       right[row * D + d] = x;
     }
-    if (a->lse && keys && !(fabs(log(sum) - (double)a->lse[row]) < 1e-4)) lse_error = INFINITY;
-    if (a->lse && !keys && a->lse[row] != -INFINITY) lse_error = INFINITY;
+    if (keys && !(fabs(log(sum) - (double)a->lse[row]) < 1e-4)) lse_error = INFINITY;
+    if (!keys && a->lse[row] != -INFINITY) lse_error = INFINITY;
   }
   judge_as(r, a->from, a->out, right, rows * D);
   r->error += lse_error;
   free(a->q), free(a->k), free(a->v), free(a->out), free(a->lse), free(a->mask), free(right), free(score);
+}
+
+/* A mask of scores of which some are -infinite. */
+static void attention_mask(Attention *a) {
+  int n = a->T * a->S;
+  a->mask = device((size_t)n * sizeof *a->mask);
+  for (int i = 0; i < n; i++) a->mask[i] = i % 7 ? 2 * uniform() : -INFINITY;
+  for (int i = 0; i < a->T; i++) a->mask[i * a->S] = uniform(); /* one key is seen */
 }
 
 /* alone: heads, positions, causal */
@@ -315,12 +350,7 @@ static bool attention_variant(const GpuCase *c, GpuResult *r) {
   bool sm90 = strstr(c->kernel, "_sm90") != NULL;
   int D = atoi(c->kernel + strlen("attention_d")), T = c->size[1], S = c->size[2], rows = sm90 ? 128 : 64;
   Attention a = attention_of(c->size[0], T, S, D, c->size[0] % 2 ? 1 : 2, D != 96, D != 32);
-  if (!strcmp(c->kernel, "attention_d128")) {
-    a.mask = device((size_t)T * (size_t)S * sizeof *a.mask);
-    for (int i = 0; i < T * S; i++) a.mask[i] = i % 7 ? 2 * uniform() : -INFINITY;
-    for (int i = 0; i < T; i++) a.mask[i * S] = uniform(); /* one key is seen */
-  }
-  if (D == 96) free(a.lse), a.lse = NULL;
+  if (!strcmp(c->kernel, "attention_d128")) attention_mask(&a);
   struct {
     void *out, *lse, *q, *k, *v, *mask;
     int T, S, group, causal;
@@ -330,6 +360,83 @@ static bool attention_variant(const GpuCase *c, GpuResult *r) {
   bool found = launch(c, r, (unsigned)((T + rows - 1) / rows * a.heads), 1, sm90 ? 384 : 128,
                       5 * (size_t)rows * row + (sm90 ? 72 : 0), (void *[]){&args});
   attention_judge(&a, r);
+  return found;
+}
+
+/* Attention's backward in f64, alone or as attention_grad_variants.cu has it. The gradients of keys and values are of
+ * every head of queries. What the forward leaves of rows, lse and delta, is right to f32; of rows that see nothing lse
+ * is infinite. */
+static bool attention_grad(const GpuCase *c, GpuResult *r) {
+  const char *of = strchr(c->kernel, '_') + 1;
+  bool alone = !strncmp(c->kernel, "attention_grad_", 15), of_q;
+  if (alone) of += 5;
+  of_q = of[0] == 'q';
+  const char *depth = strstr(of, "_d");
+  bool sm90 = strstr(of, "_sm90") != NULL;
+  int D = alone ? (sm90 ? 128 : 64) : atoi(depth + 2), T = c->size[1], S = alone ? T : c->size[2], heads = c->size[0];
+  int results = of_q ? 0 : strstr(of, "_k") ? 1 : strstr(of, "_v") ? 2 : 3; /* of keys, of values */
+  Attention a =
+      attention_of(heads, T, S, D, alone || heads % 2 ? 1 : 2, alone ? c->size[2] : D != 96, !alone && D != 32);
+  bool masked = strstr(of, "_score") != NULL;
+  size_t d = (size_t)D, nq = (size_t)(heads * T) * d, nk = (size_t)(heads * S) * d;
+  uint16_t *g = a.from == from_f16 ? random_f16(nq) : random_bf16(nq, 1);
+  uint16_t *out[3] = {a.out, device(nk * 2), device(nk * 2)}; /* dq, dk, dv */
+  double *right[3] = {calloc(nq, sizeof(double)), calloc(nk, sizeof(double)), calloc(nk, sizeof(double))};
+  float *delta = device((size_t)(heads * T) * sizeof *delta);
+  double *p = malloc((size_t)S * sizeof *p), *dp = malloc((size_t)S * sizeof *dp);
+  if (masked) attention_mask(&a);
+  for (int row = 0; row < heads * T; row++) {
+    int at = row % T, seen = at + 1 + S - T, keys = !a.causal ? S : seen < 0 ? 0 : seen, shared = row / T / a.group * S;
+    double sum = 0, mean = 0;
+    for (int j = 0; j < keys; j++) {
+      double x = 0;
+      dp[j] = 0;
+      for (size_t i = 0, from = (size_t)(shared + j) * d; i < d; i++) {
+        x += (double)a.from(a.q[(size_t)row * d + i]) * (double)a.from(a.k[from + i]);
+        dp[j] += (double)a.from(g[(size_t)row * d + i]) * (double)a.from(a.v[from + i]);
+      }
+      sum += p[j] = exp(x * (double)a.scale + (a.mask ? (double)a.mask[at * S + j] : 0));
+      mean += p[j] * dp[j];
+    }
+    a.lse[row] = keys ? (float)log(sum) : INFINITY;
+    delta[row] = keys ? (float)(mean / sum) : 0;
+    for (int j = 0; j < keys; j++) {
+      double weight = p[j] / sum, slope = weight * (dp[j] - mean / sum) * (double)a.scale;
+      for (size_t i = 0; i < d; i++) {
+        size_t key = (size_t)(row / T * S + j) * d + i;
+        right[0][(size_t)row * d + i] += slope * (double)a.from(a.k[(size_t)(shared + j) * d + i]);
+        right[1][key] += slope * (double)a.from(a.q[(size_t)row * d + i]);
+        right[2][key] += weight * (double)a.from(g[(size_t)row * d + i]);
+      }
+    }
+  }
+  struct {
+    void *dq, *dk, *dv, *q, *k, *v, *g, *lse, *delta, *mask;
+    int T, S, group, causal;
+    float scale;
+  } args = {out[0], out[1], out[2], a.q, a.k, a.v, g, a.lse, delta, a.mask, T, S, a.group, a.causal, a.scale};
+  struct {
+    void *dq, *dk, *dv, *q, *k, *v, *g, *lse, *delta;
+    int positions, causal;
+    float scale;
+  } alone_args = {out[0], out[1], out[2], a.q, a.k, a.v, g, a.lse, delta, T, a.causal, a.scale};
+  int bands = sm90 || (D <= 64 && !masked) ? 2 : 1, rows = of_q ? T : S;
+  size_t tiles = of_q ? (sm90 ? 12 : 2 + 2 * (size_t)bands) : sm90 ? 10 : 4 + (size_t)bands; /* of 64 rows */
+  size_t tile = 64 * (size_t)(D % 64 ? D * 2 + 16 : D * 2);
+  size_t beside = of_q ? (sm90 ? 32 : 0) : sm90 ? 1584 : 1024;
+  bool found = launch(c, r, (unsigned)((rows - 1) / (64 * bands) + 1) * (unsigned)heads, 1, sm90 ? 384 : 128,
+                      tiles * tile + beside, (void *[]){alone ? (void *)&alone_args : (void *)&args});
+  double error = 0;
+  uint64_t hash = 0;
+  for (int i = 0; i < 3; i++) {
+    if (i ? !(results >> (i - 1) & 1) : !of_q) continue;
+    judge_as(r, a.from, out[i], right[i], i ? nk : nq);
+    error = error < r->error || isnan(r->error) ? r->error : error;
+    hash = hash * 31 + r->hash;
+  }
+  r->error = error, r->hash = hash;
+  for (int i = 0; i < 3; i++) free(out[i]), free(right[i]);
+  free(a.q), free(a.k), free(a.v), free(g), free(a.lse), free(a.mask), free(delta), free(p), free(dp);
   return found;
 }
 
@@ -384,6 +491,7 @@ bool gpu_case_run(const GpuCase *c, GpuResult *r) {
     if (!strncmp(c->kernel, variants[i].kernel, n) && !variants[i].kernel[n]) return product(c, r, &variants[i]);
   if (!strncmp(c->kernel, "attention_sm80", n)) return attention(c, r, false);
   if (!strncmp(c->kernel, "attention_sm90", n)) return attention(c, r, true);
+  if (!strncmp(c->kernel, "attention_grad_", 15) || !strncmp(c->kernel, "grad_", 5)) return attention_grad(c, r);
   if (!strncmp(c->kernel, "attention_d", strlen("attention_d"))) return attention_variant(c, r);
   if (!strncmp(c->kernel, "wgmma_bf16_8", n)) return wgmma(c, r);
   if (!strncmp(c->kernel, "misuse", n)) return misuse(c, r);

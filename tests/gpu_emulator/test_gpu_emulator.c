@@ -50,6 +50,7 @@ static void gemm_simt(void **unused) { /* bit by bit */
   (void)unused;
   always("gemm_simt", 64, 128, 40);
   always("gemm_simt", 70, 67, 23); /* tails of all three, rows that are no multiples of 16 bytes */
+  always("gemm_simt", 130, 67, 9); /* of the rows that are summed too */
   always("gemm_simt", 1, 3, 1);
 }
 
@@ -81,18 +82,29 @@ static void gemm_variants(void **unused) {
   }
   always("product_nt", 37, 131, 40); /* rows of a k-major operand and columns are any number */
   always("product_tt", 72, 45, 104);
+  static const char *const summed[] = {"product_sums", "product_sums_64"};
+  for (int i = 0; i < 2; i++) {
+    always(summed[i], 264, 136, 72); /* more tiles than blocks, 8 rows in the last part */
+    always(summed[i], 63, 8, 328);
+    always(summed[i], 129, 64, 40);
+  }
+  always("product_along", 264, 328, 72);
+  always("product_along", 8, 67, 328); /* 3 columns in the last part */
 }
 
 static void gemm_tiles(void **unused) {
   (void)unused;
-  static const char *const kernels[] = {"tiled_nt", "tiled_nn", "tiled_tn", "tiled_tt", "tiled_worked"};
-  for (int i = 0; i < 5; i++) {
+  static const char *const kernels[] = {"tiled_nt", "tiled_nn", "tiled_tn", "tiled_tt", "tiled_worked", "tiled_sums"};
+  for (int i = 0; i < 6; i++) {
     always(kernels[i], 72, 136, 232); /* more steps than stages, tiles that are not full */
     always(kernels[i], 8, 8, 8);
   }
   always("tiled_nt", 37, 131, 40); /* rows of a k-major operand and columns are any number */
   always("tiled_tt", 75, 43, 104); /* so are those of an operand that is worked out */
   always("tiled_worked", 67, 35, 41);
+  always("tiled_sums", 193, 131, 40);
+  always("tiled_along", 75, 202, 104);
+  always("tiled_along", 8, 67, 40);
   EmulatorCounters n = always("tiled_tn", 128, 128, 64);
   assert_int_equal(n.cp_async, 2 * (2 * 128 * 32 / 8)); /* of the second product nothing is left */
 }
@@ -119,6 +131,46 @@ static void attention_variants(void **unused) {
   always("attention_d128_sm90", 2, 70, 131);
 }
 
+static void attention_grad_sm80(void **unused) {
+  (void)unused;
+  for (int causal = 0; causal < 2; causal++) {
+    EmulatorCounters q = always("attention_grad_q_sm80", 2, 192, causal),
+                     kv = always("attention_grad_kv_sm80", 2, 192, causal);
+    assert_int_equal(q.blocks, 4);
+    assert_int_equal(kv.blocks, 4);
+    int tiles = causal ? 2 + 3 : 3 + 3; /* that the blocks of a head walk over */
+    assert_int_equal(q.mma, 2 * tiles * 4 * 192);
+    assert_int_equal(kv.mma, 2 * (causal ? 3 + 1 : 3 + 3) * 4 * 256);
+    always("attention_grad_q_sm80", 1, 77, causal);
+    always("attention_grad_kv_sm80", 1, 77, causal);
+  }
+}
+
+static void attention_grad_variants(void **unused) {
+  (void)unused;
+  static const char *const kernels[] = {"grad_q_d32",   "grad_q_d96",          "grad_q_d128_score",
+                                        "grad_kv_d32",  "grad_kv_d64_v",       "grad_kv_d96_k",
+                                        "grad_kv_d128", "grad_kv_d64_score_v", "grad_kv_d128_score"};
+  for (size_t i = 0; i < sizeof kernels / sizeof *kernels; i++) {
+    always(kernels[i], 2, 70, 141); /* two heads of queries have the keys of one */
+    always(kernels[i], 1, 77, 9);   /* rows of queries, a whole block of them, that see nothing */
+    always(kernels[i], 1, 1, 200);  /* one query of a cache */
+  }
+}
+
+static void attention_grad_sm90(void **unused) {
+  (void)unused;
+  for (int causal = 0; causal < 2; causal++) {
+    EmulatorCounters n = always("attention_grad_kv_sm90", 1, 256, causal);
+    assert_int_equal(n.wgmma,
+                     (causal ? 4 + 2 : 4 + 4) * 2 * (8 + 8 + 4 + 4)); /* of the tiles that see a block's keys */
+    always("attention_grad_kv_sm90", 1, 77, causal);
+  }
+  always("grad_kv_d64_sm90", 2, 70, 141);
+  always("grad_kv_d64_sm90", 1, 300, 9); /* more tiles than stages; most rows see nothing */
+  always("grad_kv_d128_sm90", 1, 70, 141);
+}
+
 static void attention_sm90(void **unused) {
   (void)unused;
   for (int causal = 0; causal < 2; causal++) {
@@ -130,9 +182,18 @@ static void attention_sm90(void **unused) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(softmax),        cmocka_unit_test(gemm_sm80),          cmocka_unit_test(gemm_sm90),
-      cmocka_unit_test(gemm_variants),  cmocka_unit_test(gemm_tiles),         cmocka_unit_test(gemm_simt),
-      cmocka_unit_test(attention_sm80), cmocka_unit_test(attention_variants), cmocka_unit_test(attention_sm90),
+      cmocka_unit_test(softmax),
+      cmocka_unit_test(gemm_sm80),
+      cmocka_unit_test(gemm_sm90),
+      cmocka_unit_test(gemm_variants),
+      cmocka_unit_test(gemm_tiles),
+      cmocka_unit_test(gemm_simt),
+      cmocka_unit_test(attention_sm80),
+      cmocka_unit_test(attention_variants),
+      cmocka_unit_test(attention_sm90),
+      cmocka_unit_test(attention_grad_sm80),
+      cmocka_unit_test(attention_grad_variants),
+      cmocka_unit_test(attention_grad_sm90),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

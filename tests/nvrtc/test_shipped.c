@@ -43,7 +43,17 @@ static void expect(Ctx *c, const CudaStage *made, Minima *minima) {
                  {"gemm_sm90(", "c by TMA", "UTMASTG", 1},
                  {"attention_sm80(", "", "HMMA", 16},
                  {"attention_sm80(", "", "LDSM", 4},
-                 {"attention_sm90(", "", "HGMMA", 16}};
+                 {"attention_sm90(", "", "HGMMA", 16},
+                 {"attention_grad_q_sm80(", "", "HMMA", 24},
+                 {"attention_grad_q_sm80(", "", "LDSM", 14},
+                 {"attention_grad_q_sm80(", "", "LDGSTS.128", 4},
+                 {"attention_grad_kv_sm80(", "", "HMMA", 16},
+                 {"attention_grad_kv_sm80(", "", "LDSM", 8},
+                 {"attention_grad_kv_sm80(", "", "LDGSTS.128", 4},
+                 {"attention_grad_q_sm90(", "", "HGMMA", 12},
+                 {"attention_grad_q_sm90(", "", "LDGSTS.128", 4},
+                 {"attention_grad_kv_sm90(", "", "HGMMA", 8},
+                 {"attention_grad_kv_sm90(", "", "LDGSTS.128", 4}};
   const char *schedule = made->schedule ? made->schedule : "";
   for (size_t i = 0; i < sizeof written / sizeof *written; i++)
     if (!strncmp(schedule, written[i].skeleton, strlen(written[i].skeleton)) && strstr(schedule, written[i].with))
@@ -119,6 +129,10 @@ static void compiles_for(Ctx *c, const CudaRtc *rtc, const char *path, const cha
   int kernels = 0;
   CudaProgram p = {.name = path, .headers = CUDA_HEADERS, .nheaders = CUDA_HEADER_COUNT, .is_file = !model};
   p.text = model ? printed(c, path, strcmp(arch, "sm_80") ? 90 : 80, &kernels, &minima) : text_of(c, path);
+  if (!strncmp(path, "kernels/cuda/", 13)) { /* alone, a kernel is called as its file */
+    const char *name = arena_printf(c->arena, "%.*s", (int)strcspn(path + 13, "."), path + 13);
+    expect(c, &(CudaStage){.name = name, .schedule = arena_printf(c->arena, "%s(", name)}, &minima);
+  }
   assert_true(!model || kernels > 0);
   LinkFolder folder;
   assert_true(link_folder_make(c, &folder));
@@ -147,7 +161,7 @@ static void compiles(void **state) {
     ctx_free(&c);
     skip(); /* no NVRTC, as PyPI cannot be reached */
   }
-  bool ours = strstr(path, "models/") || strstr(path, "tiles");
+  bool ours = strstr(path, "models/") || strstr(path, "tiles") || strstr(path, "_grad_");
   if (!strstr(path, "_sm90") && !strstr(path, "tensor_maps")) compiles_for(&c, rtc, path, "sm_80");
   if (ours || strstr(path, "_sm90") || strstr(path, "tensor_maps")) compiles_for(&c, rtc, path, "sm_90a");
   ctx_free(&c);
@@ -155,9 +169,11 @@ static void compiles(void **state) {
 
 int main(int argc, char **argv) {
   static const char *const patterns[] = {"kernels/cuda/*.cu",
+                                         "tests/gpu_emulator/attention_grad_variants.cu",
                                          "models/*.sir",
                                          "tests/bench/models/*.sir",
                                          "tests/plan/half.sir",
+                                         "tests/plan/long_rows.sir",
                                          "tests/gpu_text/tensor_maps.sir",
                                          "tests/plan/attention_tiles.sir",
                                          "tests/nvrtc/tensor_maps.sir",
