@@ -12,6 +12,8 @@ try:
     missing = None if torch.cuda.is_available() else f"PyTorch {torch.__version__} sees no GPU"
 except ImportError:
     missing = "no PyTorch here"
+except Exception as e:  # a library that it wants is broken
+    missing = "PyTorch does not start: " + (str(e).strip().splitlines() or [type(e).__name__])[0]
 
 
 def times(call):
@@ -97,15 +99,20 @@ def step(net, x, y, cast, clip):
             nn.utils.clip_grad_norm_(net.parameters(), 1.0, foreach=True)
         optimizer.step()
 
-    side = torch.cuda.Stream()  # the whole step as one graph, which is what Sinter's is
-    with torch.cuda.stream(side):
-        for _ in range(3):
+    plain = times(call)
+    try:  # the whole step as one graph, which is what Sinter's is
+        side = torch.cuda.Stream()
+        with torch.cuda.stream(side):
+            for _ in range(3):
+                call()
+        torch.cuda.synchronize()
+        graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(graph, stream=side):
             call()
-    torch.cuda.synchronize()
-    graph = torch.cuda.CUDAGraph()
-    with torch.cuda.graph(graph, stream=side):
-        call()
-    return times(graph.replay)
+        return min(plain, times(graph.replay))
+    except RuntimeError:
+        traceback.print_exc()
+        return plain
 
 
 def training(name):

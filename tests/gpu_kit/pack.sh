@@ -15,6 +15,7 @@ compile() { # PROGRAM.sir FOLDER/NAME OPTION ...
     2>"$log" || { echo "not packed: $1: $(grep -m 1 error "$log")" >&2 && touch "$dir/log/left" && rm -rf "$text" && return; }
   tar -czf "$text.tar.gz" -C "$text" $(cd "$text" && ls | grep '\.cu$')
   rm -rf "$text" "$dir/$2.h"
+  gzip "$dir/$2.so" # `run` unpacks it
 }
 job() { # as compile, beside the others
   while [ "$(jobs -rp | wc -l)" -ge "${JOBS:-$(nproc)}" ]; do wait -n || true; done
@@ -45,5 +46,5 @@ cp models/digits/test_x.npy models/digits/test_y.npy "$dir/data"
 cp tests/gpu_kit/run tests/gpu_kit/bench.list "$dir"
 size=$(du -sm "$dir" | cut -f1)
 [ "$size" -lt "${KIT_MEGABYTES:-40}" ] || { echo "pack.sh: $dir has $size MB, and must stay below ${KIT_MEGABYTES:-40}" >&2; exit 1; }
-echo "$dir: $(find "$dir" -name '*.so' | wc -l) artefacts, $size MB; $dir/run test, $dir/run bench"
+echo "$dir: $(find "$dir" -name '*.so.gz' | wc -l) artefacts, $size MB; $dir/run test, $dir/run bench"
 [ -z "$left" ]
