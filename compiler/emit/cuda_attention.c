@@ -171,7 +171,7 @@ static void put_defines(SkeletonText *t, const CudaWanted *want, int64_t depth, 
   if (factor > 0)
     buf_printf(&t->text, "#define ATTENTION_SCALE %af\n", factor);
   else
-    buf_put(&t->text, "#define ATTENTION_SCALE 0\n#define ATTENTION_SCORE\n");
+    buf_put(&t->text, "#define ATTENTION_SCALE 1\n#define ATTENTION_SCORE\n");
 }
 
 static void put_products(SkeletonText *t, bool sm90, const char *type) {
@@ -188,9 +188,9 @@ bool cuda_attention_stage(Kernel *k, const Stage *st, const CudaWanted *want, Cu
   DType rounds = a ? stored_type(k, &a->q) : DT_F32;
   const char *type = dtype_name(rounds);
   if (rounds == DT_F32 || !fits(k, a, rounds)) return false;
-  bool sm90 =
-      want->sm >= 90 && (a->depth == 64 || a->depth == 128) && a->factor > 0; /* else registers do not suffice */
-  int rows = sm90 ? 128 : 64, chunks = a->depth % 64 ? (int)a->depth / RUN + 1 : (int)a->depth / RUN;
+  bool sm90 = want->sm >= 90 && (a->depth == 64 || a->depth == 128);
+  int rows = sm90 ? 128 : 64, keys = sm90 && a->factor > 0 ? 128 : 64,
+      chunks = a->depth % 64 ? (int)a->depth / RUN + 1 : (int)a->depth / RUN;
   skeleton_begin(&t, k, st, want);
   put_holes(&t, a);
   put_defines(&t, want, a->depth, a->width, a->factor, type);
@@ -198,11 +198,11 @@ bool cuda_attention_stage(Kernel *k, const Stage *st, const CudaWanted *want, Cu
   buf_printf(&t.text, "#include \"attention_sm%d.cu\"\n", sm90 ? 90 : 80);
   t.stage.threads = sm90 ? 384 : 128;
   t.stage.grid = sym_mul(s, a->heads, sym_div_up(s, a->rows, sym_int(s, rows)));
-  t.stage.shared = 5 * rows * chunks * 16 + (sm90 ? 72 : 0);
+  t.stage.shared = (rows + 4 * keys) * chunks * 16 + (sm90 ? 72 : 0);
   t.stage.reordered = true;
   t.stage.rounds = rounds;
   t.stage.schedule = arena_printf(k->ctx->arena, "attention_sm%d(%d x %d, D = %d, scores %s)", sm90 ? 90 : 80, rows,
-                                  rows, (int)a->depth, a->factor > 0 ? "scaled" : "worked out");
+                                  keys, (int)a->depth, a->factor > 0 ? "scaled" : "worked out");
   return skeleton_close(&t, made, out);
 }
 

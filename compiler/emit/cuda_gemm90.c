@@ -20,7 +20,10 @@ typedef struct Product {
   const Stage *st;
   const LoopProduct *p;
   Map a, b, c;
-  bool plain; /* the epilogue does no more than to round: c is there */
+  bool a_filled, b_filled; /* by threads, as parts.a and parts.b say; else a, b are there, for TMA */
+  bool plain;              /* the epilogue does no more than to round: c is there */
+  int element;             /* bytes */
+  ProductParts parts;
 } Product;
 
 /* ---- what is where ---- */
@@ -65,6 +68,17 @@ static bool outer_runs(const Product *d, Map *m, int *rank) {
   return m->strides.at_unit % WHOLE == 0;
 }
 
+static bool only_lets(const Stmt *from, const Stmt *to) {
+  while (from != to && from->kind == STMT_LET) from = from->next;
+  return from == to;
+}
+
+static bool is_stored(const Product *d, uint32_t buf) {
+  bool *loads = ARENA_ARRAY(d->k->ctx->arena, bool, 2 * d->k->bufs.n), *stores = loads + d->k->bufs.n;
+  loop_uses(d->k, d->st, loads, stores);
+  return stores[buf];
+}
+
 static bool operand_strides(const Product *d, bool right, Map *m) {
   const LoopProduct *p = d->p;
   const Kernel *k = d->k;
@@ -77,10 +91,11 @@ static bool operand_strides(const Product *d, bool right, Map *m) {
   strides_axes(&axes, &p->outer);
   strides_axes(&axes, &p->sums);
   strides_axes(&axes, right ? &p->columns : &p->rows);
-  return strides_of(d->k, x.ref, index, &axes, &m->strides);
+  return only_lets(right ? p->b : p->a, right ? p->add : p->b) && !is_stored(d, x.ref) &&
+         strides_of(d->k, x.ref, index, &axes, &m->strides);
 }
 
-static bool operand_map(const Product *d, const Map *other, const LoopAxes *side, Map *m) {
+static bool runs_map(const Product *d, const Map *other, const LoopAxes *side, Map *m) {
   const Kernel *k = d->k;
   const LoopProduct *p = d->p;
   const Strides *all[] = {&m->strides, &other->strides};
@@ -126,34 +141,42 @@ static bool result_map(Product *d) {
   return outer_runs(d, m, &rank) && rank <= MAP_RANK;
 }
 
-static bool only_lets(const Stmt *from, const Stmt *to) {
-  while (from != to && from->kind == STMT_LET) from = from->next;
-  return from == to;
-}
-
-static bool is_stored(const Product *d, uint32_t buf) {
-  bool *loads = ARENA_ARRAY(d->k->ctx->arena, bool, 2 * d->k->bufs.n), *stores = loads + d->k->bufs.n;
-  loop_uses(d->k, d->st, loads, stores);
-  return stores[buf];
-}
-
 /* Steps of a part of the sum; 0: parts do not begin where steps do. */
-static Sym part_steps(const Product *d) {
+static Sym part_steps(const Product *d, const Map *m) {
   SymTab *t = d->k->ctx->syms;
   const LoopAxes *s = &d->p->sums;
-  return d->a.sums.n > 1
-             ? 0
-             : sym_exact(t, sym_mul(t, d->p->chunk, sym_product(t, s->extent + 1, s->n - 1)), sym_int(t, 64));
+  return m->sums.n > 1 ? 0
+                       : sym_exact(t, sym_mul(t, d->p->chunk, sym_product(t, s->extent + 1, s->n - 1)), sym_int(t, 64));
 }
+
+/* The operand is memory that TMA can bring, with the sum in the runs of both operands. */
+static bool operand_map(const Product *d, bool right, const Map *other, Map *m) {
+  const LoopProduct *p = d->p;
+  return runs_map(d, other, right ? &p->columns : &p->rows, m) && (!p->part || part_steps(d, m));
+}
+
+static int lanes(const Product *d) { return 16 / d->element; }
 
 static bool make(Kernel *k, const Stage *st, Product *d) {
   const LoopProduct *p = st->product;
-  *d = (Product){.k = k, .st = st, .p = p};
-  if (p->a_type != p->b_type || !dtype_is_half(p->a_type) || k->regs.at[p->sum].dtype != DT_F32 ||
-      !only_lets(p->a, p->add) || !operand_strides(d, false, &d->a) || !operand_strides(d, true, &d->b) ||
-      !operand_map(d, &d->b, &p->rows, &d->a) || !operand_map(d, &d->a, &p->columns, &d->b) ||
-      is_stored(d, d->a.strides.buf) || is_stored(d, d->b.strides.buf) || (p->part && !part_steps(d)))
+  bool half = p->a_type == p->b_type && dtype_is_half(p->a_type);
+  *d = (Product){.k = k, .st = st, .p = p, .a_filled = true, .b_filled = true, .element = half ? 2 : 4};
+  if (!(half || p->tf32) || k->regs.at[p->sum].dtype != DT_F32) return false;
+  if (half) { /* what becomes tf32 is rounded on the way */
+    bool a = operand_strides(d, false, &d->a), b = operand_strides(d, true, &d->b);
+    if (a && b && operand_map(d, false, &d->b, &d->a) && operand_map(d, true, &d->a, &d->b))
+      d->a_filled = d->b_filled = false;
+    else { /* beside one whose terms are numbered through */
+      d->a_filled = !(a && operand_map(d, false, &d->a, &d->a) && d->a.sums.n == 1);
+      d->b_filled = !(b && operand_map(d, true, &d->b, &d->b) && d->b.sums.n == 1);
+    }
+  }
+  if ((d->a_filled && !hole_operand(k, st, false, p->a_type, lanes(d), &d->parts.a)) ||
+      (d->b_filled && !hole_operand(k, st, true, p->b_type, lanes(d), &d->parts.b)) ||
+      !skeleton_epilogue(k, st, &d->parts))
     return false;
+  d->parts.a.in_memory &= half;
+  d->parts.b.in_memory &= half;
   d->plain = result_map(d);
   return true;
 }
@@ -223,7 +246,8 @@ static void print_steps(const HoleText *t, const Product *d) {
     open_function(t, "i32", end ? "_end" : "_begin", ", i32 outer");
     const char *e = end ? size(c, all) : "0";
     if (d->p->part) {
-      const char *behind = size(c, sym_product(s, outer->extent + 1, outer->n - 1)), *span = size(c, part_steps(d));
+      const char *behind = size(c, sym_product(s, outer->extent + 1, outer->n - 1)),
+                 *span = size(c, part_steps(d, &d->a));
       const char *first = TEXT(c, "outer / (%s) * (%s)", behind, span);
       e = end ? TEXT(c, "min_i32((i32)(%s), (i32)(%s + (%s)))", e, first, span) : first;
     }
@@ -275,15 +299,28 @@ static void print_defines(const Product *d, const Gemm90Tile *tile, SkeletonText
   const struct {
     const char *name;
     int value;
-  } numbers[] = {{"BM", tile->bm},      {"BN", tile->bn},      {"STAGES", tile->stages},
-                 {"A_K", d->a.along_k}, {"B_K", d->b.along_k}, {"C", d->plain}};
-  for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++)
-    buf_printf(&t->text, "#define GEMM_%s %d\n", numbers[i].name, numbers[i].value);
-  if (d->plain) buf_printf(&t->text, "#define GEMM_PACK pack_%s\n", dtype_name(d->c.type));
-  buf_printf(&t->text,
-             "#define GEMM_WGMMA wgmma_%s\n#define GEMM_PARAMETERS (%s_args, args), (TENSOR_MAP, a_map), (TENSOR_MAP, "
-             "b_map)%s\n#include \"gemm_sm90.cu\"\n",
-             dtype_name(d->a.type), t->stage.name, d->plain ? ", (TENSOR_MAP, c_map)" : "");
+  } numbers[] = {{"BM", tile->bm},        {"BN", tile->bn},          {"STAGES", tile->stages},
+                 {"ELEMENT", d->element}, {"A_FILLED", d->a_filled}, {"B_FILLED", d->b_filled},
+                 {"C", d->plain}};
+  for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) skeleton_define(t, numbers[i].name, numbers[i].value);
+  const char *type = dtype_name(d->p->a_type);
+  if (d->element == 2) buf_printf(&t->text, "#define GEMM_WGMMA wgmma_%s\n", type);
+  if (d->plain || d->element == 2)
+    buf_printf(&t->text, "#define GEMM_PACK pack_%s\n", d->plain ? dtype_name(d->c.type) : type);
+  buf_printf(&t->text, "#define GEMM_PARAMETERS (%s_args, args)%s%s%s\n#include \"gemm_sm90.cu\"\n", t->stage.name,
+             d->a_filled ? "" : ", (TENSOR_MAP, a_map)", d->b_filled ? "" : ", (TENSOR_MAP, b_map)",
+             d->plain ? ", (TENSOR_MAP, c_map)" : "");
+}
+
+/* How an operand comes into its tile: its function, and whether its lines go along the sum. */
+static void print_operand(const Product *d, bool right, SkeletonText *t) {
+  const Map *m = right ? &d->b : &d->a;
+  if (right ? d->b_filled : d->a_filled) {
+    skeleton_operand(t, right, right ? (Operand *)&d->parts.b : (Operand *)&d->parts.a);
+    return;
+  }
+  print_load(&t->holes, right ? "_load_b" : "_load_a", right ? "n" : "m", m);
+  skeleton_define(t, right ? "B_K" : "A_K", m->along_k);
 }
 
 /* ---- the kernel ---- */
@@ -311,33 +348,52 @@ static void add_tensor(SkeletonText *t, Arena *a, CudaTensor to) {
   vec_push(a, &t->stage.tensors, to);
 }
 
-bool cuda_gemm90_stage(Kernel *k, const Stage *st, const CudaWanted *want, CudaStage *made, Buf *out) {
-  Product d;
-  ProductParts parts;
-  Arena *a = k->ctx->arena;
-  const LoopProduct *p = st->product;
-  if (!make(k, st, &d)) return false;
-  if (!skeleton_epilogue(k, st, &parts)) return false;
+/* What the epilogue stores, what operands cost, as the model of tiles wants it. */
+static Gemm90Size sizes(const Product *d) {
+  const LoopProduct *p = d->p;
+  const Kernel *k = d->k;
   int64_t terms = likely(k, &p->sums) / (p->part ? (int64_t)loop_likely(k, p->outer.extent[0]) : 1);
-  const Gemm90Size sizes = {likely(k, &p->outer), likely(k, &p->rows), likely(k, &p->columns), terms, stored_bytes(&d)};
+  return (Gemm90Size){.products = likely(k, &p->outer),
+                      .m = likely(k, &p->rows),
+                      .n = likely(k, &p->columns),
+                      .k = terms,
+                      .stored = stored_bytes(d),
+                      .element = d->element,
+                      .a = !d->a_filled           ? GEMM90_TMA
+                           : d->parts.a.in_memory ? GEMM90_COPIED
+                                                  : GEMM90_WORKED,
+                      .b = !d->b_filled           ? GEMM90_TMA
+                           : d->parts.b.in_memory ? GEMM90_COPIED
+                                                  : GEMM90_WORKED};
+}
+
+bool cuda_gemm90_stage(Kernel *k, const Stage *st, const CudaWanted *want, CudaStage *made, Buf *out) {
+  static const char *const by[] = {[GEMM90_TMA] = "TMA", [GEMM90_COPIED] = "cp.async", [GEMM90_WORKED] = "threads"};
+  Product d;
+  Arena *a = k->ctx->arena;
+  if (!make(k, st, &d)) return false;
+  const Gemm90Size size = sizes(&d);
   const char *why;
-  const Gemm90Tile *tile = gemm90_tile(a, &sizes, &why);
+  const Gemm90Tile *tile = gemm90_tile(a, &size, &why);
   SkeletonText t;
-  skeleton_open(&t, k, st, want, &parts);
-  print_steps(&t.holes, &d);
-  print_load(&t.holes, "_load_a", "m", &d.a);
-  print_load(&t.holes, "_load_b", "n", &d.b);
+  skeleton_open(&t, k, st, want, &d.parts);
+  if (!d.a_filled && !d.b_filled) print_steps(&t.holes, &d);
+  print_operand(&d, false, &t);
+  print_operand(&d, true, &t);
   if (d.plain) print_store(&t.holes, &d.c);
   print_defines(&d, tile, &t);
-  add_tensor(&t, a, tensor(k, &d.a, false, d.a.along_k ? tile->bm : 64));
-  add_tensor(&t, a, tensor(k, &d.b, false, d.b.along_k ? tile->bn : 64));
+  if (!d.a_filled) add_tensor(&t, a, tensor(k, &d.a, false, d.a.along_k ? tile->bm : 64));
+  if (!d.b_filled) add_tensor(&t, a, tensor(k, &d.b, false, d.b.along_k ? tile->bn : 64));
   if (d.plain) add_tensor(&t, a, tensor(k, &d.c, true, 16));
-  t.stage.threads = 128 + 2 * tile->bm;
+  t.stage.threads = (d.a_filled || d.b_filled ? 2 * tile->bm : 128) + 2 * tile->bm;
   t.stage.grid = grid(&d, tile);
   t.stage.shared = tile->shared;
   t.stage.reordered = true;
-  t.stage.schedule = arena_printf(a, "gemm_sm90(%d x %d x 64, %d stages, a %s, b %s, c by %s); %s", tile->bm, tile->bn,
-                                  tile->stages, d.a.along_k ? "k-major" : "m-major",
-                                  d.b.along_k ? "k-major" : "n-major", d.plain ? "TMA" : "rows", why);
+  if (d.element == 4) t.stage.rounds = DT_F16; /* which has as many bits of mantissa */
+  t.stage.schedule = arena_printf(
+      a, "gemm_sm90(%s%d x %d x %d, %d stages, a %s-major by %s, b %s-major by %s, c by %s); %s",
+      d.element == 4 ? "tf32, " : "", tile->bm, tile->bn, 128 / d.element, tile->stages,
+      (d.a_filled ? d.parts.a.along_k : d.a.along_k) ? "k" : "m", by[size.a],
+      (d.b_filled ? d.parts.b.along_k : d.b.along_k) ? "k" : "n", by[size.b], d.plain ? "TMA" : "rows", why);
   return skeleton_close(&t, made, out);
 }

@@ -270,6 +270,7 @@ bool hole_operand(Kernel *k, const Stage *st, bool right, DType type, int lanes,
     if (along_k || better) o->load = load, o->along_k = along_k;
     if (better) break;
   }
+  o->wide = last_has_lanes(k, o->load.group[o->along_k ? 2 : 1].axes, lanes);
   return !o->in_memory || make_at(k, st, right, type, lanes, o->along_k, &o->at);
 }
 

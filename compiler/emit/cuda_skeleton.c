@@ -98,7 +98,7 @@ static const char *brought(const Operand *o, bool right) {
                         : "m-major by threads";
 }
 
-static void define(SkeletonText *t, const char *name, int value) {
+void skeleton_define(SkeletonText *t, const char *name, int value) {
   buf_printf(&t->text, "#define GEMM_%s %d\n", name, value);
 }
 
@@ -125,20 +125,20 @@ void skeleton_open(SkeletonText *t, Kernel *k, const Stage *st, const CudaWanted
   if (p->summed) hole_print(&t->holes, "_partial", &parts->partial);
   buf_printf(&t->text, "#define GEMM_NAME %s\n#define GEMM_BEGIN %s\n", want->name,
              want->commit ? "if (args.failed[0]) return;" : "");
-  define(t, "VC", parts->columns);
-  define(t, "SUMS", !p->summed ? 0 : p->along ? 2 : 1);
+  skeleton_define(t, "VC", parts->columns);
+  skeleton_define(t, "SUMS", !p->summed ? 0 : p->along ? 2 : 1);
 }
 
-/* NAME_a_at or NAME_a_load, GEMM_A_AT, GEMM_A_K; likewise of b. */
-static void skeleton_operand(SkeletonText *t, bool right, Operand *o) {
+void skeleton_operand(SkeletonText *t, bool right, Operand *o) {
   Hole *h = o->in_memory ? &o->at : &o->load;
   use_lets(&t->c, h->text);
   if (o->in_memory)
     hole_print_at(&t->holes, right ? "_b_at" : "_a_at", h);
   else
     hole_print(&t->holes, right ? "_b_load" : "_a_load", h);
-  define(t, right ? "B_AT" : "A_AT", o->in_memory);
-  define(t, right ? "B_K" : "A_K", o->along_k);
+  skeleton_define(t, right ? "B_AT" : "A_AT", o->in_memory);
+  skeleton_define(t, right ? "B_K" : "A_K", o->along_k);
+  skeleton_define(t, right ? "B_WIDE" : "A_WIDE", o->wide);
 }
 
 bool skeleton_close(SkeletonText *t, CudaStage *made, Buf *out) {
@@ -161,14 +161,14 @@ static bool simple(const Operand *o) {
 }
 
 static void print_tile(SkeletonText *t, const Skeleton *s, const Tile *tile, DType type) {
-  define(t, "BM", tile->m);
-  define(t, "BN", tile->n);
-  define(t, "BK", tile->k);
-  define(t, "STAGES", tile->stages);
-  define(t, "WARPS_M", tile->warps_m);
-  define(t, "WARPS_N", tile->warps_n);
-  define(t, "BLOCKS", tile->blocks);
-  if (s != &SIMT) define(t, "ELEMENT", s->element);
+  skeleton_define(t, "BM", tile->m);
+  skeleton_define(t, "BN", tile->n);
+  skeleton_define(t, "BK", tile->k);
+  skeleton_define(t, "STAGES", tile->stages);
+  skeleton_define(t, "WARPS_M", tile->warps_m);
+  skeleton_define(t, "WARPS_N", tile->warps_n);
+  skeleton_define(t, "BLOCKS", tile->blocks);
+  if (s != &SIMT) skeleton_define(t, "ELEMENT", s->element);
   if (s == &TF32) buf_put(&t->text, "#define GEMM_MMA mma_m16n8k8_tf32\n");
   if (s == &HALF)
     buf_printf(&t->text, "#define GEMM_PACK pack_%s\n#define GEMM_MMA mma_m16n8k16_%s\n", dtype_name(type),

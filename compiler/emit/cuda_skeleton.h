@@ -42,6 +42,7 @@ typedef struct Hole { /* a function that is being made of statements of the stag
 
 typedef struct Operand { /* how an operand can be brought into a tile */
   bool along_k;          /* neighbours are taken along k, else along the rows (of b: the columns) */
+  bool wide;             /* they never leave their axis, so that accesses are of all of them at once */
   bool in_memory;        /* they lie side by side, 16 bytes at a multiple of 16: `at` gives their address */
   Hole load, at;         /* load: where they are not in memory */
 } Operand;
@@ -87,5 +88,7 @@ bool skeleton_epilogue(Kernel *, const Stage *, ProductParts *);
 void skeleton_open(SkeletonText *, Kernel *, const Stage *, const CudaWanted *, ProductParts *);
 /* Begins with NAME_args alone; `parts` and the rest of skeleton_open are a product's. */
 void skeleton_begin(SkeletonText *, Kernel *, const Stage *, const CudaWanted *);
+void skeleton_define(SkeletonText *, const char *name, int value); /* GEMM_<name> */
+void skeleton_operand(SkeletonText *, bool right, Operand *);   /* NAME_a_at or NAME_a_load, GEMM_A_AT, _A_K, _A_WIDE */
 bool skeleton_close(SkeletonText *, CudaStage *made, Buf *out); /* false: it cannot be printed, nothing is appended */
 #endif

@@ -25,9 +25,13 @@ enum {
   CACHE_BYTES = 46,   /* of the L2 cache, to each of all multiprocessors */
   STORED_BYTES = 20,  /* its share of memory */
   CHIP_BYTES = 2700,  /* memory, for all */
+  ISSUED = 4,         /* instructions of warps */
   BEGIN = 1500,
   TURN = 600 /* cycles: until the first tile is there; from the last product to the first store */
 };
+
+/* Instructions for 16 bytes of an operand: what a thread of a producer takes. Guessed, of addresses and a function. */
+static const int WORK[] = {[GEMM90_TMA] = 0, [GEMM90_COPIED] = 16, [GEMM90_WORKED] = 96};
 
 static int64_t up(int64_t a, int64_t b) { return (a + b - 1) / b; }
 static int64_t tiles_of(const Gemm90Size *s, const Gemm90Tile *t) {
@@ -39,22 +43,32 @@ double gemm90_cycles(const Gemm90Size *s, const Gemm90Tile *t) {
   int64_t tiles = tiles_of(s, t), waves = up(tiles, GEMM90_MULTIPROCESSORS * t->together);
   int64_t beside = up(tiles, GEMM90_MULTIPROCESSORS); /* blocks that share a multiprocessor */
   if (beside > t->together) beside = t->together;
-  double area = (double)t->bm * t->bn, steps = (double)up(s->k, 64);
-  double step = most(area * 64 * 2 / FLOPS, t->bm / 64 * (64 + t->bn) * 128.0 / SHARED_BYTES);
+  double area = (double)t->bm * t->bn, steps = (double)up(s->k, 128 / s->element);
+  double step = most(area * 64 * 2 / FLOPS, /* of half as many terms in twice as many bits the same */
+                     t->bm / 64 * (64 + t->bn) * 128.0 / SHARED_BYTES);
   step = most(step, (t->bm + t->bn) * 128.0 / CACHE_BYTES);
+  step = most(step, (t->bm * WORK[s->a] + t->bn * WORK[s->b]) * (128 / 16) / 32.0 / ISSUED);
   double epilogue = area * s->stored / STORED_BYTES + TURN;
   return BEGIN + (double)waves * ((double)beside * steps * step + epilogue);
 }
 
 static double memory_cycles(const Gemm90Size *s) {
-  double read = (double)s->k * ((double)s->m + (double)s->n) * 2, written = (double)s->m * (double)s->n * s->stored;
+  double read = (double)s->k * ((double)s->m + (double)s->n) * s->element,
+         written = (double)s->m * (double)s->n * s->stored;
   return (double)s->products * (read + written) / CHIP_BYTES;
+}
+
+/* Where threads fill tiles there are twice as many as consumers, and less registers for sums. */
+static bool possible(const Gemm90Size *s, const Gemm90Tile *t) {
+  return t->bn <= 128 || (s->a == GEMM90_TMA && s->b == GEMM90_TMA);
 }
 
 const Gemm90Tile *gemm90_tile(Arena *a, const Gemm90Size *s, const char **why) {
   const Gemm90Tile *best = NULL, *second = NULL;
   for (const Gemm90Tile *t = GEMM90_TILE; t < GEMM90_TILE + GEMM90_TILES; t++)
-    if (!best || gemm90_cycles(s, t) < gemm90_cycles(s, best))
+    if (!possible(s, t))
+      continue;
+    else if (!best || gemm90_cycles(s, t) < gemm90_cycles(s, best))
       second = best, best = t;
     else if (!second || gemm90_cycles(s, t) < gemm90_cycles(s, second))
       second = t;

@@ -9,9 +9,13 @@
  * some blocks wait for a place, and the result is the same. */
 enum { GEMM90_MULTIPROCESSORS = 132 };
 
+typedef enum Gemm90By { GEMM90_TMA, GEMM90_COPIED, GEMM90_WORKED } Gemm90By; /* what brings an operand */
+
 typedef struct Gemm90Size {
   int64_t products, m, n, k;
-  int stored; /* bytes that the epilogue reads and writes for an element */
+  int stored;  /* bytes that the epilogue reads and writes for an element */
+  int element; /* bytes of an operand's in a tile */
+  Gemm90By a, b;
 } Gemm90Size;
 
 typedef struct Gemm90Tile {

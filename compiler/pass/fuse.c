@@ -358,23 +358,25 @@ static bool row_again(Fuse *f, const Group *x, Id v) {
   return false;
 }
 
-/* Whether v sums all rows or all columns, in f32, of the values of a product of two matrices, and it pays. */
-static bool sums_tiles(Fuse *f, const Group *x, Id v) {
+typedef enum { NO_SUM, OF_ROWS, ALONG_ROWS } TileSum;
+
+/* Whether v sums all rows or all columns, in f32, of the values of a product of two matrices, and enough of them. */
+static TileSum tile_sum(const Fuse *f, const Group *x, Id v) {
   const Graph *g = f->g;
   int n, batch, contracted;
   if (!f->tiles_sum || x->kind != GROUP_GEMM || graph_op(g, v) != OP_REDUCE_SUM || graph_dtype(g, v) != DT_F32 ||
       graph_dtype(g, x->anchor) != DT_F32)
-    return false;
+    return NO_SUM;
   const int64_t *axis = graph_attr(g, v, "axes", &n);
   graph_attr(g, x->anchor, "batch", &batch);
   graph_attr(g, x->anchor, "contract", &contracted);
   int rows = graph_rank(g, graph_in(g, x->anchor)[0]) - contracted / 2, first = axis[0] == 0 ? 0 : rows;
-  if (batch || n == x->rank || n != (first ? x->rank - rows : rows)) return false;
+  if (batch || n == x->rank || n != (first ? x->rank - rows : rows)) return NO_SUM;
   for (int i = 0; i < n; i++)
-    if (axis[i] != first + i) return false;
+    if (axis[i] != first + i) return NO_SUM;
   int64_t summed = extents(g, x->space + first, n);
-  if (summed >= 0 && summed < (first ? SUMMED_COLUMNS : SUMMED_ROWS)) return false;
-  return !first || !row_again(f, x, v);
+  if (summed >= 0 && summed < (first ? SUMMED_COLUMNS : SUMMED_ROWS)) return NO_SUM;
+  return first ? ALONG_ROWS : OF_ROWS;
 }
 
 /* A rider's read: the sum's of an epilogue value, the others' of riders, all where it is made. */
@@ -522,9 +524,11 @@ static const char *why_not(Fuse *f, int a, int b, const Group *to) {
   Id sum = rider_sum(f, p);
   if (sum && c->kind == GROUP_ELEM && same_shape(c->space, c->rank, graph_shape(f->g, sum), graph_rank(f->g, sum)))
     return NULL;
-  bool rides =
-      (c->kind == GROUP_REDUCE || c->kind == GROUP_ROW) && c->members.n == 1 && sums_tiles(f, p, vec_last(&c->members));
+  bool reduces = (c->kind == GROUP_REDUCE || c->kind == GROUP_ROW) && c->members.n == 1;
+  TileSum rides = reduces ? tile_sum(f, p, vec_last(&c->members)) : NO_SUM;
   if (rides && sum) return "the tiles of a product sum one value";
+  if (rides == ALONG_ROWS && row_again(f, p, vec_last(&c->members)))
+    return "what needs the sum reads the product again: a kernel of rows reads it once for both";
   if (is_tile(p) && c->kind != GROUP_ELEM && !rides) return "a reduction does not ride on a product's tile";
   if (is_tile(p) && (group_product(p) ? p->cost : 0) + c->cost > EPILOGUE_COST)
     return "the epilogue would be too long for a register tile";

@@ -8,8 +8,8 @@
  *   sum of (x - c)^2     =  (sum of (x - mean)^2) + n (mean - c)^2
  *   sum of w (x - c)     =  (sum of w (x - mean)) + (mean - c) (sum of w)
  *
- * This holds for every c, so nothing is asked of it: it may be rounded, guarded, or a sum of several. Factors that the
- * row has one of are multiplied in at the end. Nothing cancels that does not cancel in the program too: a lane's mean
+ * This holds for every number c: it may be rounded, guarded, or a sum of several. Factors that the row has one of are
+ * multiplied in at the end. Nothing cancels that does not cancel in the program too: a lane's mean
  * is kept as the distance from its first element, so that the size of a mean takes no digits from the deviations. */
 #include "row.h"
 #include <string.h>
@@ -95,7 +95,8 @@ static Id base_of(Row *r, Id v, int level) {
   return r->one[v] ? 0 : v;
 }
 
-/* Whether v comes from the sum of x: an infinite x then makes v infinite too. */
+/* Whether v comes from the sum of x: an infinite x then makes v infinite or NaN, and the distances from v NaN, as those
+ * from the running mean are. */
 static bool from_sum(Row *r, Id v, Id x) {
   const Graph *g = r->l->g;
   bool *from = ARENA_ARRAY(r->l->all->ctx->arena, bool, v + 1);
@@ -323,15 +324,15 @@ void row_sums_step(Row *r) {
   }
   for (uint32_t i = 0; i < r->gathers.n; i++) {
     const Gather *q = &r->gathers.at[i];
-    Ex w = weight(r, q->of);
     if (q->kind == SCALED) {
       const Gather *most = find(r, MOST, q->of);
+      Ex w = weight(r, q->of);
       keep(r, q, ex_op3(k, OP_FMA, kept(r, q), most->scale, w ? ex_mul(k, most->e, w) : most->e));
     }
     if (q->kind == CROSS) { /* with the sum of weights as it was before this one */
       const Gather *mean = find(r, MEAN, q->of), *weights = find(r, WEIGHT, q->of);
       Ex moved = ex_op3(k, OP_FMA, mean->back, kept(r, weights), kept(r, q));
-      keep(r, q, ex_op3(k, OP_FMA, w, mean->d, moved));
+      keep(r, q, ex_op3(k, OP_FMA, weight(r, q->of), mean->d, moved));
     }
   }
   for (uint32_t i = 0; i < r->gathers.n; i++) {

@@ -252,12 +252,12 @@ static int pass_sums(Row *r, int level) {
   return folds && SUMS * all <= r->l->all->target->vector_regs / 2 ? SUMS : 1;
 }
 
-/* The threads of a row take its vectors in turn; there are whole ones only. */
 Ex row_vectors(const Row *r) {
   Lower *l = r->l;
   return ex_op2(l->k, OP_FLOOR_DIV, lower_dim(l, l->grp->space[r->last]), ex_idx(l->k, r->lanes));
 }
 
+/* The threads of a row take its vectors in turn; there are whole ones only. */
 static void thread_pass(Row *r, int level, const uint32_t *acc) {
   Lower *l = r->l;
   Kernel *k = l->k;
@@ -469,16 +469,20 @@ static int find_levels(Row *r) {
   return levels;
 }
 
-/* A row that is read anew by each pass: by as few passes as there can be, of fewer threads, which have room for what
- * that takes, and of fewer lanes where it is much: several blocks are to share a multiprocessor. Returns the highest
- * level. */
+/* A row that is read anew by each pass: by as few passes as there can be. What that takes has room in fewer threads,
+ * and in fewer lanes where it is much: several blocks are to share a multiprocessor. Returns the highest level. */
 static int read_anew(Row *r, int levels) {
-  Lower *l = r->l;
-  if (l->team.threads > THREADS) l->team.threads = THREADS;
+  Team team = r->l->team;
+  int lanes = r->lanes;
   row_sums_begin(r);
-  int fewer = find_levels(r), room = loop_thread_registers(block_threads(r)) / 3, lanes = r->lanes;
-  while (r->lanes > 1 && row_sums_words(r) > room) r->lanes /= 2;
-  if (fewer < levels && row_sums_words(r) <= room) return fewer;
+  int fewer = find_levels(r);
+  if (fewer < levels) {
+    if (team.threads > THREADS) r->l->team.threads = THREADS;
+    int room = loop_thread_registers(block_threads(r)) / 3;
+    while (r->lanes > 1 && row_sums_words(r) > room) r->lanes /= 2;
+    if (row_sums_words(r) <= room) return fewer;
+  }
+  r->l->team = team;
   r->lanes = lanes;
   r->apart = NULL;
   return find_levels(r);

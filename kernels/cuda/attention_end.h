@@ -1,5 +1,6 @@
 /* The end of a skeleton of attention: what it and its holes have defined. */
 #undef D
+#undef KEYS
 #undef TILE
 #undef STAGED
 #undef ATTENTION_NAME

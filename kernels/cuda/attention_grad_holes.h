@@ -8,10 +8,9 @@
  * ATTENTION_MMA or ATTENTION_WGMMA, ATTENTION_WIDTH, ATTENTION_BEGIN. And:
  * - NAME_g_at(args, outer, row, n): the address of 8 elements of g, of 16 bits
  * - NAME_lse(args, outer, row), NAME_delta(args, outer, row): the logarithm of the sum of the exponentials of a row's
- *   scores, and the sum of g times the result over the row; where ATTENTION_SCALE is not 0 and a score is
- *   x * ATTENTION_SCALE
+ *   scores, and the sum of g times the result over the row; where a score is x * ATTENTION_SCALE
  * - NAME_weight(args, outer, row, key, x), NAME_slope(args, outer, row, key, x, dp): else, p of a product x of q and k,
- *   and its gradient; where ATTENTION_SCORE is defined, and ATTENTION_SCALE 0. Both are 0 for keys that are not seen
+ *   and its gradient; where ATTENTION_SCORE is defined, and ATTENTION_SCALE 1. Both are 0 for keys that are not seen
  * - NAME_store(args, outer, row, n, dq): ATTENTION_WIDTH neighbours of the gradient of q
  * - NAME_store(args, outer, key, n, dk, dv): of those of k and v, where ATTENTION_RESULTS is 3. Where it is 1 dv means
  *   nothing; where it is 2 dk, and NAME_delta and NAME_slope are not called */

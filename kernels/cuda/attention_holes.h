@@ -5,7 +5,7 @@
  * - NAME_q_at(args, outer, row, d), NAME_k_at(.., key, d), NAME_v_at(.., key, n): the address of 8 elements of 16 bits
  * - NAME_seen(args, row): how many keys the row sees at most; it never falls from row to row
  * - NAME_score(args, outer, row, key, x): the score that becomes of a product of q and k; where ATTENTION_SCORE is
- *   defined, and ATTENTION_SCALE 0; else it is x * ATTENTION_SCALE for all keys that are seen
+ *   defined, and ATTENTION_SCALE 1; else it is x * ATTENTION_SCALE for all keys that are seen
  * - NAME_scale(args, outer, row, most, sum): by what a row's results are multiplied, from its largest score and the sum
  *   of the exponentials of the distances to it
  * - NAME_store(args, outer, row, n, v): ATTENTION_WIDTH (4 or 8) neighbours of the result

@@ -12,6 +12,7 @@
 #endif
 
 #define D                ATTENTION_D
+#define KEYS             64
 #define AT(tile, row, q) ATTENTION_AT(D, tile, row, q)
 #define TILE             (64 * ATTENTION_CHUNKS(D) * 16) /* bytes of 64 rows */
 #define STAGED           (D * 4 + 32)                    /* bytes of a row of results on their way */
@@ -52,6 +53,8 @@ DEVICE void ATTENTION_HOLE(_softmax)(float (*s)[4], float (*o)[4], float *most, 
   }
 }
 
+#include "attention_scores.h"
+
 ATTENTION_KERNEL(ATTENTION_NAME, 128, 1, (ATTENTION_HOLE(_args), args)) {
   ATTENTION_BEGIN
   SHARED(shared);
@@ -61,14 +64,14 @@ ATTENTION_KERNEL(ATTENTION_NAME, 128, 1, (ATTENTION_HOLE(_args), args)) {
   i32 outer = (i32)blockIdx.x / row_tiles, q0 = (row_tiles - 1 - (i32)blockIdx.x % row_tiles) * 64; /* longest first */
   i32 last = q0 + 63 < T ? q0 + 63 : T - 1;
   i32 keys = (i32)ATTENTION_HOLE(_seen)(args, last), whole = (i32)ATTENTION_HOLE(_seen)(args, q0);
-  i32 tiles = (keys + 63) / 64, row[2], seen[2];
-  bool plain = ATTENTION_SCALE != 0;
-  float scale = plain ? ATTENTION_SCALE : 1, base2 = scale * LOG2_E;
+  i32 tiles = (keys + 63) / 64, row[2], there[2], seen[2]; /* there: the last row for those behind it */
+  float scale = ATTENTION_SCALE, base2 = scale * LOG2_E;
   float o[D / 8][4], most[2] = {-INFINITE, -INFINITE}, sum[2] = {0, 0};
   u32 fq[D / 16][4];
   UNROLL (h, 2) {
     row[h] = q0 + warp * 16 + h * 8 + (lane >> 2);
-    seen[h] = (i32)ATTENTION_HOLE(_seen)(args, row[h] < T ? row[h] : T - 1);
+    there[h] = row[h] < T ? row[h] : T - 1;
+    seen[h] = (i32)ATTENTION_HOLE(_seen)(args, there[h]);
   }
   UNROLL (i, D / 8)
     UNROLL (j, 4) o[i][j] = 0;
@@ -102,17 +105,7 @@ ATTENTION_KERNEL(ATTENTION_NAME, 128, 1, (ATTENTION_HOLE(_args), args)) {
         ATTENTION_MMA(s[2 * j], fq[i], fk);
         ATTENTION_MMA(s[2 * j + 1], fq[i], fk + 2);
       }
-    if (!plain || tile * 64 + 64 > whole) {
-      UNROLL (i, 8)
-        UNROLL (j, 4) {
-          i32 key = tile * 64 + i * 8 + (lane & 3) * 2 + (j & 1);
-#ifdef ATTENTION_SCORE
-          i32 r = row[j >> 1];
-          s[i][j] = ATTENTION_HOLE(_score)(args, outer, r < T ? r : T - 1, key < S ? key : S - 1, s[i][j]);
-#endif
-          if (key >= seen[j >> 1]) s[i][j] = -INFINITE;
-        }
-    }
+    ATTENTION_HOLE(_score_tile)(args, outer, s[0], there, seen, tile * KEYS, whole, S);
     ATTENTION_HOLE(_softmax)(s, o, most, sum, base2);
     UNROLL (i, 4) { /* accumulators of two tiles of 8 keys are the A fragment of 16 */
       u32 p[4] = {ATTENTION_PACK(s[2 * i][0], s[2 * i][1]), ATTENTION_PACK(s[2 * i][2], s[2 * i][3]),
@@ -132,7 +125,7 @@ ATTENTION_KERNEL(ATTENTION_NAME, 128, 1, (ATTENTION_HOLE(_args), args)) {
     float all = sum[h], times;
     all += __shfl_xor_sync(ALL_LANES, all, 1);
     all += __shfl_xor_sync(ALL_LANES, all, 2);
-    times = ATTENTION_HOLE(_scale)(args, outer, row[h] < T ? row[h] : T - 1, most[h] * scale, all);
+    times = ATTENTION_HOLE(_scale)(args, outer, there[h], most[h] * scale, all);
     if (row[h] < T && (lane & 3) == 0) ATTENTION_HOLE(_row)(args, outer, row[h], most[h] * scale, all);
     UNROLL (i, D / 8)
       UNROLL (q, 2)

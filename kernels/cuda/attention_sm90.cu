@@ -1,8 +1,8 @@
 /* Attention forward on sm_90a, with the holes of attention_holes.h: one warpgroup brings tiles by cp.async, two of 64
  * query rows each compute. The scores of the next tile are issued before the product of this one's probabilities with
- * v, so that the tensor cores work during the softmax. A tile has 128 rows in boxes of 64 columns, lines of 128 bytes
- * that are swizzled as wgmma wants them. ATTENTION_D is 64 or 128, ATTENTION_SCALE is not 0; alone D is 128. Grid:
- * heads times (T / 128, rounded up). Block: 384. Shared memory: 5 tiles of 128 rows, and 72 bytes. */
+ * v, so that the tensor cores work during the softmax. Tiles have boxes of 64 columns, lines of 128 bytes that are
+ * swizzled as wgmma wants them. ATTENTION_D is 64 or 128; alone 128. Grid: heads times (T / 128, rounded up). Block:
+ * 384. Shared memory: a tile of 128 rows, 4 of KEYS rows, and 72 bytes. */
 #include "attention_holes.h"
 
 #ifndef ATTENTION_NAME
@@ -14,45 +14,50 @@
 #ifndef SINTER_ATTENTION_SM90
 #define SINTER_ATTENTION_SM90
 enum {
-  ATTENTION_ROWS = 128, /* of a tile: of queries, of keys */
+  ATTENTION_ROWS = 128, /* of queries */
   ATTENTION_STAGES = 2,
-  ATTENTION_BOX = ATTENTION_ROWS * 128, /* bytes of 64 columns */
-  ATTENTION_BRINGERS = 128              /* threads that bring tiles */
+  ATTENTION_BRINGERS = 128 /* threads that bring tiles */
 };
 #endif
-#define D      ATTENTION_D
-#define ROWS   ATTENTION_ROWS
-#define STAGES ATTENTION_STAGES
-#define BOX    ATTENTION_BOX
-#define TILE   (ROWS * D * 2)
-#define STAGED (D * 4 + 32) /* bytes of a row of results on their way */
+/* Keys of a tile: sums, results and probabilities of 128 leave no registers for scores that are worked out. */
+#ifdef ATTENTION_SCORE
+#define KEYS 64
+#else
+#define KEYS 128
+#endif
+#define D         ATTENTION_D
+#define ROWS      ATTENTION_ROWS
+#define STAGES    ATTENTION_STAGES
+#define BOX(rows) ((rows) * 128) /* bytes of 64 columns */
+#define TILE      (KEYS * D * 2)
+#define STAGED    (D * 4 + 32) /* bytes of a row of results on their way */
 
-/* 128 rows of an operand; what lies behind the last one is zero. */
-#define LOAD_TILE(what)                                                                                                \
+/* Rows of an operand; what lies behind the last one is zero. */
+#define LOAD_TILE(what, tile_rows)                                                                                     \
   DEVICE void ATTENTION_HOLE(_load##what)(ATTENTION_HOLE(_args) args, i32 outer, u32 tile, i32 row0, i32 rows) {       \
-    for (int c = (int)threadIdx.x; c < ROWS * (D / 8); c += ATTENTION_BRINGERS) {                                      \
+    for (int c = (int)threadIdx.x; c < (tile_rows) * (D / 8); c += ATTENTION_BRINGERS) {                               \
       int r = c / (D / 8), q = c % (D / 8);                                                                            \
       bool inside = row0 + r < rows;                                                                                   \
       const void *from = ATTENTION_HOLE(what##_at)(args, outer, inside ? row0 + r : rows - 1, q * 8);                  \
-      cp_async_16(tile + (u32)(q / 8 * BOX + r * 128 + ((q ^ r) & 7) * 16), from, inside ? 16 : 0);                    \
+      cp_async_16(tile + (u32)(q / 8 * BOX(tile_rows) + r * 128 + ((q ^ r) & 7) * 16), from, inside ? 16 : 0);         \
     }                                                                                                                  \
     cp_async_commit();                                                                                                 \
   }
-LOAD_TILE(_q)
-LOAD_TILE(_k)
-LOAD_TILE(_v)
+LOAD_TILE(_q, ROWS)
+LOAD_TILE(_k, KEYS)
+LOAD_TILE(_v, KEYS)
 
-/* s = q k^T, 64 rows by 128 keys */
+/* s = q k^T, of 64 rows */
 DEVICE void ATTENTION_HOLE(_issue_scores)(float *s, u32 q_rows, u32 k_tile) {
   UNROLL (i, D / 16)
-    ATTENTION_WGMMA(128, s, wgmma_k_major(q_rows + i / 4 * BOX + i % 4 * 32),
-                    wgmma_k_major(k_tile + i / 4 * BOX + i % 4 * 32), i > 0, 0, 0);
+    ATTENTION_WGMMA(KEYS, s, wgmma_k_major(q_rows + i / 4 * BOX(ROWS) + i % 4 * 32),
+                    wgmma_k_major(k_tile + i / 4 * BOX(KEYS) + i % 4 * 32), i > 0, 0, 0);
   wgmma_commit();
 }
 
 /* o += p v; lines of v are keys, so the operand is mn-major */
 DEVICE void ATTENTION_HOLE(_issue_values)(float *o, const u32 *p, u32 v_tile) {
-  UNROLL (i, ROWS / 16) ATTENTION_WGMMA_REGS(D, o, p + i * 4, wgmma_mn_major(v_tile + i * 2048, BOX), 1, 1);
+  UNROLL (i, KEYS / 16) ATTENTION_WGMMA_REGS(D, o, p + i * 4, wgmma_mn_major(v_tile + i * 2048, BOX(KEYS)), 1, 1);
   wgmma_commit();
 }
 
@@ -60,13 +65,13 @@ DEVICE void ATTENTION_HOLE(_issue_values)(float *o, const u32 *p, u32 v_tile) {
 DEVICE void ATTENTION_HOLE(_softmax)(float *s, float *most, float *sum, float *shrink, float base2) {
   UNROLL (h, 2) {
     float m = most[h], part = 0;
-    UNROLL (i, 32) m = fmaxf(m, s[i / 2 * 4 + h * 2 + i % 2]);
+    UNROLL (i, KEYS / 4) m = fmaxf(m, s[i / 2 * 4 + h * 2 + i % 2]);
     m = fmaxf(m, __shfl_xor_sync(ALL_LANES, m, 1));
     m = fmaxf(m, __shfl_xor_sync(ALL_LANES, m, 2));
     float shift = m == -INFINITE ? 0 : m * base2;
     shrink[h] = ex2_approx(fmaf(most[h], base2, -shift));
     most[h] = m;
-    UNROLL (i, 32) {
+    UNROLL (i, KEYS / 4) {
       float *x = &s[i / 2 * 4 + h * 2 + i % 2];
       *x = ex2_approx(fmaf(*x, base2, -shift));
       part += *x;
@@ -75,17 +80,12 @@ DEVICE void ATTENTION_HOLE(_softmax)(float *s, float *most, float *sum, float *s
   }
 }
 
-/* Hides keys of the tile that begins at key0, where not all rows see all of them. */
-DEVICE void ATTENTION_HOLE(_hide)(float *s, const i32 *seen, i32 key0, i32 whole) {
-  if (key0 + ROWS <= whole) return;
-  UNROLL (i, 64)
-    if (key0 + i / 4 * 8 + ((int)threadIdx.x & 3) * 2 + (i & 1) >= seen[i / 2 & 1]) s[i] = -INFINITE;
-}
+#include "attention_scores.h"
 
 ATTENTION_KERNEL(ATTENTION_NAME, 384, 1, (ATTENTION_HOLE(_args), args)) {
   ATTENTION_BEGIN
   SHARED(shared);
-  u32 q_tile = shared_address(shared), k_tiles = q_tile + TILE, v_tiles = k_tiles + STAGES * TILE;
+  u32 q_tile = shared_address(shared), k_tiles = q_tile + ROWS * D * 2, v_tiles = k_tiles + STAGES * TILE;
   u32 q_full = v_tiles + STAGES * TILE, k_full = q_full + 8, k_empty = k_full + STAGES * 8;
   u32 v_full = k_empty + STAGES * 8, v_empty = v_full + STAGES * 8;
   int t = (int)threadIdx.x, warpgroup = t >> 7;
@@ -93,7 +93,7 @@ ATTENTION_KERNEL(ATTENTION_NAME, 384, 1, (ATTENTION_HOLE(_args), args)) {
   i32 outer = (i32)blockIdx.x / row_tiles, q0 = (row_tiles - 1 - (i32)blockIdx.x % row_tiles) * ROWS;
   i32 last_row = q0 + ROWS < T ? q0 + ROWS - 1 : T - 1;
   i32 keys = (i32)ATTENTION_HOLE(_seen)(args, last_row), whole = (i32)ATTENTION_HOLE(_seen)(args, q0);
-  i32 tiles = keys > ROWS ? (keys + ROWS - 1) / ROWS : 1; /* of rows that see nothing one, which hides all */
+  i32 tiles = keys > KEYS ? (keys + KEYS - 1) / KEYS : 1; /* of rows that see nothing one, which hides all */
   if (t == 0) {
     mbarrier_init(q_full, ATTENTION_BRINGERS);
     for (u32 s = 0; s < STAGES; s++) {
@@ -113,12 +113,12 @@ ATTENTION_KERNEL(ATTENTION_NAME, 384, 1, (ATTENTION_HOLE(_args), args)) {
     for (i32 tile = 0; tile < tiles; tile++) {
       u32 stage = (u32)tile % STAGES, parity = ((u32)tile / STAGES & 1) ^ 1;
       mbarrier_wait(k_empty + stage * 8, parity);
-      ATTENTION_HOLE(_load_k)(args, outer, k_tiles + stage * TILE, tile * ROWS, S);
+      ATTENTION_HOLE(_load_k)(args, outer, k_tiles + stage * TILE, tile * KEYS, S);
       cp_async_wait(1);
       fence_proxy_async();
       mbarrier_arrive(landing);
       mbarrier_wait(v_empty + stage * 8, parity);
-      ATTENTION_HOLE(_load_v)(args, outer, v_tiles + stage * TILE, tile * ROWS, S);
+      ATTENTION_HOLE(_load_v)(args, outer, v_tiles + stage * TILE, tile * KEYS, S);
       cp_async_wait(1);
       fence_proxy_async();
       mbarrier_arrive(k_full + stage * 8);
@@ -133,14 +133,15 @@ ATTENTION_KERNEL(ATTENTION_NAME, 384, 1, (ATTENTION_HOLE(_args), args)) {
   setmaxnreg_inc(232);
   int half = warpgroup - 1, lane = t & 31, row_in = (t & 127) / 32 * 16 + (lane >> 2);
   bool leads = (t & 127) == 0;
-  i32 row[2], seen[2];
+  i32 row[2], there[2], seen[2]; /* there: the last row for those behind it */
   u32 q_rows = q_tile + (u32)half * 64 * 128;
   float scale = ATTENTION_SCALE, base2 = scale * LOG2_E;
-  float s[64], o[D / 2], most[2] = {-INFINITE, -INFINITE}, sum[2] = {0, 0}, shrink[2];
-  u32 p[32];
+  float s[KEYS / 2], o[D / 2], most[2] = {-INFINITE, -INFINITE}, sum[2] = {0, 0}, shrink[2];
+  u32 p[KEYS / 4];
   UNROLL (h, 2) {
     row[h] = q0 + half * 64 + row_in + h * 8;
-    seen[h] = (i32)ATTENTION_HOLE(_seen)(args, row[h] < T ? row[h] : T - 1);
+    there[h] = row[h] < T ? row[h] : T - 1;
+    seen[h] = (i32)ATTENTION_HOLE(_seen)(args, there[h]);
   }
   UNROLL (i, D / 2) o[i] = 0;
   mbarrier_wait(q_full, 0);
@@ -148,11 +149,11 @@ ATTENTION_KERNEL(ATTENTION_NAME, 384, 1, (ATTENTION_HOLE(_args), args)) {
   wgmma_fence();
   ATTENTION_HOLE(_issue_scores)(s, q_rows, k_tiles);
   wgmma_wait(0);
-  wgmma_hold(s, 64);
+  wgmma_hold(s, KEYS / 2);
   if (leads) mbarrier_arrive(k_empty);
-  ATTENTION_HOLE(_hide)(s, seen, 0, whole);
+  ATTENTION_HOLE(_score_tile)(args, outer, s, there, seen, 0, whole, S);
   ATTENTION_HOLE(_softmax)(s, most, sum, shrink, base2);
-  UNROLL (i, 32) p[i] = ATTENTION_PACK(s[2 * i], s[2 * i + 1]);
+  UNROLL (i, KEYS / 4) p[i] = ATTENTION_PACK(s[2 * i], s[2 * i + 1]);
 
   for (i32 tile = 1; tile < tiles; tile++) {
     u32 stage = (u32)tile % STAGES, last = (u32)(tile - 1) % STAGES; /* of these keys, of those of p */
@@ -163,15 +164,15 @@ ATTENTION_KERNEL(ATTENTION_NAME, 384, 1, (ATTENTION_HOLE(_args), args)) {
     wgmma_fence(); /* for o and p; ptxas does not see that the one above served */
     ATTENTION_HOLE(_issue_values)(o, p, v_tiles + last * TILE);
     wgmma_wait(1);
-    wgmma_hold(s, 64);
+    wgmma_hold(s, KEYS / 2);
     if (leads) mbarrier_arrive(k_empty + stage * 8);
-    ATTENTION_HOLE(_hide)(s, seen, tile * ROWS, whole);
+    ATTENTION_HOLE(_score_tile)(args, outer, s, there, seen, tile * KEYS, whole, S);
     ATTENTION_HOLE(_softmax)(s, most, sum, shrink, base2);
     wgmma_wait(0);
     wgmma_hold(o, D / 2);
     if (leads) mbarrier_arrive(v_empty + last * 8);
     UNROLL (i, D / 2) o[i] *= shrink[i / 2 & 1];
-    UNROLL (i, 32) p[i] = ATTENTION_PACK(s[2 * i], s[2 * i + 1]);
+    UNROLL (i, KEYS / 4) p[i] = ATTENTION_PACK(s[2 * i], s[2 * i + 1]);
   }
   u32 last = (u32)(tiles - 1) % STAGES;
   mbarrier_wait(v_full + last * 8, (u32)(tiles - 1) / STAGES & 1);
@@ -180,13 +181,13 @@ ATTENTION_KERNEL(ATTENTION_NAME, 384, 1, (ATTENTION_HOLE(_args), args)) {
   wgmma_wait(0);
   wgmma_hold(o, D / 2);
 
-  u32 staged = k_tiles + (u32)(half * 64 + (t & 127) / 32 * 16) * STAGED; /* 16 rows of the warp */
-  bar_sync(1, 256);                                                       /* nobody reads tiles any more */
+  u32 staged = q_tile + (u32)(half * 64 + (t & 127) / 32 * 16) * STAGED; /* 16 rows of the warp */
+  bar_sync(1, 256);                                                      /* nobody reads tiles any more */
   UNROLL (h, 2) {
     float all = sum[h], times;
     all += __shfl_xor_sync(ALL_LANES, all, 1);
     all += __shfl_xor_sync(ALL_LANES, all, 2);
-    times = ATTENTION_HOLE(_scale)(args, outer, row[h] < T ? row[h] : T - 1, most[h] * scale, all);
+    times = ATTENTION_HOLE(_scale)(args, outer, there[h], most[h] * scale, all);
     if (row[h] < T && (lane & 3) == 0) ATTENTION_HOLE(_row)(args, outer, row[h], most[h] * scale, all);
     UNROLL (i, D / 8)
       UNROLL (q, 2)

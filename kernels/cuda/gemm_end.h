@@ -27,5 +27,10 @@
 #undef GEMM_B_K
 #undef GEMM_A_AT
 #undef GEMM_B_AT
+#undef GEMM_A_WIDE
+#undef GEMM_B_WIDE
+#undef GEMM_A_FILLED
+#undef GEMM_B_FILLED
+#undef GEMM_WORD
 #undef GEMM_VC
 #undef GEMM_SUMS

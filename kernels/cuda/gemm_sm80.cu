@@ -71,11 +71,13 @@ DEVICE void gemm_sm80_store(gemm_sm80_args args, i32 outer, i32 m, i32 n, const 
 #define TILE_ROWS  GEMM_BM
 #define TILE_K     GEMM_A_K
 #define TILE_AT    GEMM_A_AT
+#define TILE_BATCH TILE_TURNS
 #include "gemm_tile.h"
 #define TILE(name) GEMM_JOIN(GEMM_FN(_b), name)
 #define TILE_ROWS  GEMM_BN
 #define TILE_K     GEMM_B_K
 #define TILE_AT    GEMM_B_AT
+#define TILE_BATCH TILE_TURNS
 #include "gemm_tile.h"
 
 GEMM_KERNEL_OF(GEMM_NAME, GEMM_THREADS, GEMM_BLOCKS, GEMM_PARAMETERS) {
@@ -114,15 +116,15 @@ GEMM_KERNEL_OF(GEMM_NAME, GEMM_THREADS, GEMM_BLOCKS, GEMM_PARAMETERS) {
 #define FILL_A(tile, k0) GEMM_FN(_a_copy)(args, tile, place.outer, place.m0, rows, k0, to)
 #define PUT_A(tile)
 #else
-#define FILL_A(tile, k0) GEMM_FN(_a_fetch)(args, a_next, place.outer, place.m0, rows, k0, to)
-#define PUT_A(tile)      GEMM_FN(_a_put)(tile, a_next)
+#define FILL_A(tile, k0) GEMM_FN(_a_fetch)(args, a_next, 0, place.outer, place.m0, rows, k0, to)
+#define PUT_A(tile)      GEMM_FN(_a_put)(tile, 0, a_next)
 #endif
 #if GEMM_B_AT
 #define FILL_B(tile, k0) GEMM_FN(_b_copy)(args, (tile) + A_TILE, place.outer, place.n0, columns, k0, to)
 #define PUT_B(tile)
 #else
-#define FILL_B(tile, k0) GEMM_FN(_b_fetch)(args, b_next, place.outer, place.n0, columns, k0, to)
-#define PUT_B(tile)      GEMM_FN(_b_put)((tile) + A_TILE, b_next)
+#define FILL_B(tile, k0) GEMM_FN(_b_fetch)(args, b_next, 0, place.outer, place.n0, columns, k0, to)
+#define PUT_B(tile)      GEMM_FN(_b_put)((tile) + A_TILE, 0, b_next)
 #endif
   UNROLL (s, STAGES - 1) {
     if (s < steps) {
@@ -189,6 +191,5 @@ GEMM_KERNEL_OF(GEMM_NAME, GEMM_THREADS, GEMM_BLOCKS, GEMM_PARAMETERS) {
 #undef FILL_B
 #undef PUT_A
 #undef PUT_B
-#undef GEMM_WORD
 #undef GEMM_ROUND
 #include "gemm_end.h"

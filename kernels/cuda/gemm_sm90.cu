@@ -1,9 +1,10 @@
-/* A product of 16-bit operands on sm_90a: one warpgroup brings tiles by TMA into a ring of stages, others multiply them
- * by wgmma, 64 rows each, with sums in f32, and do the epilogue; blocks go on to further tiles. Holes:
- * compiler/emit/cuda_gemm90.h. Included once for each product.
- * Alone: c[M][N] = relu(a[M][K] b[N][K]^T + bias[N]) in bf16, rows at multiples of 16 bytes, a box of c is 64 columns
- * of 16 rows. Grid: any number of blocks. Block: 128 + 2 BM threads. Shared memory: STAGES ((BM + BN) 128 + 16) + BM
- * 256 bytes. */
+/* A product of operands of 16 bits, or of tf32 in 32, on sm_90a: warpgroups bring tiles into a ring of stages, others
+ * multiply them by wgmma, 64 rows each, with sums in f32, and do the epilogue; blocks go on to further tiles. One
+ * thread brings tiles by TMA; an operand that is no such memory (GEMM_A_FILLED, GEMM_B_FILLED) is copied or worked out
+ * by all threads of as many producers as there are consumers. Holes: compiler/emit/cuda_gemm90.h. Included once for
+ * each product. Alone: c[M][N] = relu(a[M][K] b[N][K]^T + bias[N]) in bf16, rows at multiples of 16 bytes, a box of c
+ * is 64 columns of 16 rows. Grid: any number of blocks. Block: 128 (where a tile is filled: 2 BM) + 2 BM threads.
+ * Shared memory: STAGES ((BM + BN) 128 + 16) + BM 256 bytes. */
 #include "vocabulary.h"
 
 #ifdef GEMM_NAME
@@ -36,8 +37,11 @@ DEVICE i32 gemm_sm90_end(gemm_sm90_args args, i32 outer) {
 #define GEMM_BM                          128
 #define GEMM_BN                          128
 #define GEMM_STAGES                      4
+#define GEMM_ELEMENT                     2
 #define GEMM_A_K                         1
 #define GEMM_B_K                         1
+#define GEMM_A_FILLED                    0
+#define GEMM_B_FILLED                    0
 #define GEMM_C                           1
 #define GEMM_SUMS                        0
 #define GEMM_WGMMA                       wgmma_bf16
@@ -55,8 +59,8 @@ DEVICE i32 gemm_sm90_end(gemm_sm90_args args, i32 outer) {
 #ifndef SINTER_GEMM_SM90
 #define SINTER_GEMM_SM90
 enum {
-  GEMM90_BK = 64,        /* terms of the sum: lines of 128 bytes */
-  GEMM90_BOX = 64 * 128, /* bytes: 64 lines */
+  GEMM90_LINE = 128, /* bytes of the terms of a step */
+  GEMM90_BOX = 64 * GEMM90_LINE,
   GEMM90_STAGING = 4096, /* bytes, of a warp: 16 rows of 64 columns in f32, or twice of 16 bits */
   GEMM90_GROUP = 16      /* tiles of rows that go over all columns together: what they share stays in the L2 cache */
 };
@@ -72,18 +76,78 @@ DEVICE Gemm90Place gemm90_place(i32 tile, i32 tiles_m, i32 tiles_n, i32 bm, i32 
 }
 #endif
 
-#define CONSUMERS (GEMM_BM / 64)
-#define A_TILE    (GEMM_BM * 128)
-#define B_TILE    (GEMM_BN * 128)
-#if !GEMM_A_K
+#define CONSUMERS  (GEMM_BM / 64)
+#define A_TILE     (GEMM_BM * GEMM90_LINE)
+#define B_TILE     (GEMM_BN * GEMM90_LINE)
+#define FILLED     (GEMM_A_FILLED || GEMM_B_FILLED)
+#define BY_TMA     ((GEMM_A_FILLED ? 0 : A_TILE) + (GEMM_B_FILLED ? 0 : B_TILE)) /* bytes of a stage */
+#define GEMM_BK    (GEMM90_LINE / GEMM_ELEMENT)
+#define GEMM_ARGS  GEMM_FN(_args)
+#define GEMM_INDEX i32
+#define A_TURNED   (!GEMM_A_K && GEMM_ELEMENT == 2) /* wgmma turns it */
+#define B_TURNED   (!GEMM_B_K && GEMM_ELEMENT == 2)
+#if FILLED
+#define GEMM_THREADS (CONSUMERS * 128) /* producers */
+#else
+#define GEMM_THREADS 128
+#endif
+#if GEMM_ELEMENT == 2
+#define GEMM_WORD(v, i) GEMM_PACK((v)[(i) * 2], (v)[(i) * 2 + 1])
+#define MULTIPLY(a, b)  GEMM_WGMMA(GEMM_BN, d, a, b, 1, A_TURNED, B_TURNED)
+#else
+#define GEMM_WORD(v, i) f32_to_tf32((v)[i])
+#define MULTIPLY(a, b)  wgmma_tf32(GEMM_BN, d, a, b, 1)
+#endif
+#if A_TURNED
 #define A_OPERAND(tile, half, k) wgmma_mn_major((tile) + (half) * GEMM90_BOX + (k) * 2048, GEMM90_BOX)
 #else
 #define A_OPERAND(tile, half, k) wgmma_k_major((tile) + (half) * GEMM90_BOX + (k) * 32)
 #endif
-#if !GEMM_B_K
+#if B_TURNED
 #define B_OPERAND(tile, k) wgmma_mn_major((tile) + (k) * 2048, GEMM90_BOX)
 #else
 #define B_OPERAND(tile, k) wgmma_k_major((tile) + (k) * 32)
+#endif
+
+/* Operands that the producers fill: the terms of a sum are numbered through, from the first one of its part on. Copies
+ * are LAG stages behind when they land. */
+#if FILLED
+DEVICE i32 GEMM_FN(_begin)(GEMM_ARGS args, i32 outer) { return (i32)GEMM_FN(_from)(args, outer) / GEMM_BK; }
+DEVICE i32 GEMM_FN(_end)(GEMM_ARGS args, i32 outer) {
+  i32 from = (i32)GEMM_FN(_from)(args, outer);
+  return from / GEMM_BK + ((i32)GEMM_FN(_to)(args, outer) - from + GEMM_BK - 1) / GEMM_BK;
+}
+#if GEMM_A_FILLED && GEMM_A_AT
+#define FILL_A GEMM_FN(_a_copy)
+#else
+#define FILL_A GEMM_FN(_a_fill)
+#endif
+#if GEMM_B_FILLED && GEMM_B_AT
+#define FILL_B GEMM_FN(_b_copy)
+#else
+#define FILL_B GEMM_FN(_b_fill)
+#endif
+#if (GEMM_A_FILLED && GEMM_A_AT) || (GEMM_B_FILLED && GEMM_B_AT)
+#define LAG 2
+#else
+#define LAG 0
+#endif
+#endif
+#if GEMM_A_FILLED
+#define TILE(name) GEMM_JOIN(GEMM_FN(_a), name)
+#define TILE_ROWS  GEMM_BM
+#define TILE_K     GEMM_A_K
+#define TILE_AT    GEMM_A_AT
+#define TILE_BATCH (GEMM_A_WIDE ? 4 : 1)
+#include "gemm_tile.h"
+#endif
+#if GEMM_B_FILLED
+#define TILE(name) GEMM_JOIN(GEMM_FN(_b), name)
+#define TILE_ROWS  GEMM_BN
+#define TILE_K     GEMM_B_K
+#define TILE_AT    GEMM_B_AT
+#define TILE_BATCH (GEMM_B_WIDE ? 4 : 1)
+#include "gemm_tile.h"
 #endif
 
 /* The sums of neighbouring columns of a row out of the warp's shared memory. */
@@ -113,55 +177,99 @@ DEVICE Gemm90Place gemm90_place(i32 tile, i32 tiles_m, i32 tiles_n, i32 bm, i32 
 /* Of a line of 64 columns in a warp's shared memory; the first of each four lies as it is. */
 #define COLUMN_OF(line, column) ((u32)((line) * 256 + ((((column) >> 2) ^ ((line) & 3) * 2) << 4) + ((column) & 3) * 4))
 
-/* Registers of a consumer's thread, when the producer has given up its own. Of blocks of 64 rows two are on a
- * multiprocessor at once. */
-#if GEMM_BM == 64
-#define REGISTERS 216
+/* Registers of threads of producers and consumers, when the ones have given up what the others get. Of blocks of 64
+ * rows two are on a multiprocessor at once. */
+#if FILLED
+#define PRODUCER_REGISTERS 104
+#define CONSUMER_REGISTERS 152
+#elif GEMM_BM == 64
+#define PRODUCER_REGISTERS 40
+#define CONSUMER_REGISTERS 216
 #else
-#define REGISTERS 232
+#define PRODUCER_REGISTERS 40
+#define CONSUMER_REGISTERS 232
 #endif
-GEMM_KERNEL_OF(GEMM_NAME, 128 + 2 * GEMM_BM, GEMM_BM == 64 ? 2 : 1, GEMM_PARAMETERS) {
+GEMM_KERNEL_OF(GEMM_NAME, GEMM_THREADS + 2 * GEMM_BM, GEMM_BM == 64 ? 2 : 1, GEMM_PARAMETERS) {
   GEMM_BEGIN
   SHARED(shared);
   u32 a_ring = shared_address(shared), b_ring = a_ring + GEMM_STAGES * A_TILE, staging = b_ring + GEMM_STAGES * B_TILE;
   u32 full = staging + CONSUMERS * 4 * GEMM90_STAGING, empty = full + GEMM_STAGES * 8; /* a barrier a stage */
-  int t = (int)threadIdx.x, warpgroup = t >> 7;
+  int t = (int)threadIdx.x;
   i32 rows = (i32)GEMM_FN(_M)(args), columns = (i32)GEMM_FN(_N)(args);
   i32 tiles_m = (rows + GEMM_BM - 1) / GEMM_BM, tiles_n = (columns + GEMM_BN - 1) / GEMM_BN;
   i32 tiles = (i32)GEMM_FN(_outer)(args) * tiles_m * tiles_n;
   if (t == 0) {
     for (int s = 0; s < GEMM_STAGES; s++) {
-      mbarrier_init(full + s * 8, 1);
+      mbarrier_init(full + s * 8, (FILLED ? GEMM_THREADS : 0) + (BY_TMA > 0));
       mbarrier_init(empty + s * 8, CONSUMERS);
     }
     fence_mbarrier_init();
   }
   __syncthreads();
 
-  if (warpgroup == 0) {
-    setmaxnreg_dec(40);
-    if (t == 0) {
-      u32 stage = 0, parity = 1; /* fresh barriers count as having ended their phase 1 */
-      for (i32 tile = (i32)blockIdx.x; tile < tiles; tile += (i32)gridDim.x) {
-        Gemm90Place at = gemm90_place(tile, tiles_m, tiles_n, GEMM_BM, GEMM_BN);
-        i32 end = GEMM_FN(_end)(args, at.outer);
-        for (i32 step = GEMM_FN(_begin)(args, at.outer); step < end; step++) {
-          u32 a_tile = a_ring + stage * A_TILE, b_tile = b_ring + stage * B_TILE;
-          mbarrier_wait(empty + stage * 8, parity);
-          mbarrier_arrive_expect_tx(full + stage * 8, A_TILE + B_TILE);
+  if (t < GEMM_THREADS) {
+    setmaxnreg_dec(PRODUCER_REGISTERS);
+    u32 stage = 0, parity = 1; /* fresh barriers count as having ended their phase 1 */
+#if FILLED
+    u32 landing = 0, behind = 0;
+#else
+    if (t) return;
+#endif
+    for (i32 tile = (i32)blockIdx.x; tile < tiles; tile += (i32)gridDim.x) {
+      Gemm90Place at = gemm90_place(tile, tiles_m, tiles_n, GEMM_BM, GEMM_BN);
+      i32 step = GEMM_FN(_begin)(args, at.outer), end = GEMM_FN(_end)(args, at.outer);
+#if FILLED
+      i32 k0 = (i32)GEMM_FN(_from)(args, at.outer), to = (i32)GEMM_FN(_to)(args, at.outer);
+#endif
+      for (; step < end; step++) {
+        u32 a_tile = a_ring + stage * A_TILE, b_tile = b_ring + stage * B_TILE;
+        mbarrier_wait(empty + stage * 8, parity);
+#if !GEMM_A_FILLED || !GEMM_B_FILLED
+        if (t == 0) {
+          mbarrier_arrive_expect_tx(full + stage * 8, BY_TMA);
+#if !GEMM_A_FILLED
           UNROLL (box, GEMM_A_K ? 1 : GEMM_BM / 64)
             LOAD_A(a_tile + box * GEMM90_BOX, full + stage * 8, at, at.m + box * 64, step);
+#endif
+#if !GEMM_B_FILLED
           UNROLL (box, GEMM_B_K ? 1 : GEMM_BN / 64)
             LOAD_B(b_tile + box * GEMM90_BOX, full + stage * 8, at, at.n + box * 64, step);
-          if (++stage == GEMM_STAGES) stage = 0, parity ^= 1;
+#endif
         }
+#endif
+#if GEMM_A_FILLED
+        FILL_A(args, a_tile, at.outer, at.m, rows, k0, to);
+#endif
+#if GEMM_B_FILLED
+        FILL_B(args, b_tile, at.outer, at.n, columns, k0, to);
+#endif
+#if FILLED
+        k0 += GEMM_BK;
+        cp_async_commit();
+        if (++behind > LAG) {
+          cp_async_wait(LAG);
+          fence_proxy_async();
+          mbarrier_arrive(full + landing * 8);
+          behind--;
+          if (++landing == GEMM_STAGES) landing = 0;
+        }
+#endif
+        if (++stage == GEMM_STAGES) stage = 0, parity ^= 1;
       }
     }
+#if FILLED && LAG
+    cp_async_wait(0);
+    fence_proxy_async();
+    for (; behind > 0; behind--) {
+      mbarrier_arrive(full + landing * 8);
+      if (++landing == GEMM_STAGES) landing = 0;
+    }
+#endif
     return;
   }
 
-  setmaxnreg_inc(REGISTERS);
-  int half = warpgroup - 1, lane = t & 31, warp = (t & 127) >> 5;
+  setmaxnreg_inc(CONSUMER_REGISTERS);
+  int half = (t - GEMM_THREADS) >> 7, lane = t & 31, warp = (t & 127) >> 5;
   bool leads = (t & 127) == 0;
   u32 stage = 0, parity = 0, last = 0, ours = staging + (u32)half * 4 * GEMM90_STAGING,
       mine = ours + (u32)warp * GEMM90_STAGING;
@@ -177,8 +285,7 @@ GEMM_KERNEL_OF(GEMM_NAME, 128 + 2 * GEMM_BM, GEMM_BM == 64 ? 2 : 1, GEMM_PARAMET
         mbarrier_wait(full + stage * 8, parity);
         u32 a_tile = a_ring + stage * A_TILE, b_tile = b_ring + stage * B_TILE;
         wgmma_fence();
-        UNROLL (k, GEMM90_BK / 16)
-          GEMM_WGMMA(GEMM_BN, d, A_OPERAND(a_tile, half, k), B_OPERAND(b_tile, k), 1, !GEMM_A_K, !GEMM_B_K);
+        UNROLL (k, GEMM90_LINE / 32) MULTIPLY(A_OPERAND(a_tile, half, k), B_OPERAND(b_tile, k));
         wgmma_commit();
         wgmma_wait(1); /* the step before has been read */
         if (leads && !first) mbarrier_arrive(empty + last * 8);
@@ -286,7 +393,16 @@ GEMM_KERNEL_OF(GEMM_NAME, 128 + 2 * GEMM_BM, GEMM_BM == 64 ? 2 : 1, GEMM_PARAMET
 #undef PUT_ROW
 #undef KEEP_ROW
 #undef COLUMN_OF
-#undef REGISTERS
+#undef FILLED
+#undef BY_TMA
+#undef A_TURNED
+#undef B_TURNED
+#undef MULTIPLY
+#undef LAG
+#undef FILL_A
+#undef FILL_B
+#undef PRODUCER_REGISTERS
+#undef CONSUMER_REGISTERS
 #undef GEMM_C
 #undef GEMM_WGMMA
 #include "gemm_end.h"

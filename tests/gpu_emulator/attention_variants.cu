@@ -42,6 +42,12 @@ DEVICE const void *element(const void *base, i64 row, int d, i32 at) { return (c
     args.lse[(i64)outer * args.T + row] = most + lg2_approx(sum) * LN_2;                                               \
   }
 
+#define SCORE(name)                                                                                                    \
+  DEVICE float name##_score(AttentionArgs args, i32 outer, i32 row, i32 key, float x) {                                \
+    (void)outer;                                                                                                       \
+    return x * args.scale + args.mask[(i64)row * args.S + key];                                                        \
+  }
+
 #define ATTENTION_NAME  attention_d32
 #define ATTENTION_D     32
 #define ATTENTION_SCALE args.scale
@@ -64,17 +70,14 @@ HOLES(attention_d96, 96, pack_f16)
 
 #define ATTENTION_NAME  attention_d128
 #define ATTENTION_D     128
-#define ATTENTION_SCALE 0
+#define ATTENTION_SCALE 1
 #define ATTENTION_SCORE
 #define ATTENTION_PACK  pack_f16
 #define ATTENTION_MMA   mma_m16n8k16_f16
 #define ATTENTION_WIDTH 8
 #define ATTENTION_BEGIN
 HOLES(attention_d128, 128, pack_f16)
-DEVICE float attention_d128_score(AttentionArgs args, i32 outer, i32 row, i32 key, float x) {
-  (void)outer;
-  return x * args.scale + args.mask[(i64)row * args.S + key];
-}
+SCORE(attention_d128)
 #include "attention_sm80.cu"
 
 #define ATTENTION_NAME       attention_d64_sm90
@@ -97,4 +100,32 @@ HOLES(attention_d64_sm90, 64, pack_f16)
 #define ATTENTION_WIDTH      8
 #define ATTENTION_BEGIN
 HOLES(attention_d128_sm90, 128, pack_f16)
+#include "attention_sm90.cu"
+
+#define ATTENTION_NAME  attention_d64_sm90_masked
+#define ATTENTION_D     64
+#define ATTENTION_SCALE 1
+#define ATTENTION_SCORE
+#define ATTENTION_LSE        1
+#define ATTENTION_PACK       pack_f16
+#define ATTENTION_WGMMA      wgmma_f16
+#define ATTENTION_WGMMA_REGS wgmma_regs_f16
+#define ATTENTION_WIDTH      8
+#define ATTENTION_BEGIN
+HOLES(attention_d64_sm90_masked, 64, pack_f16)
+SCORE(attention_d64_sm90_masked)
+#include "attention_sm90.cu"
+
+#define ATTENTION_NAME  attention_d128_sm90_masked
+#define ATTENTION_D     128
+#define ATTENTION_SCALE 1
+#define ATTENTION_SCORE
+#define ATTENTION_LSE        1
+#define ATTENTION_PACK       pack_f16
+#define ATTENTION_WGMMA      wgmma_f16
+#define ATTENTION_WGMMA_REGS wgmma_regs_f16
+#define ATTENTION_WIDTH      8
+#define ATTENTION_BEGIN
+HOLES(attention_d128_sm90_masked, 128, pack_f16)
+SCORE(attention_d128_sm90_masked)
 #include "attention_sm90.cu"

@@ -77,14 +77,17 @@ STORE_C_HOLE(product_plain)
 #define GEMM_NAME       product_plain
 #define GEMM_PARAMETERS (Product, args), (TENSOR_MAP, a_map), (TENSOR_MAP, b_map), (TENSOR_MAP, c_map)
 #define GEMM_BEGIN
-#define GEMM_BM     128
-#define GEMM_BN     256
-#define GEMM_STAGES 4
-#define GEMM_A_K    1
-#define GEMM_B_K    1
-#define GEMM_WGMMA  wgmma_f16
-#define GEMM_PACK   pack_f16
-#define GEMM_C      1
+#define GEMM_BM       128
+#define GEMM_BN       256
+#define GEMM_STAGES   4
+#define GEMM_ELEMENT  2
+#define GEMM_A_FILLED 0
+#define GEMM_B_FILLED 0
+#define GEMM_A_K      1
+#define GEMM_B_K      1
+#define GEMM_WGMMA    wgmma_f16
+#define GEMM_PACK     pack_f16
+#define GEMM_C        1
 #include "gemm_sm90.cu"
 
 SIZE_HOLES(product_nt)
@@ -94,14 +97,17 @@ STORE_HOLE(product_nt, 8, bf16)
 #define GEMM_NAME       product_nt
 #define GEMM_PARAMETERS (Product, args), (TENSOR_MAP, a_map), (TENSOR_MAP, b_map)
 #define GEMM_BEGIN
-#define GEMM_BM     128
-#define GEMM_BN     128
-#define GEMM_STAGES 5
-#define GEMM_A_K    1
-#define GEMM_B_K    1
-#define GEMM_WGMMA  wgmma_bf16
-#define GEMM_VC     8
-#define GEMM_C      0
+#define GEMM_BM       128
+#define GEMM_BN       128
+#define GEMM_STAGES   5
+#define GEMM_ELEMENT  2
+#define GEMM_A_FILLED 0
+#define GEMM_B_FILLED 0
+#define GEMM_A_K      1
+#define GEMM_B_K      1
+#define GEMM_WGMMA    wgmma_bf16
+#define GEMM_VC       8
+#define GEMM_C        0
 #include "gemm_sm90.cu"
 
 SIZE_HOLES(product_nn)
@@ -111,14 +117,17 @@ STORE_HOLE(product_nn, 8, bf16)
 #define GEMM_NAME       product_nn
 #define GEMM_PARAMETERS (Product, args), (TENSOR_MAP, a_map), (TENSOR_MAP, b_map)
 #define GEMM_BEGIN
-#define GEMM_BM     128
-#define GEMM_BN     256
-#define GEMM_STAGES 4
-#define GEMM_A_K    1
-#define GEMM_B_K    0
-#define GEMM_WGMMA  wgmma_bf16
-#define GEMM_VC     8
-#define GEMM_C      0
+#define GEMM_BM       128
+#define GEMM_BN       256
+#define GEMM_STAGES   4
+#define GEMM_ELEMENT  2
+#define GEMM_A_FILLED 0
+#define GEMM_B_FILLED 0
+#define GEMM_A_K      1
+#define GEMM_B_K      0
+#define GEMM_WGMMA    wgmma_bf16
+#define GEMM_VC       8
+#define GEMM_C        0
 #include "gemm_sm90.cu"
 
 SIZE_HOLES(product_tn)
@@ -128,14 +137,17 @@ STORE_HOLE(product_tn, 4, f16)
 #define GEMM_NAME       product_tn
 #define GEMM_PARAMETERS (Product, args), (TENSOR_MAP, a_map), (TENSOR_MAP, b_map)
 #define GEMM_BEGIN
-#define GEMM_BM     128
-#define GEMM_BN     64
-#define GEMM_STAGES 6
-#define GEMM_A_K    0
-#define GEMM_B_K    0
-#define GEMM_WGMMA  wgmma_f16
-#define GEMM_VC     4
-#define GEMM_C      0
+#define GEMM_BM       128
+#define GEMM_BN       64
+#define GEMM_STAGES   6
+#define GEMM_ELEMENT  2
+#define GEMM_A_FILLED 0
+#define GEMM_B_FILLED 0
+#define GEMM_A_K      0
+#define GEMM_B_K      0
+#define GEMM_WGMMA    wgmma_f16
+#define GEMM_VC       4
+#define GEMM_C        0
 #include "gemm_sm90.cu"
 
 SIZE_HOLES(product_tt)
@@ -145,14 +157,17 @@ STORE_HOLE(product_tt, 4, bf16)
 #define GEMM_NAME       product_tt
 #define GEMM_PARAMETERS (Product, args), (TENSOR_MAP, a_map), (TENSOR_MAP, b_map)
 #define GEMM_BEGIN
-#define GEMM_BM     64
-#define GEMM_BN     128
-#define GEMM_STAGES 4
-#define GEMM_A_K    0
-#define GEMM_B_K    1
-#define GEMM_WGMMA  wgmma_bf16
-#define GEMM_VC     4
-#define GEMM_C      0
+#define GEMM_BM       64
+#define GEMM_BN       128
+#define GEMM_STAGES   4
+#define GEMM_ELEMENT  2
+#define GEMM_A_FILLED 0
+#define GEMM_B_FILLED 0
+#define GEMM_A_K      0
+#define GEMM_B_K      1
+#define GEMM_WGMMA    wgmma_bf16
+#define GEMM_VC       4
+#define GEMM_C        0
 #include "gemm_sm90.cu"
 
 SIZE_HOLES(product_sums)
@@ -162,15 +177,18 @@ SUMS_HOLES(product_sums, 8, bf16, 0)
 #define GEMM_NAME       product_sums
 #define GEMM_PARAMETERS (Product, args), (TENSOR_MAP, a_map), (TENSOR_MAP, b_map)
 #define GEMM_BEGIN
-#define GEMM_BM     128
-#define GEMM_BN     128
-#define GEMM_STAGES 4
-#define GEMM_A_K    1
-#define GEMM_B_K    1
-#define GEMM_WGMMA  wgmma_bf16
-#define GEMM_VC     8
-#define GEMM_C      0
-#define GEMM_SUMS   1
+#define GEMM_BM       128
+#define GEMM_BN       128
+#define GEMM_STAGES   4
+#define GEMM_A_K      1
+#define GEMM_B_K      1
+#define GEMM_WGMMA    wgmma_bf16
+#define GEMM_VC       8
+#define GEMM_C        0
+#define GEMM_SUMS     1
+#define GEMM_ELEMENT  2
+#define GEMM_A_FILLED 0
+#define GEMM_B_FILLED 0
 #include "gemm_sm90.cu"
 
 SIZE_HOLES(product_sums_64)
@@ -180,15 +198,18 @@ SUMS_HOLES(product_sums_64, 4, f16, 0)
 #define GEMM_NAME       product_sums_64
 #define GEMM_PARAMETERS (Product, args), (TENSOR_MAP, a_map), (TENSOR_MAP, b_map)
 #define GEMM_BEGIN
-#define GEMM_BM     64
-#define GEMM_BN     64
-#define GEMM_STAGES 6
-#define GEMM_A_K    1
-#define GEMM_B_K    0
-#define GEMM_WGMMA  wgmma_f16
-#define GEMM_VC     4
-#define GEMM_C      0
-#define GEMM_SUMS   1
+#define GEMM_BM       64
+#define GEMM_BN       64
+#define GEMM_STAGES   6
+#define GEMM_A_K      1
+#define GEMM_B_K      0
+#define GEMM_WGMMA    wgmma_f16
+#define GEMM_VC       4
+#define GEMM_C        0
+#define GEMM_SUMS     1
+#define GEMM_ELEMENT  2
+#define GEMM_A_FILLED 0
+#define GEMM_B_FILLED 0
 #include "gemm_sm90.cu"
 
 SIZE_HOLES(product_along)
@@ -198,13 +219,16 @@ SUMS_HOLES(product_along, 8, bf16, 1)
 #define GEMM_NAME       product_along
 #define GEMM_PARAMETERS (Product, args), (TENSOR_MAP, a_map), (TENSOR_MAP, b_map)
 #define GEMM_BEGIN
-#define GEMM_BM     128
-#define GEMM_BN     256
-#define GEMM_STAGES 4
-#define GEMM_A_K    0
-#define GEMM_B_K    1
-#define GEMM_WGMMA  wgmma_bf16
-#define GEMM_VC     8
-#define GEMM_C      0
-#define GEMM_SUMS   2
+#define GEMM_BM       128
+#define GEMM_BN       256
+#define GEMM_STAGES   4
+#define GEMM_A_K      0
+#define GEMM_B_K      1
+#define GEMM_WGMMA    wgmma_bf16
+#define GEMM_VC       8
+#define GEMM_C        0
+#define GEMM_SUMS     2
+#define GEMM_ELEMENT  2
+#define GEMM_A_FILLED 0
+#define GEMM_B_FILLED 0
 #include "gemm_sm90.cu"

@@ -155,12 +155,14 @@ static bool gemm(const GpuCase *c, GpuResult *r, bool sm90) {
   return found;
 }
 
-/* tests/gpu_emulator/gemm_variants.cu and gemm_tiles.cu: two products at once, operands as they lie in memory */
+/* tests/gpu_emulator/gemm_variants.cu, gemm_filled.cu and gemm_tiles.cu: two products at once, operands as they lie in
+ * memory */
 typedef struct Variant {
   const char *kernel;
   int BM, BN, stages;
   bool a_k, b_k, f16, plain, one_b, sums, along; /* sums: of rows, in parts, or of each row along it */
   unsigned threads;                              /* on sm_80 */
+  bool a_filled, b_filled, tf32;
 } Variant;
 static const Variant variants[] = {
     {"product_plain", 128, 256, 4, true, true, .f16 = true, .plain = true},
@@ -171,6 +173,12 @@ static const Variant variants[] = {
     {"product_sums", 128, 128, 4, true, true, .sums = true},
     {"product_sums_64", 64, 64, 6, true, false, .f16 = true, .sums = true},
     {"product_along", 128, 256, 4, false, true, .sums = true, .along = true},
+    {"filled_nt", 128, 128, 4, true, true, .a_filled = true},
+    {"filled_tn", 128, 64, 5, false, false, .f16 = true, .a_filled = true},
+    {"filled_nn", 64, 128, 4, true, false, .b_filled = true},
+    {"filled_tt", 64, 64, 4, false, true, .f16 = true, .a_filled = true, .b_filled = true},
+    {"filled_tf32", 128, 64, 4, true, false, .a_filled = true, .b_filled = true, .tf32 = true},
+    {"filled_tf32_turned", 64, 128, 4, false, true, .a_filled = true, .b_filled = true, .tf32 = true},
     {"tiled_nt", 128, 64, 4, true, true, .threads = 128},
     {"tiled_nn", 64, 128, 4, true, false, .one_b = true, .threads = 128},
     {"tiled_tn", 128, 128, 4, false, false, .f16 = true, .threads = 256},
@@ -180,12 +188,30 @@ static const Variant variants[] = {
     {"tiled_along", 64, 128, 4, false, true, .f16 = true, .sums = true, .along = true, .threads = 128},
 };
 
+static void *random_operand(const Variant *v, size_t n) {
+  if (!v->tf32) return random_half(v->f16, n);
+  float *p = device(n * sizeof *p);
+  for (size_t i = 0; i < n; i++) p[i] = uniform();
+  return p;
+}
+
+/* tf32 has 10 bits of mantissa; halves are rounded away from zero. */
+static double operand(const Variant *v, const void *p, size_t i) {
+  uint32_t u;
+  float f;
+  if (!v->tf32) return from_half(v->f16, ((const uint16_t *)p)[i]);
+  memcpy(&u, (const float *)p + i, 4);
+  u = (u + 0x1000) & ~(uint32_t)0x1fff;
+  memcpy(&f, &u, 4);
+  return (double)f;
+}
+
 static bool product(const GpuCase *c, GpuResult *r, const Variant *v) {
   enum { OUTER = 2 };
   int M = c->size[0], N = c->size[1], K = c->size[2];
   size_t n = (size_t)OUTER * (size_t)M * (size_t)N, of_a = (size_t)M * (size_t)K, of_b = (size_t)N * (size_t)K;
-  uint16_t *a = random_half(v->f16, OUTER * of_a), *b = random_half(v->f16, OUTER * of_b),
-           *more = random_half(v->f16, n), *out = device(n * 2);
+  void *a = random_operand(v, OUTER * of_a), *b = random_operand(v, OUTER * of_b);
+  uint16_t *more = random_half(v->f16, n), *out = device(n * 2);
   float *bias = device((size_t)N * sizeof *bias), *sums = device(n * sizeof *sums);
   size_t kept = (size_t)(v->along ? M : N), each = ((size_t)(v->along ? N : M) + 63) / 64, parts = OUTER * each * kept;
   float *partial = device(parts * sizeof *partial);
@@ -197,7 +223,7 @@ static bool product(const GpuCase *c, GpuResult *r, const Variant *v) {
     const uint16_t *more;
     float *partial;
     int64_t outer, M, N, K;
-    const uint16_t *a, *b; /* on sm_80 */
+    const void *a, *b; /* on sm_80, and of operands that are filled */
   } args = {out, sums, bias, more, partial, OUTER, M, N, K, a, b};
   _Alignas(64) uint64_t map[3][16];
   for (int i = 0; i < N; i++) bias[i] = uniform();
@@ -208,20 +234,22 @@ static bool product(const GpuCase *c, GpuResult *r, const Variant *v) {
     if (shared < (size_t)(v->stages * (v->BM + v->BN) * 128)) shared = (size_t)(v->stages * (v->BM + v->BN) * 128);
     found = launch(c, r, (unsigned)(OUTER * tiles), 1, v->threads, shared, (void *[]){&args});
   } else {
-    map_rows(map[0], a, v->a_k ? K : M, v->a_k ? M : K, OUTER, v->a_k ? v->BM : 64);
-    map_rows(map[1], b, v->b_k ? K : N, v->b_k ? N : K, OUTER, v->b_k ? v->BN : 64);
-    if (v->plain) map_rows(map[2], out, N, M, OUTER, 16);
+    int maps = 0;
+    unsigned producers = v->a_filled || v->b_filled ? 2 * (unsigned)v->BM : 128;
+    if (!v->a_filled) map_rows(map[maps++], a, v->a_k ? K : M, v->a_k ? M : K, OUTER, v->a_k ? v->BM : 64);
+    if (!v->b_filled) map_rows(map[maps++], b, v->b_k ? K : N, v->b_k ? N : K, OUTER, v->b_k ? v->BN : 64);
+    if (v->plain) map_rows(map[maps], out, N, M, OUTER, 16);
     size_t shared = (size_t)(v->stages * (v->BM + v->BN) * 128 + v->BM * 256 + v->stages * 16);
-    found = launch(c, r, 3, 1, 128 + 2 * (unsigned)v->BM, shared, (void *[]){&args, map[0], map[1], map[2]});
+    found = launch(c, r, 3, 1, producers + 2 * (unsigned)v->BM, shared, (void *[]){&args, map[0], map[1], map[2]});
   }
   r->hash = 14695981039346656037u;
   for (size_t i = 0; i < n; i++) {
     size_t o = i / (size_t)N / (size_t)M, row = i / (size_t)N % (size_t)M, column = i % (size_t)N;
-    const uint16_t *x = a + o * of_a + row * (v->a_k ? (size_t)K : 1),
-                   *y = b + (v->one_b ? 0 : o) * of_b + column * (v->b_k ? (size_t)K : 1);
+    size_t x = o * of_a + row * (v->a_k ? (size_t)K : 1),
+           y = (v->one_b ? 0 : o) * of_b + column * (v->b_k ? (size_t)K : 1);
     double sum = 0;
-    for (int k = 0; k < K; k++, x += v->a_k ? 1 : M, y += v->b_k ? 1 : N)
-      if (k >= 64 * (int)o) sum += from_half(v->f16, *x) * from_half(v->f16, *y);
+    for (int k = 0; k < K; k++, x += v->a_k ? 1 : (size_t)M, y += v->b_k ? 1 : (size_t)N)
+      if (k >= 64 * (int)o) sum += operand(v, a, x) * operand(v, b, y);
     size_t part = (o * each + (v->along ? column : row) / 64) * kept + (v->along ? row : column);
     summed[part] += fmax(sum + (double)bias[column], 0);
     double right = v->plain ? sum : fmax(sum + (double)bias[column], 0) + from_half(v->f16, more[i]);
@@ -350,15 +378,16 @@ static bool attention_variant(const GpuCase *c, GpuResult *r) {
   bool sm90 = strstr(c->kernel, "_sm90") != NULL;
   int D = atoi(c->kernel + strlen("attention_d")), T = c->size[1], S = c->size[2], rows = sm90 ? 128 : 64;
   Attention a = attention_of(c->size[0], T, S, D, c->size[0] % 2 ? 1 : 2, D != 96, D != 32);
-  if (!strcmp(c->kernel, "attention_d128")) attention_mask(&a);
+  bool masked = strstr(c->kernel, "_masked") || !strcmp(c->kernel, "attention_d128");
+  if (masked) attention_mask(&a);
   struct {
     void *out, *lse, *q, *k, *v, *mask;
     int T, S, group, causal;
     float scale;
   } args = {a.out, a.lse, a.q, a.k, a.v, a.mask, T, S, a.group, a.causal, a.scale};
-  size_t row = (size_t)(D % 64 ? D * 2 + 16 : D * 2);
+  size_t row = (size_t)(D % 64 ? D * 2 + 16 : D * 2), keys = sm90 && !masked ? 128 : 64; /* bytes; of a tile */
   bool found = launch(c, r, (unsigned)((T + rows - 1) / rows * a.heads), 1, sm90 ? 384 : 128,
-                      5 * (size_t)rows * row + (sm90 ? 72 : 0), (void *[]){&args});
+                      ((size_t)rows + 4 * keys) * row + (sm90 ? 72 : 0), (void *[]){&args});
   attention_judge(&a, r);
   return found;
 }

@@ -92,6 +92,27 @@ static void gemm_variants(void **unused) {
   always("product_along", 8, 67, 328); /* 3 columns in the last part */
 }
 
+static void gemm_filled(void **unused) {
+  (void)unused;
+  EmulatorCounters n = always("filled_nt", 128, 128, 128);
+  assert_int_equal(n.tma, 2 + 1); /* of the second product half is left */
+  n = always("filled_tn", 128, 64, 64);
+  assert_int_equal(n.tma, 1);
+  assert_int_equal(n.cp_async, 128 * 64 / 8);
+  static const char *const kernels[] = {"filled_nt", "filled_tn", "filled_nn", "filled_tt"};
+  for (int i = 0; i < 4; i++) {
+    always(kernels[i], 72, 136, 328); /* more steps than stages */
+    always(kernels[i], 264, 136, 72); /* more tiles than blocks */
+    always(kernels[i], 8, 8, 8);
+  }
+  always("filled_nt", 37, 131, 104);
+  n = always("filled_tf32", 128, 64, 64);
+  assert_int_equal(n.wgmma, 2 * 2 * 4); /* 32 terms in a step */
+  always("filled_tf32", 133, 70, 301);  /* any number of everything */
+  always("filled_tf32_turned", 75, 133, 205);
+  always("filled_tf32_turned", 3, 5, 7);
+}
+
 static void gemm_tiles(void **unused) {
   (void)unused;
   static const char *const kernels[] = {"tiled_nt", "tiled_nn", "tiled_tn", "tiled_tt", "tiled_worked", "tiled_sums"};
@@ -129,6 +150,10 @@ static void attention_variants(void **unused) {
   always("attention_d64_sm90", 2, 130, 300);
   always("attention_d128_sm90", 1, 140, 9);
   always("attention_d128_sm90", 2, 70, 131);
+  always("attention_d64_sm90_masked", 2, 130, 260);
+  always("attention_d64_sm90_masked", 1, 64, 64);
+  always("attention_d128_sm90_masked", 1, 131, 192);
+  always("attention_d128_sm90_masked", 2, 70, 77);
 }
 
 static void attention_grad_sm80(void **unused) {
@@ -186,6 +211,7 @@ int main(void) {
       cmocka_unit_test(gemm_sm80),
       cmocka_unit_test(gemm_sm90),
       cmocka_unit_test(gemm_variants),
+      cmocka_unit_test(gemm_filled),
       cmocka_unit_test(gemm_tiles),
       cmocka_unit_test(gemm_simt),
       cmocka_unit_test(attention_sm80),

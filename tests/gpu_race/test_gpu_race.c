@@ -67,6 +67,8 @@ static void place(char *to, size_t room, const char *kernel, const char *text) {
   char file[128], line[512];
   if (!strncmp(kernel, "misuse", 6))
     snprintf(file, sizeof file, "tests/gpu_race/misuse.cu");
+  else if (!strncmp(kernel, "filled", 6))
+    snprintf(file, sizeof file, "kernels/cuda/gemm_sm90.cu");
   else if (!strncmp(kernel, "wgmma", 5))
     snprintf(file, sizeof file, "tests/gpu_emulator/instructions.cu");
   else if (!strncmp(kernel, "product", 7))
@@ -171,6 +173,10 @@ static const GpuCase right[] = {
     {"product_sums", {264, 136, 72}, 0, true},
     {"product_sums_64", {72, 72, 40}, 1, false},
     {"product_along", {136, 270, 72}, 0, true},
+    {"filled_nt", {37, 131, 328}, 0, true},
+    {"filled_tn", {136, 136, 328}, 1, false},
+    {"filled_tt", {72, 72, 328}, 0, true},
+    {"filled_tf32_turned", {75, 133, 205}, 1, true},
     {"attention_sm80", {1, 77, 1}, 0, true},
     {"attention_d32", {2, 70, 77}, 1, false},
     {"attention_d128", {1, 65, 131}, 0, true},
@@ -184,6 +190,7 @@ static const GpuCase right[] = {
     {"grad_q_d64_sm90", {2, 130, 300}, 1, false},
     {"attention_sm90", {1, 300, 0}, 0, true},
     {"attention_d64_sm90", {2, 130, 140}, 1, false},
+    {"attention_d128_sm90_masked", {1, 70, 150}, 0, true},
     {"wgmma_bf16_8", {0}, 0, true},
     {"misuse", {1 /* SYNCWARP */}, 0, true},
     {"misuse", {3 /* ATOMIC_SUM_OF_BLOCKS */}, 0, true},
@@ -235,10 +242,14 @@ static const Fault faults[] = {
     {"no_wgmma_wait", "gemm_sm90.no_wait", {128, 128, 320}, WRONG, NULL, NULL},
     {"no_proxy_fence", "gemm_sm90.no_fence", {128, 128, 64}, RIGHT, NULL, "st_shared_u32(box"},
     {"no_proxy_fence_before_wgmma", "wgmma_bf16_8.no_fence", {0}, RIGHT, NULL, "st_shared_u32(to + (u32)(r * 128"},
+    {"no_proxy_fence_behind_stores", "filled_nt.no_fence", {128, 128, 64}, RIGHT, NULL, "MULTIPLY(A_OPERAND"},
+    {"no_proxy_fence_behind_copies", "filled_tn.no_fence", {128, 64, 128}, RIGHT, NULL, "MULTIPLY(A_OPERAND"},
+    {"copies_landed_late", "filled_tn.late_wait", {128, 64, 328}, RIGHT, NULL, "MULTIPLY(A_OPERAND"},
     {"staging_rewritten", "gemm_sm90.no_read_wait", {300, 264, 72}, SOMETIMES_WRONG, NULL, "st_shared_u32(box"},
     {"accumulator_rescaled_early", "attention_sm90.early_rescale", {1, 384, 0}, WRONG, NULL, "o[i] *= shrink"},
     {"v_used_without_its_barrier", "attention_sm90.no_v_wait", {1, 384, 0}, RIGHT, NULL, "ATTENTION_WGMMA_REGS(D"},
-    {"no_proxy_fence_behind_cp_async", "attention_sm90.no_fence", {1, 128, 0}, RIGHT, NULL, "ATTENTION_WGMMA(128"},
+    {"no_proxy_fence_behind_cp_async", "attention_sm90.no_fence", {1, 128, 0}, RIGHT, NULL, "ATTENTION_WGMMA(KEYS"},
+    {"staged_over_q_in_use", "attention_sm90.no_last_sync", {1, 384, 0}, RIGHT, NULL, "st_shared_f32(staged"},
     {"wrong_stride_in_descriptor", "attention_sm90.wrong_stride", {1, 128, 0}, WRONG, NULL, NULL},
     {"no_proxy_fence_before_gradients",
      "attention_grad_kv_sm90.no_fence",

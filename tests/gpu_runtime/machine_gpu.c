@@ -27,12 +27,12 @@ static bool has(int level) { return level == 0; }
 static bool load_kernels(const char *folder, char *why) {
   char command[2048];
   static int number; /* a library of a name that is open is not opened again */
-  snprintf(
-      command, sizeof command,
-      "cat %s/dump/*.cu >%s/kernels.c && cc -std=gnu17 -O1 -fno-strict-aliasing -ffp-contract=off -w -shared -fPIC "
-      "-Ikernels/cuda -Ikernels/emulator %s/kernels.c -o /tmp/sinter-kernels-%d-%d.so -lm && rm -r %s/dump "
-      "%s/kernels.c",
-      folder, folder, folder, (int)getpid(), number, folder, folder);
+  snprintf(command, sizeof command,
+           "cat %s/dump/*.cu >%s/kernels.c && cc -std=gnu17 -O1 -fno-strict-aliasing -ffp-contract=off -w -Wno-psabi "
+           "-shared -fPIC "
+           "-Ikernels/cuda -Ikernels/emulator %s/kernels.c -o /tmp/sinter-kernels-%d-%d.so -lm && rm -r %s/dump "
+           "%s/kernels.c",
+           folder, folder, folder, (int)getpid(), number, folder, folder);
   if (system(command)) return snprintf(why, SINTER_WHY, "the C compiler refuses the text of the kernels"), false;
   snprintf(command, sizeof command, "/tmp/sinter-kernels-%d-%d.so", (int)getpid(), number++);
   bool ok = dlopen(FAKE_LIBCUDA, RTLD_NOW | RTLD_GLOBAL) && dlopen(command, RTLD_NOW);

@@ -39,7 +39,7 @@ static void expect(Ctx *c, const CudaStage *made, Minima *minima) {
                  {"gemm_sm80(", "by cp.async", "LDGSTS.128", 1},
                  {"gemm_simt(", "", "FFMA", 512},
                  {"gemm_sm90(", "", "HGMMA", 4},
-                 {"gemm_sm90(", "", "UTMALDG", 2},
+                 {"gemm_sm90(", "major by TMA", "UTMALDG", 1},
                  {"gemm_sm90(", "c by TMA", "UTMASTG", 1},
                  {"attention_sm80(", "", "HMMA", 16},
                  {"attention_sm80(", "", "LDSM", 4},
@@ -98,7 +98,7 @@ static char *printed(Ctx *c, const char *path, int sm, int *kernels, Minima *min
   const char *why = "";
   bool ok = sir_trace(c, path, NULL, &p) && program_map(&p, pass_inline_all, NULL) &&
             program_map(&p, pass_simplify, NULL) && program_map(&p, pass_half, NULL);
-  Unit unit = {.program = &p, .init = ok ? plan_init_entry(&p) : NULL};
+  Unit unit = {.program = &p, .init = ok ? plan_init_entry(&p) : NULL, .tf32 = strstr(path, "tf32") != NULL};
   if (!ok || !plan_level(&unit, &TARGET_GPU, &planned)) fail_msg("%s: %s", path, diag_first(c->diag, NULL));
   expand_math_module(planned.module, &TARGET_GPU);
   Buf text = {0};
@@ -161,7 +161,8 @@ static void compiles(void **state) {
     ctx_free(&c);
     skip(); /* no NVRTC, as PyPI cannot be reached */
   }
-  bool ours = strstr(path, "models/") || strstr(path, "tiles") || strstr(path, "_grad_");
+  bool ours = strstr(path, "models/") || strstr(path, "tiles") || strstr(path, "tf32") || strstr(path, "_grad_") ||
+              strstr(path, "channels") || strstr(path, "tile_sums");
   if (!strstr(path, "_sm90") && !strstr(path, "tensor_maps")) compiles_for(&c, rtc, path, "sm_80");
   if (ours || strstr(path, "_sm90") || strstr(path, "tensor_maps")) compiles_for(&c, rtc, path, "sm_90a");
   ctx_free(&c);
@@ -175,7 +176,13 @@ int main(int argc, char **argv) {
                                          "tests/plan/half.sir",
                                          "tests/plan/long_rows.sir",
                                          "tests/gpu_text/tensor_maps.sir",
+                                         "tests/gpu_text/score_tiles.sir",
+                                         "tests/gpu_text/tiles.sir",
+                                         "tests/gpu_text/tf32.sir",
+                                         "tests/plan/channels.sir",
+                                         "tests/plan/tile_sums.sir",
                                          "tests/plan/attention_tiles.sir",
+                                         "tests/plan/attention_grad_tiles.sir",
                                          "tests/nvrtc/tensor_maps.sir",
                                          NULL};
   return each_file("shipped", argc, argv, patterns, compiles);

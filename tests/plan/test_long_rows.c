@@ -67,6 +67,7 @@ static void passes(void **state) {
     int passes;
   } rows[] = {
       {"(x: f32[B, 16384]) -> f32[B, 16384] { softmax(x, -1) }", "passes = 3, hold = registers)", 1},
+      {"(x: f32[B, 16384]) -> f32[B] { max(x, -1) }", "threads = 1024, lanes = 4, passes = 1, hold = n", 1},
       {"(x: bf16[B, 16384]) -> bf16[B, 16384] { softmax(x, -1) }", "passes = 3, hold = registers)", 1},
       {"(x: f32[B, 16384], w: f32[16384]) -> f32[B, 16384] { nn.layer_norm(x, w) }", "passes = 3, hold = registers)",
        1},

@@ -98,7 +98,7 @@ entry again
   kernel k1: row over [B, 70]
     computes reduce_sum (tile_sums_apart.t:25:12), div (tile_sums_apart.t:25:12), sqrt (tile_sums_apart.t:25:7), div (tile_sums_apart.t:25:3)
     stores f32[B, 70] div (tile_sums_apart.t:25:3)
-    not fused with mul (tile_sums_apart.t:25:17), which reduce_sum reads: a reduction does not ride on a product's tile
+    not fused with mul (tile_sums_apart.t:25:17), which reduce_sum reads: what needs the sum reads the product again: a kernel of rows reads it once for both
     fused with reduce_sum (tile_sums_apart.t:25:12), which div reads: read where it is made: one loop nest
     fused with div (tile_sums_apart.t:25:12), which sqrt reads: read where it is made: one loop nest
     not fused with dot_general (tile_sums_apart.t:24:7), which div reads: a kernel between them needs the one and feeds the other
