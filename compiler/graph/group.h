@@ -84,8 +84,11 @@ typedef void ReadVisit(void *ctx, Id read, const Map *);
 void group_reads(const Graph *, Id c, ReadVisit *, void *ctx);
 
 /* pass/attention_grad.c: the entry, after pass/half.c, with gradients of attention that work scores and weights out
- * anew instead of reading them from memory; nodes of a copy (Node.copy) are then one group. NULL after a diag_error. */
+ * anew instead of reading them from memory; nodes of such a copy are then one group. NULL after a diag_error. */
 const Entry *pass_attention_grad(const Entry *);
+/* Node.copy of these nodes, from this number on: programs cannot write such. */
+#define GROUP_COPIES 0x80000000u
+static inline bool group_copied(const Graph *g, Id v) { return graph_at(g, v)->copy >= GROUP_COPIES; }
 
 /* pass/fuse.c: of what the outputs need; every output that is a member is stored. `tiles_sum`: a product's tiles may
  * sum its values. */

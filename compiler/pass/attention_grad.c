@@ -288,7 +288,7 @@ static Id again(Rewrite *r, const Attention *a, Id v) {
 
 static void begin_copy(Rewrite *r) {
   memset(r->copy, 0, r->from->node.n * sizeof *r->copy);
-  r->to->copy = ++r->copies;
+  r->to->copy = GROUP_COPIES + r->copies++;
 }
 
 static Id new_queries(Rewrite *r, const Attention *a) {
@@ -356,7 +356,7 @@ static Id row_lse(Rewrite *r, const Attention *a, Id most, Id sum) {
 static Id converted(Rewrite *r, Id v) {
   Id x = r->map[*graph_in(r->from, v)];
   int n, axes[MAX_RANK];
-  if (graph_op(r->to, x) != OP_TRANSPOSE || !graph_at(r->to, *graph_in(r->to, x))->copy) return 0;
+  if (graph_op(r->to, x) != OP_TRANSPOSE || !group_copied(r->to, *graph_in(r->to, x))) return 0;
   const int64_t *turned = graph_attr(r->to, x, "axes", &n);
   for (int i = 0; i < n; i++) axes[i] = (int)turned[i];
   return g_transpose(r->to, g_convert(r->to, graph_dtype(r->from, v), *graph_in(r->to, x)), axes);

@@ -459,7 +459,7 @@ static bool feeds_only(const Fuse *f, int a, int b) {
     if (f->wanted[v]) return false;
     for (uint32_t k = 0; k < f->users[v].n; k++) {
       Id u = f->users[v].at[k];
-      if (f->of[u] != a && f->of[u] != b && (full(f->g, v, x) || !graph_at(f->g, u)->copy)) return false;
+      if (f->of[u] != a && f->of[u] != b && (full(f->g, v, x) || !group_copied(f->g, u))) return false;
     }
   }
   return true;
@@ -669,7 +669,7 @@ static void copies_as_groups(Fuse *f, const Id *order, int n) {
   for (int i = 0; i < n; i++) {
     Id v = order[i];
     uint32_t copy = graph_at(g, v)->copy;
-    if (!copy || f->of[v] < 0 || f->group.at[f->of[v]].kind == GROUP_ATTENTION_GRAD) continue;
+    if (!group_copied(g, v) || f->of[v] < 0 || f->group.at[f->of[v]].kind == GROUP_ATTENTION_GRAD) continue;
     Group to = {.kind = GROUP_ATTENTION_GRAD};
     for (int j = i; j < n; j++) {
       Id w = order[j];

@@ -53,12 +53,13 @@ static bool run_half(Case *t, Buf *out) {
   return true;
 }
 
-static bool run_fuse(Case *t, bool tiles_sum, Buf *out) {
+static bool run_fuse(Case *t, bool gpu, Buf *out) {
   if (!ready(t)) return false;
   for (uint32_t i = 0; i < t->p.entries.n; i++) {
-    Entry *e = &t->p.entries.at[i];
-    entry_roots(e);
-    const Groups *groups = pass_fuse(e->graph, e->graph->output.at, (int)e->graph->output.n, tiles_sum);
+    entry_roots(&t->p.entries.at[i]);
+    const Entry *e = gpu ? pass_attention_grad(&t->p.entries.at[i]) : &t->p.entries.at[i];
+    if (!e) return false;
+    const Groups *groups = pass_fuse(e->graph, e->graph->output.at, (int)e->graph->output.n, gpu);
     buf_printf(out, "entry %s\n", e->name);
     for (uint32_t k = 0; k < groups->at.n; k++) group_print(groups, k, out);
   }
