@@ -25,15 +25,6 @@ static Ex only_load(const Kernel *k, Ex e) {
   }
 }
 
-static bool divides(const Kernel *k, Sym size) {
-  Sym fact = loop_multiple(k->ctx->syms, size, RUN);
-  int64_t holds;
-  if (sym_is_int(k->ctx->syms, fact, &holds)) return holds;
-  for (uint32_t i = 0; i < k->facts.n; i++)
-    if (k->facts.at[i] == fact) return true;
-  return false;
-}
-
 /* Whether the 8 neighbours lie side by side, at a multiple of 16 bytes. */
 static bool in_rows(const Kernel *k, const LoopHole *h, DType type) {
   Ex e = only_load(k, h->value), index[LOOP_RANK];
@@ -43,7 +34,7 @@ static bool in_rows(const Kernel *k, const LoopHole *h, DType type) {
   memcpy(index, k->arg.at + x->in, (size_t)x->nin * sizeof *index);
   return b->layout == LAYOUT_ROWS && b->kind <= BUF_INOUT &&
          loop_access(k, x->ref, index, x->nin, RUN) == ACCESS_CONTIGUOUS &&
-         loop_divisor(k, index[x->nin - 1]) % RUN == 0 && (x->nin == 1 || divides(k, b->dim[x->nin - 1]));
+         loop_divisor(k, index[x->nin - 1]) % RUN == 0 && (x->nin == 1 || hole_divides(k, RUN, b->dim[x->nin - 1]));
 }
 
 /* Of features that tiles are made for; there are rows and keys. */

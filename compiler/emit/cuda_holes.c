@@ -80,7 +80,7 @@ static void copy_block(Hole *h, const Stmt *s, Part *part) {
 
 /* ---- parameters ---- */
 
-static bool divides(const Kernel *k, int lanes, Sym size) {
+bool hole_divides(const Kernel *k, int lanes, Sym size) {
   Sym fact = loop_multiple(k->ctx->syms, size, lanes);
   int64_t holds;
   if (sym_is_int(k->ctx->syms, fact, &holds)) return holds;
@@ -93,7 +93,7 @@ static Sym total(const Kernel *k, const LoopAxes *a) { return sym_product(k->ctx
 
 /* Neighbours along a group never leave its last axis: then that has the lanes, else the flat number has. */
 static bool last_has_lanes(const Kernel *k, const LoopAxes *a, int lanes) {
-  return a->n && divides(k, lanes, a->extent[a->n - 1]);
+  return a->n && hole_divides(k, lanes, a->extent[a->n - 1]);
 }
 
 static Ex parameter(Kernel *k, const char *name, Sym extent, int64_t step) {
@@ -212,7 +212,7 @@ static bool side_by_side(Hole *load, uint32_t value, DType type, int lanes, bool
   const LoopBuf *b = &k->bufs.at[x.ref];
   return (!there || ex_at(k, there)->lanes == 1) && lanes * (int)dtype_size(type) == 16 && b->kind <= BUF_INOUT &&
          b->layout == LAYOUT_ROWS && loop_access(k, x.ref, index, x.nin, lanes) == ACCESS_CONTIGUOUS &&
-         loop_divisor(k, index[x.nin - 1]) % lanes == 0 && (x.nin == 1 || divides(k, lanes, b->dim[x.nin - 1]));
+         loop_divisor(k, index[x.nin - 1]) % lanes == 0 && (x.nin == 1 || hole_divides(k, lanes, b->dim[x.nin - 1]));
 }
 
 static bool has_failure(const Stmt *s, const Stmt *to) {

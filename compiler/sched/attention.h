@@ -13,4 +13,8 @@ Ex attention_seen(Lower *, const Softmax *, Ex last, Ex keys);
  * so many products. */
 void attention_work(const Gemm *scores, Sym columns, int rows);
 void attention_threads(Lower *); /* of a GPU */
+
+/* What its two forms on a GPU share: i, or the last one below n; an unrolled loop, until loop_end. */
+Ex attention_last(Kernel *, Ex i, Ex n);
+void attention_each(Kernel *, const char *name, int n, Ex *var);
 #endif

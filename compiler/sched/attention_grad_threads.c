@@ -51,25 +51,15 @@ static void find_parts(Grad *w) {
 
 static Ex literal(Grad *w, double x) { return ex_float(w->l->k, w->dtype, x); }
 
-static Ex last_of(Grad *w, Ex i, Ex n) {
-  Kernel *k = w->l->k;
-  return ex_op2(k, OP_MINIMUM, i, ex_op2(k, OP_SUB, n, ex_idx(k, 1)));
-}
-
 static Sym extent(const Grad *w, bool keys) { return graph_shape(w->l->g, w->inner[0].v)[w->rank - (keys ? 1 : 2)]; }
 
 static Ex own_one(Grad *w, Ex i) {
-  return last_of(w, ex_add(w->l->k, w->first, i), lower_dim(w->l, extent(w, w->of_keys)));
+  return attention_last(w->l->k, ex_add(w->l->k, w->first, i), lower_dim(w->l, extent(w, w->of_keys)));
 }
 
 static Ex column_of(Grad *w, Ex v) {
   Kernel *k = w->l->k;
   return ex_add(k, w->column, ex_mul(k, v, ex_idx(k, LOOP_WARP_THREADS)));
-}
-
-static void each(Grad *w, const char *name, int n, Ex *var) {
-  Kernel *k = w->l->k;
-  loop_for(k, name, ex_idx(k, 0), ex_idx(k, n), FOR_UNROLL, 0, TAIL_NONE, var);
 }
 
 static void at_head(Grad *w, Ex head) {
@@ -101,7 +91,7 @@ static uint32_t dots(Grad *w, Gemm *g, Ex other, int lanes) {
   gemm_operand_index(g, !right, other, at);
   Id v = right ? g->x : g->y, own = right ? g->y : g->x;
   Ex b = loop_let(k, "b", lower_pull(l, v, at, graph_rank(l->g, v)));
-  each(w, "i", w->count, &i);
+  attention_each(k, "i", w->count, &i);
   gemm_operand_index(g, right, own_one(w, i), at);
   Ex a = lower_pull(l, own, at, graph_rank(l->g, own));
   loop_assign(k, t, &i, 1, ex_op3(k, OP_FMA, a, b, ex_reg(k, t, &i, 1)), 0);
@@ -110,7 +100,7 @@ static uint32_t dots(Grad *w, Gemm *g, Ex other, int lanes) {
   l->memo.n = mark;
   if (lanes == 1) return t;
   uint32_t whole = loop_reg(k, "dot", w->dtype, 1, 1, &count, 0);
-  each(w, "i", w->count, &i);
+  attention_each(k, "i", w->count, &i);
   loop_assign(k, whole, &i, 1, ex_op1(k, OP_HADD, ex_reg(k, t, &i, 1)), 0);
   loop_end(k);
   return whole;
@@ -127,10 +117,10 @@ static void terms(Grad *w, Ex block, Ex others) {
   Lower *l = w->l;
   Kernel *k = l->k;
   Ex i, lane = loop_lane_id(k), other = loop_let(k, "other", ex_add(k, block, lane)),
-        there = loop_let(k, "there", last_of(w, other, others));
+        there = loop_let(k, "there", attention_last(k, other, others));
   uint32_t t[2], mark = l->memo.n;
   for (int p = 0; p < w->inners; p++) t[p] = dots(w, &w->inner[p], there, sum_lanes(w, &w->inner[p]));
-  each(w, "i", w->count, &i);
+  attention_each(k, "i", w->count, &i);
   at_pair(w, loop_let(k, "own", own_one(w, i)), there);
   attention_limit(l, &w->parts, w->at[w->rank - 2]);
   for (int p = 0; p < w->inners; p++)
@@ -157,14 +147,14 @@ static void add_terms(Grad *w, Ex block, Ex others) {
     Gemm *g = &w->result[r];
     uint32_t b = loop_reg(k, "b", w->dtype, 1, 1, &nv, 0);
     g->k[0] = ex_add(k, block, j);
-    each(w, "v", w->nv, &v);
-    gemm_operand_index(g, true, last_of(w, column_of(w, v), size), at);
+    attention_each(k, "v", w->nv, &v);
+    gemm_operand_index(g, true, attention_last(k, column_of(w, v), size), at);
     loop_assign(k, b, &v, 1, lower_pull(l, g->y, at, graph_rank(l->g, g->y)), 0);
     loop_end(k);
     l->memo.n = mark;
-    each(w, "i", w->count, &i);
+    attention_each(k, "i", w->count, &i);
     Ex place[4] = {loop_warp(k), ex_idx(k, r), i, j}, term = loop_let(k, "term", ex_load(k, w->shared, place, 4, 0, 0));
-    each(w, "v", w->nv, &v);
+    attention_each(k, "v", w->nv, &v);
     Ex iv[2] = {i, v}, sum = ex_op3(k, OP_FMA, term, ex_reg(k, b, &v, 1), ex_reg(k, w->out[r], iv, 2));
     loop_assign(k, w->out[r], iv, 2, sum, 0);
     loop_end(k);
@@ -188,10 +178,10 @@ static void finish(Grad *w) {
   Kernel *k = l->k;
   Ex i, v, value[2];
   uint32_t mark = l->memo.n;
-  each(w, "i", w->count, &i);
+  attention_each(k, "i", w->count, &i);
   Ex own = loop_let(k, "own", ex_add(k, w->first, i));
   loop_if(k, ex_op2(k, OP_LESS, own, lower_dim(l, extent(w, w->of_keys))));
-  each(w, "v", w->nv, &v);
+  attention_each(k, "v", w->nv, &v);
   Ex column = loop_let(k, "column", column_of(w, v)), iv[2] = {i, v};
   loop_if(k, ex_op2(k, OP_LESS, column, lower_dim(l, w->result[0].n)));
   for (int r = 0; r < w->results; r++) value[r] = loop_let(k, "y", ex_reg(k, w->out[r], iv, 2));
@@ -377,7 +367,7 @@ void attention_grad_threads(Lower *l) {
   if (!w->of_keys) others = attention_seen(l, &w->parts, own_one(w, ex_idx(k, w->count - 1)), others);
   loop_for_step(k, "block", ex_idx(k, 0), others, width, &block);
   if (w->of_keys && attention_hides(l, &w->parts)) { /* rows that do not see the first own key are left out */
-    Ex row = loop_let(k, "row", last_of(w, ex_add(k, block, ex_idx(k, width - 1)), others));
+    Ex row = loop_let(k, "row", attention_last(k, ex_add(k, block, ex_idx(k, width - 1)), others));
     loop_if(k, ex_op2(k, OP_LESS, w->first, attention_seen(l, &w->parts, row, lower_dim(l, owns))));
   }
   terms(w, block, others);

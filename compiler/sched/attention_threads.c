@@ -25,23 +25,19 @@ typedef struct Warp {
   uint32_t most, sum, out;
 } Warp;
 
-static Ex literal(Warp *w, double x) { return ex_float(w->l->k, w->dtype, x); }
+Ex attention_last(Kernel *k, Ex i, Ex n) { return ex_op2(k, OP_MINIMUM, i, ex_op2(k, OP_SUB, n, ex_idx(k, 1))); }
 
-static Ex last_of(Warp *w, Ex i, Ex n) {
-  Kernel *k = w->l->k;
-  return ex_op2(k, OP_MINIMUM, i, ex_op2(k, OP_SUB, n, ex_idx(k, 1)));
+void attention_each(Kernel *k, const char *name, int n, Ex *var) {
+  loop_for(k, name, ex_idx(k, 0), ex_idx(k, n), FOR_UNROLL, 0, TAIL_NONE, var);
 }
 
-static Ex row_of(Warp *w, Ex i) { return last_of(w, ex_add(w->l->k, w->first, i), w->rows); }
+static Ex literal(Warp *w, double x) { return ex_float(w->l->k, w->dtype, x); }
+
+static Ex row_of(Warp *w, Ex i) { return attention_last(w->l->k, ex_add(w->l->k, w->first, i), w->rows); }
 
 static Ex column_of(Warp *w, Ex v) {
   Kernel *k = w->l->k;
   return ex_add(k, w->column, ex_mul(k, v, ex_idx(k, LOOP_WARP_THREADS)));
-}
-
-static void each(Warp *w, const char *name, int n, Ex *var) {
-  Kernel *k = w->l->k;
-  loop_for(k, name, ex_idx(k, 0), ex_idx(k, n), FOR_UNROLL, 0, TAIL_NONE, var);
 }
 
 static Ex exponential(Warp *w, Ex i, Ex j) {
@@ -61,7 +57,7 @@ static uint32_t dots(Warp *w, Ex key, int lanes) {
   g->k[0] = lanes > 1 ? ex_add(k, d, ex_lane(k, lanes)) : d;
   gemm_operand_index(g, true, key, at);
   Ex b = loop_let(k, "b", lower_pull(l, g->y, at, graph_rank(l->g, g->y)));
-  each(w, "i", w->nr, &i);
+  attention_each(k, "i", w->nr, &i);
   gemm_operand_index(g, false, row_of(w, i), at);
   Ex a = lower_pull(l, g->x, at, graph_rank(l->g, g->x));
   loop_assign(k, t, &i, 1, ex_op3(k, OP_FMA, a, b, ex_reg(k, t, &i, 1)), 0);
@@ -77,9 +73,9 @@ static void exponentials(Warp *w, Ex block, int lanes) {
   Lower *l = w->l;
   Kernel *k = l->k;
   Ex i, v, at[MAX_RANK], lane = loop_lane_id(k);
-  Ex key = loop_let(k, "key", ex_add(k, block, lane)), there = loop_let(k, "there", last_of(w, key, w->keys));
+  Ex key = loop_let(k, "key", ex_add(k, block, lane)), there = loop_let(k, "there", attention_last(k, key, w->keys));
   uint32_t t = dots(w, there, lanes), mark = l->memo.n;
-  each(w, "i", w->nr, &i);
+  attention_each(k, "i", w->nr, &i);
   memcpy(at, w->at, sizeof at);
   at[w->rank - 2] = loop_let(k, "row", row_of(w, i));
   at[w->rank - 1] = there;
@@ -98,7 +94,7 @@ static void exponentials(Warp *w, Ex block, int lanes) {
   loop_store(k, w->e, place, 3, e, 0);
   loop_assign(k, w->most, &i, 1, now, 0);
   loop_assign(k, w->sum, &i, 1, ex_op3(k, OP_FMA, ex_reg(k, w->sum, &i, 1), decay, total), 0);
-  each(w, "v", w->nv, &v);
+  attention_each(k, "v", w->nv, &v);
   Ex iv[2] = {i, v};
   loop_assign(k, w->out, iv, 2, ex_mul(k, ex_reg(k, w->out, iv, 2), decay), 0);
   loop_end(k);
@@ -118,14 +114,14 @@ static void weigh(Warp *w, Ex block) {
   loop_for(k, "j", ex_idx(k, 0), left, FOR_SERIAL, 0, TAIL_NONE, &j);
   uint32_t b = loop_reg(k, "b", w->dtype, 1, 1, &nv, 0);
   g->k[0] = ex_add(k, block, j);
-  each(w, "v", w->nv, &v);
-  gemm_operand_index(g, true, last_of(w, column_of(w, v), size), at);
+  attention_each(k, "v", w->nv, &v);
+  gemm_operand_index(g, true, attention_last(k, column_of(w, v), size), at);
   loop_assign(k, b, &v, 1, lower_pull(l, g->y, at, graph_rank(l->g, g->y)), 0);
   loop_end(k);
   l->memo.n = mark;
-  each(w, "i", w->nr, &i);
+  attention_each(k, "i", w->nr, &i);
   Ex e = loop_let(k, "e", exponential(w, i, j));
-  each(w, "v", w->nv, &v);
+  attention_each(k, "v", w->nv, &v);
   Ex iv[2] = {i, v};
   loop_assign(k, w->out, iv, 2, ex_op3(k, OP_FMA, e, ex_reg(k, b, &v, 1), ex_reg(k, w->out, iv, 2)), 0);
   loop_end(k);
@@ -159,7 +155,7 @@ static void finish(Warp *w) {
   uint32_t mark = l->memo.n;
   int64_t least, most;
   sym_range(l->all->facts, graph_shape(l->g, w->scores.v)[w->rank - 1], &least, &most);
-  each(w, "i", w->nr, &i);
+  attention_each(k, "i", w->nr, &i);
   Ex row = loop_let(k, "row", ex_add(k, w->first, i));
   loop_if(k, ex_op2(k, OP_LESS, row, w->rows));
   memcpy(at, w->at, sizeof at);
@@ -171,7 +167,7 @@ static void finish(Warp *w) {
     lower_store_reduced(l, at);
     loop_end(k);
   }
-  each(w, "v", w->nv, &v);
+  attention_each(k, "v", w->nv, &v);
   Ex iv[2] = {i, v}, y = ex_op2(k, w->parts.divides ? OP_DIV : OP_MUL, ex_reg(k, w->out, iv, 2), scale);
   if (least < 1) y = ex_op3(k, OP_SELECT, ex_op2(k, OP_GREATER, w->keys, zero), y, lower_zero(l, w->dtype));
   at[w->rank - 1] = loop_let(k, "column", column_of(w, v));
