@@ -17,7 +17,7 @@ typedef struct Grad {
   Gemm result[2]; /* of the group's last products, whose left sides are rows by keys */
   int results;
   bool of_keys;  /* the results' rows are keys */
-  Softmax parts; /* of which it has but x, the scores */
+  Softmax parts; /* of which it has but x, the scores, and e, the weights */
   Id lse;        /* of each row */
   DType dtype;
   int rank;
@@ -199,7 +199,7 @@ static void find_rows(Grad *w) {
     Id v = w->l->grp->members.at[i], difference = graph_op(g, v) == OP_EXP ? *graph_in(g, v) : 0;
     if (!difference || graph_op(g, difference) != OP_SUB) continue;
     Id lse = graph_in(g, difference)[1];
-    if (graph_op(g, lse) != OP_BROADCAST || is_member(w->l, *graph_in(g, lse))) continue;
+    if (graph_op(g, lse) != OP_BROADCAST || !group_copied(g, lse)) continue; /* one of the program's */
     w->parts.x = graph_in(g, difference)[0];
     w->parts.e = v;
     w->lse = *graph_in(g, lse);
