@@ -290,7 +290,7 @@ static void launches(void **state) {
       steps++;
       n += begins;
       parts = begins ? 1 : parts + 1;
-      large += parts == 15; /* of the 16 parameters of the transformer one has its sum with its gradient */
+      large += parts == 12; /* of the 16 parameters of the transformer 4 have their sums with their gradients */
       last = s->batch;
     }
     printf("%s: a step of training is %d steps of its plan, %d launches\n", paths[i], steps, n);
