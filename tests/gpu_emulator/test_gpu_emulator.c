@@ -9,11 +9,15 @@
 
 enum { SEEDS = 10 };
 
+static uint32_t runs; /* every seed lazy and not, or (`in_turn`) every other one lazy */
+static int both(void **unused) { return (void)unused, runs = 2 * SEEDS, 0; }
+static int in_turn(void **unused) { return (void)unused, runs = SEEDS, 0; }
+
 static EmulatorCounters always(const char *kernel, int x, int y, int z) {
   uint64_t hash = 0;
   GpuResult r = {0};
-  for (uint32_t run = 0; run < 2 * SEEDS; run++) {
-    GpuCase c = {kernel, {x, y, z}, run / 2, run % 2};
+  for (uint32_t run = 0; run < runs; run++) {
+    GpuCase c = {kernel, {x, y, z}, runs > SEEDS ? run / 2 : run, run % 2};
     assert_true(gpu_case_run(&c, &r));
     if (!r.ran) fail_msg("%s %d %d %d, seed %u lazy %d: %s", kernel, x, y, z, c.seed, c.lazy, r.report.message);
     if (!GPU_CASE_RIGHT(r))
@@ -209,19 +213,19 @@ static void attention_sm90(void **unused) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(softmax),
-      cmocka_unit_test(gemm_sm80),
-      cmocka_unit_test(gemm_sm90),
-      cmocka_unit_test(gemm_variants),
-      cmocka_unit_test(gemm_filled),
-      cmocka_unit_test(gemm_tiles),
-      cmocka_unit_test(gemm_simt),
-      cmocka_unit_test(attention_sm80),
-      cmocka_unit_test(attention_variants),
-      cmocka_unit_test(attention_sm90),
-      cmocka_unit_test(attention_grad_sm80),
-      cmocka_unit_test(attention_grad_variants),
-      cmocka_unit_test(attention_grad_sm90),
+      cmocka_unit_test_setup(softmax, both),
+      cmocka_unit_test_setup(gemm_sm80, both),
+      cmocka_unit_test_setup(gemm_sm90, both),
+      cmocka_unit_test_setup(gemm_variants, in_turn),
+      cmocka_unit_test_setup(gemm_filled, in_turn),
+      cmocka_unit_test_setup(gemm_tiles, in_turn),
+      cmocka_unit_test_setup(gemm_simt, both),
+      cmocka_unit_test_setup(attention_sm80, both),
+      cmocka_unit_test_setup(attention_variants, in_turn),
+      cmocka_unit_test_setup(attention_sm90, both),
+      cmocka_unit_test_setup(attention_grad_sm80, both),
+      cmocka_unit_test_setup(attention_grad_variants, in_turn),
+      cmocka_unit_test_setup(attention_grad_sm90, in_turn),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
