@@ -48,7 +48,7 @@ static bool by_element(const Graph *g, Id v, Id scores) {
 
 /* ---- finding ---- */
 
-/* The product from which v is made element by element, beside what is marked; several: `none`. */
+/* The product from which something is made element by element, beside what is marked. */
 typedef struct Source {
   Id product;
   bool several;

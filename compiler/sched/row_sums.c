@@ -14,7 +14,7 @@
 #include "row.h"
 #include <string.h>
 
-enum { FACTORS = 6, WEIGHTS = 4, TERMS = 4, TODO = 16 };
+enum { FACTORS = 6, WEIGHTS = 4, TERMS = 4, PENDING = 16 };
 
 /* factors * sum of weights * exp(base - c), or * (base - c)^power, or of the weights alone. */
 typedef struct SumTerm {
@@ -131,26 +131,26 @@ static bool add_distance(SumTerm *t, Id v, Id base) {
  * the factors: multiplied out, distances would cancel. */
 static bool take_apart(Row *r, RowSum *s, SumTerm t, Id v) {
   const Graph *g = r->l->g;
-  Id todo[TODO], sum = 0;
+  Id pending[PENDING], sum = 0;
   int n = 0;
-  todo[n++] = v;
+  pending[n++] = v;
   while (n) {
-    v = lower_unrounded(r->l, todo[--n]);
+    v = lower_unrounded(r->l, pending[--n]);
     const Id *in = graph_in(g, v);
     Op o = graph_op(g, v);
     if (r->one[v]) {
       if (!add_factor(&t, v, false)) return false;
     } else if (row_level(r, v) < s->level) {
       if (!add_weight(&t, v)) return false;
-    } else if (o == OP_MUL && n + 2 <= TODO) {
-      todo[n++] = in[1];
-      todo[n++] = in[0];
+    } else if (o == OP_MUL && n + 2 <= PENDING) {
+      pending[n++] = in[1];
+      pending[n++] = in[0];
     } else if (o == OP_NEG) {
       t.negative = !t.negative;
-      todo[n++] = in[0];
+      pending[n++] = in[0];
     } else if (o == OP_DIV && r->one[in[1]]) {
       if (!add_factor(&t, in[1], true)) return false;
-      todo[n++] = in[0];
+      pending[n++] = in[0];
     } else if (o == OP_EXP && !t.distance && base_of(r, in[0], s->level)) {
       t.exp = v;
       t.distance = in[0];
