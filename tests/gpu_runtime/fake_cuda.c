@@ -49,11 +49,13 @@ static void unlock(const int *unused) {
 }
 #define LOCKED __attribute__((cleanup(unlock), unused)) int locked = lock()
 
+static _Thread_local uint32_t current; /* contexts that this thread has pushed */
+
 static int begin(bool wants_context) {
   fake.state.calls++;
   if (++fake.fallible == fake.fail) return CUDA_ERROR_NOT_SUPPORTED;
   if (fake.sticky) return fake.sticky;
-  if (wants_context && !fake.state.pushed) return fake_refuse(CUDA_ERROR_INVALID_CONTEXT, "no context is current");
+  if (wants_context && !current) return fake_refuse(CUDA_ERROR_INVALID_CONTEXT, "no context is current");
   return 0;
 }
 #define BEGIN_(wants_context)                                                                                          \
@@ -151,9 +153,14 @@ static void enqueue(FakeStream *s, const FakeOp *op) {
   if (fake.eager) drain(s, NULL);
 }
 
+/* What a capture forbids, it forbids to the thread that began it; to every other thread too if it is a global one. */
 static bool capturing(void) {
-  for (const FakeObject *o = fake.objects; o; o = o->next)
-    if (o->kind == STREAM && ((const FakeStream *)o)->capture) return true;
+  for (const FakeObject *o = fake.objects; o; o = o->next) {
+    const FakeStream *s = (const FakeStream *)o;
+    if (o->kind == STREAM && s->capture &&
+        (s->mode == CUDA_CAPTURE_GLOBAL || pthread_equal(s->capturer, pthread_self())))
+      return true;
+  }
   return false;
 }
 #define NOT_WHILE_CAPTURING                                                                                            \
@@ -255,13 +262,15 @@ CUresult cuCtxPushCurrent_v2(CUcontext c) {
   fake.state.calls++;
   if ((void *)c != (void *)&fake || !fake.state.contexts) return fake_refuse(CUDA_ERROR_INVALID_CONTEXT, "no context");
   fake.state.pushed++;
+  current++;
   return 0;
 }
 
 CUresult cuCtxPopCurrent_v2(CUcontext *c) {
   LOCKED;
-  if (!fake.state.pushed) return fake_refuse(CUDA_ERROR_INVALID_CONTEXT, "popped more often than pushed");
+  if (!current) return fake_refuse(CUDA_ERROR_INVALID_CONTEXT, "popped more often than pushed");
   fake.state.pushed--;
+  current--;
   *c = (CUcontext)(void *)&fake;
   return 0;
 }
@@ -506,12 +515,15 @@ CUresult cuLaunchKernel(CUfunction f, unsigned gx, unsigned gy, unsigned gz, uns
 }
 
 CUresult cuStreamBeginCapture_v2(CUstream stream, int mode) {
-  (void)mode;
   BEGIN;
   MUST_LIVE(stream, STREAM);
   FakeStream *s = (FakeStream *)stream;
+  if (mode != CUDA_CAPTURE_GLOBAL && mode != CUDA_CAPTURE_THREAD)
+    return fake_refuse(CUDA_ERROR_INVALID_VALUE, "capture %d", mode);
   if (s->capture) return fake_refuse(CUDA_ERROR_CAPTURE_UNSUPPORTED, "the stream is being captured");
   s->capture = fake_new(GRAPH, sizeof(FakeGraph));
+  s->mode = mode;
+  s->capturer = pthread_self();
   fake.state.graphs++;
   return 0;
 }
@@ -532,6 +544,8 @@ CUresult cuStreamEndCapture(CUstream stream, CUgraph *out) {
   MUST_LIVE(stream, STREAM);
   FakeStream *s = (FakeStream *)stream;
   if (!s->capture) return fake_refuse(CUDA_ERROR_INVALID_VALUE, "the stream is not being captured");
+  if (!pthread_equal(s->capturer, pthread_self()))
+    return fake_refuse(CUDA_ERROR_CAPTURE_WRONG_THREAD, "another thread began the capture");
   *out = (CUgraph)s->capture;
   s->capture = NULL;
   fake.state.calls++;

@@ -13,6 +13,15 @@
 #define SINTER_FAKE_CUDA_H
 #include <stdint.h>
 
+enum { /* that the runtime does not know by name */
+       CUDA_ERROR_INVALID_IMAGE = 200,
+       CUDA_ERROR_INVALID_CONTEXT = 201,
+       CUDA_ERROR_INVALID_PTX = 218,
+       CUDA_ERROR_NOT_SUPPORTED = 801,
+       CUDA_ERROR_CAPTURE_WRONG_THREAD = 908
+};
+enum { CUDA_CAPTURE_GLOBAL = 0 };
+
 typedef struct FakeState {
   /* alive */
   uint32_t contexts, pushed, modules, streams, events, graphs, execs, device_blocks, pinned_blocks;

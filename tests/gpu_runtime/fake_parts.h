@@ -7,12 +7,6 @@
 #include "fake_cuda.h"
 #include <pthread.h>
 
-enum { /* that the runtime does not know by name */
-       CUDA_ERROR_INVALID_IMAGE = 200,
-       CUDA_ERROR_INVALID_CONTEXT = 201,
-       CUDA_ERROR_INVALID_PTX = 218,
-       CUDA_ERROR_NOT_SUPPORTED = 801
-};
 /* The driver's functions, checked against what the runtime believes. */
 #define DECLARE(name, parameters) CUresult name parameters;
 CUDA_REQUIRED(DECLARE)
@@ -86,6 +80,8 @@ typedef struct FakeStream {
   FakeObject object;
   FakeOp *first;
   FakeGraph *capture;
+  int mode; /* of the capture */
+  pthread_t capturer;
 } FakeStream;
 
 typedef struct FakePinned {

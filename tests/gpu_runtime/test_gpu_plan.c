@@ -2,6 +2,7 @@
  * driver made to fail once. The interfaces of the kernels come from PTX written here, so that no NVRTC is wanted
  * (test_gpu_nvrtc.c: real cubins). */
 #include "gpu_plan.h"
+#include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -55,6 +56,42 @@ static int new_stream(CUstream *out) {
   status = gpu_check(trial.device, trial.device->api->cuStreamCreate(out, CUDA_STREAM_NON_BLOCKING), "it", message);
   gpu_leave(trial.device);
   return status;
+}
+
+/* What one thread records, no other one sees: it may allocate and wait meanwhile. */
+static void *beside_a_capture(void *stream) {
+  const CudaApi *api = trial.device->api;
+  char sentence[RT_MESSAGE];
+  CUdeviceptr memory;
+  CUgraph graph;
+  MUST(!gpu_enter(trial.device, sentence));
+  MUST(!api->cuMemAlloc_v2(&memory, 64) && !api->cuMemFree_v2(memory));
+  MUST(api->cuStreamEndCapture(stream, &graph) == CUDA_ERROR_CAPTURE_WRONG_THREAD);
+  gpu_leave(trial.device);
+  MUST(api->cuMemAlloc_v2(&memory, 64) == CUDA_ERROR_INVALID_CONTEXT); /* the other thread's is not its own */
+  return NULL;
+}
+static void capture_of_one_thread(void) {
+  CUdeviceptr memory;
+  CUstream stream;
+  CUgraph graph;
+  pthread_t other;
+  trial_begin(images, 2);
+  const CudaApi *api = trial.device->api;
+  MUST(!gpu_enter(trial.device, message));
+  MUST(!api->cuStreamCreate(&stream, CUDA_STREAM_NON_BLOCKING));
+  MUST(!api->cuStreamBeginCapture_v2(stream, CUDA_CAPTURE_THREAD));
+  MUST(api->cuMemAlloc_v2(&memory, 64) == CUDA_ERROR_CAPTURE_UNSUPPORTED);
+  MUST(!pthread_create(&other, NULL, beside_a_capture, stream) && !pthread_join(other, NULL));
+  MUST(!api->cuStreamEndCapture(stream, &graph) && !api->cuGraphDestroy(graph));
+  MUST(!api->cuStreamDestroy_v2(stream));
+  gpu_leave(trial.device);
+  trial_end();
+}
+
+static void one_thread_captures(void **unused) {
+  (void)unused;
+  assert_int_equal(in_child(capture_of_one_thread, NULL), 0);
 }
 
 /* On a stream of the caller's, which stays his. */
@@ -349,10 +386,17 @@ int main(void) {
   ptx80[0] = ptx80[1] = plan_ptx(80);
   ptx90[0] = ptx90[1] = plan_ptx(90);
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(as_graphs), cmocka_unit_test(on_their_stream), cmocka_unit_test(as_launches),
-      cmocka_unit_test(bounded),   cmocka_unit_test(every_call),      cmocka_unit_test(out_of_memory),
-      cmocka_unit_test(fault),     cmocka_unit_test(refused),         cmocka_unit_test(host_memory),
+      cmocka_unit_test(as_graphs),
+      cmocka_unit_test(on_their_stream),
+      cmocka_unit_test(as_launches),
+      cmocka_unit_test(bounded),
+      cmocka_unit_test(every_call),
+      cmocka_unit_test(out_of_memory),
+      cmocka_unit_test(fault),
+      cmocka_unit_test(refused),
+      cmocka_unit_test(host_memory),
       cmocka_unit_test(staging),
+      cmocka_unit_test(one_thread_captures),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
