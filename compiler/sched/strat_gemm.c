@@ -72,9 +72,13 @@ static void choose_tile(Gemm *g) {
   int64_t n = INT64_MAX, m = INT64_MAX;
   sym_is_int(t, g->n, &n);
   sym_is_int(t, g->m, &m);
-  int numbers =
-      0; /* of the prologue, which has few operations; other members made before the product are not in its loop */
-  for (uint32_t i = 0; i < g->l->grp->members.n; i++) numbers += g->l->grp->members.at[i] < g->v;
+  /* Of the prologue, which has few operations: a choice keeps both its sides. Other members made before the product are
+   * not in its loop. */
+  int numbers = 0;
+  for (uint32_t i = 0; i < g->l->grp->members.n; i++) {
+    Id v = g->l->grp->members.at[i];
+    if (v < g->v) numbers += graph_op(g->l->g, v) == OP_SELECT ? 2 : 1;
+  }
   regs -= numbers < 4 ? numbers : 4;
   g->nv = 1;
   double score = 0;
@@ -470,7 +474,8 @@ void strat_gemm(Lower *l) {
     else if (rows >= 0)
       rows = g.rows;
   }
-  Ex col = ex_mul(k, jp, ex_idx(k, nr));
+  /* Of one panel the masks are numbers: nothing that is worked out before the sum waits in registers beside it. */
+  Ex col = columns >= 0 && columns < nr ? ex_idx(k, 0) : ex_mul(k, jp, ex_idx(k, nr));
   if (rest && columns >= 0 && columns < nr)
     unmasked_rest(&g, lo, hi, rows);
   else if (rest) {
