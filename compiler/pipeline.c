@@ -2,6 +2,7 @@
 #include "check.h"
 #include "expand_math.h"
 #include "host_object.h"
+#include "loop_pressure.h"
 #include "pass.h"
 #include "simplify.h"
 #include <errno.h>
@@ -74,6 +75,17 @@ static bool step_expand_math(Compilation *c, LevelUnit *l) {
   return true;
 }
 
+static bool step_sink(Compilation *c, LevelUnit *l) {
+  const Target *t = l->target; /* of whose registers the emitter wants some for operands on their way */
+  (void)c;
+  for (uint32_t i = 0; i < l->module->kernels.n && !t->threads; i++) {
+    Kernel *k = l->module->kernels.at[i];
+    for (uint32_t s = 0; s < k->stages.n; s++)
+      loop_sink(k, k->stages.at[s], t->vector_bytes, t->level == LEVEL_V4, t->vector_regs * 3 / 4);
+  }
+  return true;
+}
+
 static const struct {
   const char *name;
   bool (*step)(Compilation *, LevelUnit *);
@@ -81,6 +93,7 @@ static const struct {
 } LEVEL_PASSES[] = {
     {"plan", step_plan, false}, /* fuse, lower every group by its strategy, order, memory */
     {"expand_math", step_expand_math, true},
+    {"sink", step_sink, true},
 };
 
 static bool run_level_pass(Compilation *c, LevelUnit *l, size_t pass) {

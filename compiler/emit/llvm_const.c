@@ -14,6 +14,7 @@ void const_begin(Gen *g) {
   if (!all) p = loop_pressure(g->k, g->stage, t->vector_bytes, masks, true, g->arena);
   room -= p.vectors;
   g->tight = room < 0;
+  g->alive = p.vectors;
   g->ex_held = ARENA_ARRAY(g->arena, bool, g->k->ex.n + 1);
   for (uint32_t i = 0; i < p.literals.n; i++)
     if (all || p.literals.at[i].known || (!p.literals.at[i].anchor && room-- > 0))
@@ -26,6 +27,36 @@ void const_begin(Gen *g) {
 static void fence(Gen *g) {
   LLVMTypeRef f = LLVMFunctionType(g->t_void, NULL, 0, 0);
   LLVMBuildCall2(g->b, f, LLVMGetInlineAsm(f, "", 0, "~{memory}", 9, 1, 0, LLVMInlineAsmDialectATT, 0), NULL, 0, "");
+}
+
+/* Vectors that an expression loads. */
+static int loads(const Gen *g, Ex e, bool *seen) {
+  if (!e || seen[e]) return 0;
+  seen[e] = true;
+  const Expr *x = ex_at(g->k, e);
+  int n = x->op == OP_LOAD && x->lanes > 1;
+  for (int i = 0; i < x->nin; i++) n += loads(g, g->k->arg.at[x->in + (uint32_t)i], seen);
+  return n + loads(g, x->mask, seen) + loads(g, x->other, seen);
+}
+static int block_loads(const Gen *g, const Stmt *s, bool *seen, bool *stores) {
+  int n = 0;
+  for (; s; s = s->next) {
+    *stores |= s->kind == STMT_STORE;
+    n += loads(g, s->value, seen) + loads(g, s->mask, seen) + block_loads(g, s->body, seen, stores) +
+         block_loads(g, s->other, seen, stores);
+  }
+  return n;
+}
+
+/* LLVM puts loads of neighbours side by side, of up to four turns: those of the later ones then wait in registers. */
+bool const_crowded(const Gen *g, const Stmt *unrolled, int64_t turns) {
+  bool stores = false;
+  int n = block_loads(g, unrolled->body, ARENA_ARRAY(g->arena, bool, g->k->ex.n + 1), &stores);
+  return !stores && n > 1 && g->alive + n * ((turns < 4 ? (int)turns : 4) - 1) > g->target->vector_regs;
+}
+void const_turn(Gen *g) {
+  fence(g);
+  g->fenced = g->turn;
 }
 
 /* Of a loop of one turn nothing is left: LLVM would merge what the loops before and after it read and work out, and
@@ -68,8 +99,7 @@ LLVMValueRef const_operand(Gen *g, Ex e, LLVMValueRef v) {
     v = LLVMGetAggregateElement(v, 0);
   else if ((bytes *= lanes) > place(g))
     return v; /* made for another level */
-  if (g->fenced != g->turn) fence(g);
-  g->fenced = g->turn;
+  if (g->fenced != g->turn) const_turn(g);
   uint32_t i =
       0; /* a place for each use in a turn: one load for two uses would hold a register from one to the other */
   while (i < g->slot.n && (g->slot.at[i].value != v || (g->slot.at[i].block == here && g->slot.at[i].turn == g->turn)))

@@ -96,6 +96,7 @@ typedef struct Gen {
   Vec(Slot) slot;
   LLVMValueRef table, table_base;
   uint32_t turn, fenced; /* of unrolled loops, counted over the stage; the last that begins with a fence */
+  int alive;             /* vectors, at most, by loop_pressure */
   bool tight;            /* more values are alive in the stage than there are registers */
   uint8_t *ex_reads;     /* whether it loads a scalar: 1 no, 2 yes, 0: not known yet */
   Atom *ex_atom;         /* of opaque scalar indices */
@@ -135,8 +136,10 @@ LLVMValueRef gen_addresses(Gen *, uint32_t buf, const Poly *offset, int lanes); 
  * from a table in memory, as an operand of the instruction that wants it. */
 void const_begin(Gen *); /* before the body of a stage, g->stage */
 void const_end(Gen *);
-void const_apart(Gen *);                                            /* at the end of a loop of one turn */
-LLVMValueRef const_operand(Gen *, Ex literal, LLVMValueRef vector); /* vector, or a load of it */
+bool const_crowded(const Gen *, const Stmt *unrolled, int64_t turns); /* so many loads that its turns stay apart */
+void const_turn(Gen *);                                               /* at the start of such a turn */
+void const_apart(Gen *);                                              /* at the end of a loop of one turn */
+LLVMValueRef const_operand(Gen *, Ex literal, LLVMValueRef vector);   /* vector, or a load of it */
 
 /* llvm_expr.c */
 LLVMTypeRef gen_type(Gen *, DType, int lanes); /* in registers: bool is i1, f16 and bf16 their bits */

@@ -258,10 +258,12 @@ static void emit_serial(Gen *g, const Stmt *s) {
                  (long long)(n / s->step));
       return;
     }
+    bool crowded = const_crowded(g, s, n / s->step);
     for (int64_t i = 0; i < n; i += s->step) {
       Poly step = poly_int(i), p = poly_add(g, &lo, &step, 1);
       bind_index(g, s->ref, &p);
       g->turn++;
+      if (crowded && i) const_turn(g);
       emit_block(g, s->body);
     }
     if (s->mode != FOR_UNROLL) const_apart(g);

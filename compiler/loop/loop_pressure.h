@@ -29,4 +29,6 @@ int loop_order(const Kernel *, uint8_t *memo, const Expr *, int order[3]);
  * comparisons have registers of their own. What does not change in a loop is taken to be worked out before it; with
  * `anchored` not if a literal is in it. */
 LoopPressure loop_pressure(const Kernel *, const Stage *, int vector_bytes, bool masks, bool anchored, Arena *);
+/* Where more are alive than so many registers hold: lets become part of what uses them, if that makes it fewer. */
+void loop_sink(Kernel *, Stage *, int vector_bytes, bool masks, int registers);
 #endif
