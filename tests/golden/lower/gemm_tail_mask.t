@@ -9,7 +9,7 @@ kernel f_0_gemm(K in 1..=2147483647; in x2: f32[K, 20], in x1: f32[2, K], out y3
       for k in 0..K {
         reg b[2]: f32x16
         for v in 0..2 unroll {
-          b[v] = load(x2[k, jp * 32 + v * 16 + lane(16)], jp * 32 + v * 16 + lane(16) < 20)
+          b[v] = load(x2[k, v * 16 + lane(16)], v * 16 + lane(16) < 20)
         }
         for i in 0..2 unroll {
           let v1 = x1[row + i, k]
@@ -21,8 +21,8 @@ kernel f_0_gemm(K in 1..=2147483647; in x2: f32[K, 20], in x1: f32[2, K], out y3
       }
       for i in 0..2 unroll {
         for v in 0..2 unroll {
-          if jp * 32 + v * 16 + lane(16) < 20 {
-            y3[row + i, jp * 32 + v * 16 + lane(16)] = t[i][v]
+          if v * 16 + lane(16) < 20 {
+            y3[row + i, v * 16 + lane(16)] = t[i][v]
           }
         }
       }
