@@ -506,6 +506,33 @@ static Group host(const Group *p, const Group *c) {
   return p->rank >= c->rank ? *p : *c;
 }
 
+/* Whether v is stored whatever is merged: the entry needs it, or what takes no part in a nest of elements. */
+static bool stored_anyway(const Fuse *f, Id v) {
+  bool stored = f->wanted[v];
+  for (uint32_t i = 0; i < f->users[v].n; i++) {
+    Id u = f->users[v].at[i];
+    stored |= !by_element(f->g, u) && OP_INFO[graph_op(f->g, u)].cls != CLASS_REDUCE;
+  }
+  return stored;
+}
+
+/* Whether a tile, group a, would store v for one reduction alone, which can as well read what v is made of: the tile
+ * stores that anyway. */
+static bool better_reduced(Fuse *f, int a, Id v) {
+  const Group *p = &f->group.at[a];
+  if (f->wanted[v] || f->users[v].n != 1) return false;
+  Id u = *f->users[v].at;
+  if (OP_INFO[graph_op(f->g, u)].cls != CLASS_REDUCE || *graph_in(f->g, u) != v) return false;
+  TileSum rides = tile_sum(f, p, u);
+  if (rides && !rider_sum(f, p) && !(rides == ALONG_ROWS && row_again(f, p, u))) return false;
+  for (uint32_t i = 0; i < p->members.n; i++) {
+    const Ids *users = &f->users[p->members.at[i]];
+    for (uint32_t k = 0; k < users->n; k++)
+      if (users->at[k] == v && !stored_anyway(f, p->members.at[i])) return false;
+  }
+  return true;
+}
+
 /* What speaks against making groups a and b, a feeding b, one group with the nest of `to`; NULL: nothing. */
 static const char *why_not(Fuse *f, int a, int b, const Group *to) {
   const Group *p = &f->group.at[a], *c = &f->group.at[b];
@@ -593,6 +620,8 @@ static void try_merge(Fuse *f, int a, int b, Id producer, Id consumer, bool sibl
   f->why = why_not(f, a, b, &to);
   if (!f->why && (reaches(f, a, b) || reaches(f, b, a)))
     f->why = "a kernel between them needs the one and feeds the other";
+  if (!f->why && is_tile(&f->group.at[a]) && f->group.at[b].members.n == 1 && better_reduced(f, a, consumer))
+    f->why = "a reduction alone reads it: it is made there, of what is stored anyway";
   if (!f->why) {
     bool rider = is_rider(f, &to, vec_last(&f->group.at[b].members));
     if (!group_attends(&to) && !rider) /* whose cost is a score's; of a sum there are few elements */
