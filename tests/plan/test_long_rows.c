@@ -89,6 +89,11 @@ static void passes(void **state) {
        "passes = 2, hold = n", 2},
       {"(x: f32[B, 20001], w: f32[B, 20001]) -> f32[B, 20001] { x = leaf(x); grad(sum(softmax(x, -1) * w), x) }",
        "passes = 2, hold = n", 2},
+      {"(x: f32[B, T], w: f32[B, T]) -> f32[B, T] { x = leaf(x); grad(sum(nn.masked_softmax(x) * w), x) }",
+       "passes = 2, hold = n: each pass reads the row: reduce_max reduce_sum, store)", 2},
+      {"(x: bf16[B, T], m: bool[B, T], w: bf16[B, T]) -> bf16[B, T] { x = leaf(x); "
+       "grad(sum((nn.masked_softmax(where(m, x, -inf)) * w).to(f32)), x) }",
+       "passes = 2, hold = n: each pass reads the row: reduce_max reduce_sum, store)", 2},
       {"(x: f32[B, 20001]) -> f32[B, 20001] { nn.layer_norm(x) }",
        "passes = 2, hold = n: each pass reads the row: reduce_sum, store)", 2},
       {"(x: bf16[B, 20000], w: bf16[20000]) -> bf16[B, 20000] { nn.layer_norm(x, w) }", "passes = 2, hold = n", 2},
