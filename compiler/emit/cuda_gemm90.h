@@ -1,4 +1,4 @@
-/* Products on sm_90a by kernels/cuda/gemm_sm90.cu. Of the holes of products (cuda_skeleton.h) it takes GEMM_NAME,
+/* Products on sm_90a by kernels/cuda/gemm_sm90.cu. Of the holes of products (gemm_result.h) it takes GEMM_NAME,
  * GEMM_PARAMETERS (the words, then maps of a and b where they come by TMA, and of c if GEMM_C), GEMM_BEGIN, GEMM_BM (64
  * or 128), GEMM_BN (64, 128 or 256), GEMM_STAGES, GEMM_ELEMENT, GEMM_A_K, GEMM_B_K, GEMM_PACK (of operands that are
  * filled, and of c), GEMM_VC (4 or 8), NAME_M, NAME_N, NAME_store, and its own:

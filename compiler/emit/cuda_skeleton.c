@@ -14,6 +14,7 @@ typedef struct Skeleton {
   const Tile *tiles;
   int ntiles, element, lanes; /* bytes of an operand's element in a tile; neighbours that a thread brings */
   double products;            /* of a multiprocessor in a cycle */
+  bool exact;                 /* f32 in the order of the terms; threads bring all operands */
 } Skeleton;
 
 /* Of an A100: bf16 and f16, f32. */
@@ -21,9 +22,9 @@ static const Tile HALF_TILES[] = {{128, 128, 32, 4, 2, 4, 2}, {128, 64, 32, 4, 2
                                   {64, 64, 64, 3, 2, 2, 3},   {16, 64, 64, 4, 1, 4, 4},  {64, 16, 64, 4, 4, 1, 4}};
 static const Tile TF32_TILES[] = {{128, 128, 16, 4, 2, 4, 1}, {64, 64, 32, 3, 2, 2, 2}, {16, 64, 32, 4, 1, 4, 4}};
 static const Tile SIMT_TILES[] = {{128, 128, 8, 2, 1, 8, 1}, {64, 64, 8, 2, 1, 2, 4}};
-static const Skeleton HALF = {"gemm_sm80.cu", "gemm_sm80", HALF_TILES, 6, 2, 8, 1024},
-                      TF32 = {"gemm_sm80.cu", "gemm_sm80", TF32_TILES, 3, 4, 4, 512},
-                      SIMT = {"gemm_simt.cu", "gemm_simt", SIMT_TILES, 2, 4, 4, 64};
+static const Skeleton HALF = {"gemm_sm80.cu", "gemm_sm80", HALF_TILES, 6, 2, 8, 1024, false},
+                      TF32 = {"gemm_sm80.cu", "gemm_sm80", TF32_TILES, 3, 4, 4, 512, false},
+                      SIMT = {"gemm_simt.cu", "gemm_simt", SIMT_TILES, 2, 4, 4, 64, true};
 
 enum { MULTIPROCESSORS = 108, L2_BYTES = 32, LATENCY = 1200 }; /* L2: of a multiprocessor in a cycle; cycles */
 
@@ -168,7 +169,7 @@ static void print_tile(SkeletonText *t, const Skeleton *s, const Tile *tile, DTy
   skeleton_define(t, "WARPS_M", tile->warps_m);
   skeleton_define(t, "WARPS_N", tile->warps_n);
   skeleton_define(t, "BLOCKS", tile->blocks);
-  if (s != &SIMT) skeleton_define(t, "ELEMENT", s->element);
+  if (!s->exact) skeleton_define(t, "ELEMENT", s->element);
   if (s == &TF32) buf_put(&t->text, "#define GEMM_MMA mma_m16n8k8_tf32\n");
   if (s == &HALF)
     buf_printf(&t->text, "#define GEMM_PACK pack_%s\n#define GEMM_MMA mma_m16n8k16_%s\n", dtype_name(type),
@@ -210,8 +211,8 @@ bool cuda_skeleton_stage(Kernel *k, const Stage *st, const CudaWanted *want, Cud
   Tile chosen = *choose(k, s, p, &why), *tile = &chosen;
   if (!simple(&parts.a) || !simple(&parts.b)) tile->blocks = 1;
   if (s != &HALF) { /* what lies by term is turned as it is stored */
-    parts.a.in_memory &= s == &TF32 && parts.a.along_k;
-    parts.b.in_memory &= s == &TF32 && parts.b.along_k;
+    parts.a.in_memory &= !s->exact && parts.a.along_k;
+    parts.b.in_memory &= !s->exact && parts.b.along_k;
   }
   SkeletonText t;
   skeleton_open(&t, k, st, want, &parts);
@@ -221,7 +222,7 @@ bool cuda_skeleton_stage(Kernel *k, const Stage *st, const CudaWanted *want, Cud
   t.stage.threads = 32 * tile->warps_m * tile->warps_n;
   t.stage.grid = blocks(k, p, tile);
   t.stage.shared = shared_bytes(s, tile);
-  t.stage.reordered = s != &SIMT;
+  t.stage.reordered = !s->exact;
   if (s == &TF32) t.stage.rounds = DT_F16; /* which has as many bits of mantissa */
   t.stage.schedule =
       arena_printf(k->ctx->arena, "%s(%s%d x %d x %d, %d stages, a %s, b %s); %s", s->name, s == &TF32 ? "tf32, " : "",

@@ -263,7 +263,7 @@ bool link_artefact(Ctx *c, const LinkRequest *q) {
   vec_push(a, &argv, out);
   for (int i = 0; i < q->nobjects; i++) vec_push(a, &argv, q->objects[i]);
   vec_push(a, &argv, arena_printf(a, "%s/runtime.o", q->folder->path));
-  if (q->gpu && q->kind != LINK_PROGRAM) vec_push(a, &argv, arena_printf(a, "%s/gpu.o", q->folder->path));
+  if (q->gpu) vec_push(a, &argv, arena_printf(a, "%s/gpu.o", q->folder->path));
   if (q->kind == LINK_SHARED) vec_push(a, &argv, arena_printf(a, "%s/libc.so.6", q->folder->path));
   vec_push(a, &argv, NULL);
   return run_linker(c, q->folder, argv.at, q->output) && finish(c, q, out);

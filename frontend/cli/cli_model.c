@@ -119,7 +119,8 @@ static int read_words(CliModel *m, int argc, char **argv, SirOptions *sir, SirDe
                                                 : set_text(o, option, value);
     if (code) return code;
   }
-  return m->file ? CLI_DONE : cli_usage("which model? Name its file");
+  if (!m->file) return cli_usage("which model? Name its file");
+  return o->tf32 && !o->gpu ? cli_usage("--precision tf32 is about GPUs: it goes with --gpu") : CLI_DONE;
 }
 
 bool cli_model_begin(CliModel *m, int argc, char **argv, int *code) {

@@ -418,6 +418,7 @@ static int bench(int argc, char **argv) {
     status = cli_usage("--runs is \"%s\": a number from 1 to %d is expected", runs, MOST_CALLS);
   if (!status && rounds && !number_read_int(rounds, 1, 1000, &nrounds))
     status = cli_usage("--rounds is \"%s\": a number from 1 to 1000 is expected", rounds);
+  device_chosen(device ? device : "cpu");
   if (device && strcmp(device, "cpu") != 0) b.device = device;
   if (!status && b.device && (threads || svg))
     status = cli_usage("--threads and --svg are about the processor, and --device is \"%s\"", device);

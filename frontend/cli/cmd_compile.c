@@ -78,8 +78,8 @@ int cmd_compile(int argc, char **argv) {
     cli_usage("--size and --max-size go with --emit so, lib or obj, not with %s", emit_kind_name(o->emit));
     return cli_model_end(&m, CLI_USAGE);
   }
-  if (o->emit >= EMIT_GRAPH && o->gpu) {
-    cli_usage("--gpu goes with --emit so, exe, lib or obj, not with %s", emit_kind_name(o->emit));
+  if ((o->emit >= EMIT_GRAPH || o->emit == EMIT_EXE) && o->gpu) {
+    cli_usage("--gpu goes with --emit so, lib or obj, not with %s", emit_kind_name(o->emit));
     return cli_model_end(&m, CLI_USAGE);
   }
   code = compile_program(&m.program, o, &r) ? CLI_DONE : CLI_FAILED;

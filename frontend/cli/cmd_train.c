@@ -536,6 +536,7 @@ static int run(int argc, char **argv) {
   Train t = {.live = isatty(1)};
   int status = cli_options(argc, argv, options, sizeof options / sizeof *options, &rest);
   if (!status) status = check_texts(&t, &x, &rest);
+  device_chosen(x.device);
   if (!status) {
     status = artefact_open(&t.s, rest.at[0]);
     if (!status) status = set_up(&t, &x);

@@ -1,5 +1,23 @@
-/* What the skeletons of products share: which tile a block has, and the result on its way out. Included by each of
- * them, behind its holes (compiler/emit/cuda_skeleton.h says what they are). */
+/* Products: what the holes of their skeletons are, and what these share: which tile a block has, and the result on its
+ * way out. A skeleton is included behind the holes that compiler/emit prints, and is then a kernel GEMM_NAME; alone it
+ * has holes of its own. It defines GEMM_THREADS, includes this, and in the end gemm_end.h, which undefines everything.
+ * `outer` numbers the products of a batch, m rows, n columns, k the terms of a sum: a NAME_index each, i32 or i64.
+ * - NAME_args: the kernel's words, a struct; NAME_outer(args), NAME_M(args), NAME_N(args): how many there are
+ * - NAME_from(args, outer), NAME_to(args, outer): the terms that are summed, the second is the first that is not
+ * - NAME_a_load(args, outer, m, k, v), NAME_b_load(args, outer, n, k, v): a run of neighbours of an operand as floats,
+ *   8 of 16 bits for tensor cores, else 4. The first is inside the operand; v of those beyond its end stays as it was
+ * - NAME_a_at(args, outer, m, k), NAME_b_at(args, outer, n, k): instead of these where GEMM_A_AT, GEMM_B_AT is 1: where
+ *   the run lies, at a multiple of 16 bytes, or 0: it is zeros
+ * - GEMM_A_K, GEMM_B_K: 1: the neighbours of a run have one row (of b: column) and follow along k, 0: one term
+ * - GEMM_A_WIDE, GEMM_B_WIDE: 1: no run reaches beyond the end
+ * - NAME_store(args, outer, m, n, v): the epilogue; takes the sums of GEMM_VC neighbouring columns, 4 or 8
+ * - GEMM_SUMS: 0; else the epilogue leaves in v what is to be summed, tiles have whole parts of GEMM_PART, and
+ *   NAME_partial(args, outer, m, n, x) takes the sum of a part, 1: of a column, from row m on, 2: of a row, from n on
+ * - GEMM_PARAMETERS: the kernel's, from which GEMM_BEGIN, first in its body, makes `args` if they are not one already
+ * - GEMM_BM, GEMM_BN, GEMM_BK: rows, columns and terms of a tile; GEMM_STAGES of it; GEMM_WARPS_M, GEMM_WARPS_N share
+ *   it; GEMM_BLOCKS of a multiprocessor, for which registers must suffice
+ * - GEMM_ELEMENT, GEMM_PACK, GEMM_MMA: for tensor cores, bytes of an element in a tile, two floats as a word, a product
+ */
 #define GEMM_JOIN_(a, b)    a##b
 #define GEMM_JOIN(a, b)     GEMM_JOIN_(a, b)
 #define GEMM_FN(name)       GEMM_JOIN(GEMM_NAME, name) /* of this product: several are in one text */

@@ -1,6 +1,6 @@
 /* A product in f32, exact: threads have 8 x 8 sums in registers, in four squares, which they add to in the order of the
  * terms, one fma a term, so that the result has the bits of the plain form. Tiles of a few terms, two of them in shared
- * memory; the next one comes into registers meanwhile. Holes: compiler/emit/cuda_skeleton.h. Included once for each
+ * memory; the next one comes into registers meanwhile. Holes: gemm_result.h. Included once for each
  * product; alone: c[M][N] = a[M][K] b[K][N] in f32, and partial[M / 64][N], the sums of 64 rows. Grid: one block for
  * each 64 x 64. Block: 64. Shared memory: 18432 bytes. */
 #include "vocabulary.h"

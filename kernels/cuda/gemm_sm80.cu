@@ -1,6 +1,6 @@
 /* A product of operands of 16 bits, or of tf32 in 32, on sm_80: a ring of stages filled by cp.async, or by threads
  * where an operand is worked out; fragments by ldmatrix, products by mma.sync with sums in f32; the result goes through
- * shared memory, so that the epilogue has neighbouring columns. Holes: compiler/emit/cuda_skeleton.h. Included once for
+ * shared memory, so that the epilogue has neighbouring columns. Holes: gemm_result.h. Included once for
  * each product. Alone: c[M][N] = relu(a[M][K] b[N][K]^T + bias[N]), K a multiple of 8, rows at multiples of 16 bytes.
  * Grid: (N / 128, M / 128), rounded up. Block: 256. Shared memory: 98304 bytes. */
 #include "vocabulary.h"

@@ -1,10 +1,10 @@
 /* A product of operands of 16 bits, or of tf32 in 32, on sm_90a: warpgroups bring tiles into a ring of stages, others
  * multiply them by wgmma, 64 rows each, with sums in f32, and do the epilogue; blocks go on to further tiles. One
  * thread brings tiles by TMA; an operand that is no such memory (GEMM_A_FILLED, GEMM_B_FILLED) is copied or worked out
- * by all threads of as many producers as there are consumers. Holes: compiler/emit/cuda_gemm90.h. Included once for
- * each product. Alone: c[M][N] = relu(a[M][K] b[N][K]^T + bias[N]) in bf16, rows at multiples of 16 bytes, a box of c
- * is 64 columns of 16 rows. Grid: any number of blocks. Block: 128 (where a tile is filled: 2 BM) + 2 BM threads.
- * Shared memory: STAGES ((BM + BN) 128 + 16) + BM 256 bytes. */
+ * by all threads of as many producers as there are consumers. Holes: gemm_result.h, compiler/emit/cuda_gemm90.h.
+ * Included once for each product. Alone: c[M][N] = relu(a[M][K] b[N][K]^T + bias[N]) in bf16, rows at multiples of 16
+ * bytes, a box of c is 64 columns of 16 rows. Grid: any number of blocks. Block: 128 (where a tile is filled: 2 BM) + 2
+ * BM threads. Shared memory: STAGES ((BM + BN) 128 + 16) + BM 256 bytes. */
 #include "vocabulary.h"
 
 #ifdef GEMM_NAME

@@ -1,5 +1,6 @@
 /* The tile of one operand, for ldmatrix and for wgmma; included for each of the two by gemm_sm80.cu, and by
- * gemm_sm90.cu for those that its producers fill, with TILE(name)  its functions: TILE(_at) or TILE(_load) is the hole
+ * gemm_sm90.cu for those that its producers fill. Before it are defined:
+ *   TILE(name)  its functions; TILE(_at) or TILE(_load) is the hole
  *   TILE_ROWS   rows of the tile (of b: columns of the result)
  *   TILE_K      1: neighbours are brought along k, 0: along the rows
  *   TILE_AT     1: chunks of 16 bytes are copied from memory; 0: they are worked out by threads

@@ -48,6 +48,11 @@ static int no_image(const GpuDevice *d, const GpuImage *images, uint32_t n, char
     rt_append(message, "%s%s%u%s", i ? ", " : "", images[i].kind == GPU_PTX ? "compute_" : "sm_",
               (uint64_t)images[i].sm, images[i].kind == GPU_CUBIN_EXACT ? "a" : "");
   if (!n) rt_append(message, "none");
+  if (d->sm < 80)
+    rt_append(message, "; code can be compiled for 8.0 and later");
+  else
+    rt_append(message, "; compile with --gpu sm_%u%s, or compute_80 for all from 8.0 on", (uint64_t)d->sm,
+              d->sm == 90 ? "a" : "");
   return SINTER_ERROR_GPU;
 }
 

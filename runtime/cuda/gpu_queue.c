@@ -2,7 +2,8 @@
  * its way, and plans. */
 #include "rt_gpu.h"
 
-static const char TO_IT[] = "a copy to it", FROM_IT[] = "a copy from it, or in a kernel before";
+static const char TO_IT[] = "a copy to it",
+                  FROM_IT[] = "a copy from it, or in a kernel before, which SINTER_GPU_SYNC=1 names";
 
 static int wait_stage(GpuQueue *q, GpuStage *s, const char *what, char *message) {
   if (!s->busy) return SINTER_OK;

@@ -39,8 +39,8 @@ const char *gpu_error_name(const CudaApi *, CUresult); /* "CUDA_ERROR_ILLEGAL_AD
 /* ---- sys_library.c ---- */
 /* Whether there can be any: not in a static program, where one would bring a second C library along. */
 bool sys_library_any(void);
-void *sys_library_open(const char *name); /* stays open; NULL: it is not there */
-void *sys_library_symbol(void *library, const char *name);
+void *sys_library_open(const char *name);                  /* stays open; NULL: it is not there */
+void *sys_library_symbol(void *library, const char *name); /* NULL: it has none */
 
 /* ---- gpu_device.c: a GPU with the code for it. Several threads may use it at once. ---- */
 
@@ -139,6 +139,7 @@ typedef struct GpuQueue {
   void **params;   /* [most.arguments] */
 } GpuQueue;
 
+/* On the device, which must stay, with memory for whatever is within the limits. */
 int gpu_queue_open(GpuQueue **, GpuDevice *, const GpuLimits *, char *message);
 void gpu_queue_close(GpuQueue *); /* waits for its work; NULL is allowed */
 /* Work goes to a stream of the caller's from now on, NULL: to its own; after a wait for what is under way. The stream
@@ -155,10 +156,11 @@ int gpu_fetch(GpuQueue *, CUdeviceptr from, uint64_t bytes, const char **stage, 
 int gpu_run(GpuQueue *, const GpuCall *, char *message); /* does not wait */
 int gpu_wait(GpuQueue *, char *message);                 /* what failed since the last wait is said here */
 
-/* gpu_graph.c */
+/* gpu_graph.c, for gpu_queue.c; the context is current. None of them waits. */
 int gpu_launch(GpuQueue *, CUstream, const GpuCall *, const GpuStep *, char *message); /* one step */
+/* All steps, by the graph of this entry and its dimensions: captured now, or told what has moved since. */
 int gpu_run_graph(GpuQueue *, const GpuCall *, char *message);
-void gpu_drop_graph(GpuQueue *, GpuGraph *);
+void gpu_drop_graph(GpuQueue *, GpuGraph *); /* its place is empty then; it may have been before */
 
 /* ---- gpu_weights.c, gpu_context.c: what artefacts do with all this (rt.h: RtGpu) ---- */
 
@@ -173,10 +175,13 @@ struct GpuWeights {
   uint32_t lock, level; /* level: as SinterVariant's */
   bool ahead;           /* cells may have changed since they were fetched; written by who has the weights alone */
 };
-void gpu_weights_release(GpuWeights *);
+void gpu_weights_release(GpuWeights *); /* one user less; the last one closes the device */
 
-/* Where the weights are now; on the host *on is NULL, and nothing is made. */
+/* Memory and a queue for calls with dimensions of `most` at most, where the weights are now; on the host *on is NULL,
+ * and nothing is made. A context is one of the users of *on, of one thread at a time. */
 int gpu_context_open(GpuContext **, GpuWeights **on, SinterWeights *, const int64_t *most, char *message);
-void gpu_context_close(GpuContext *);
+void gpu_context_close(GpuContext *); /* NULL is allowed */
+/* Returns when outputs are where they were wanted. A status of 0 with `failed`: an operation refused a value, outputs
+ * on the host and states are as they were. */
 int gpu_context_call(GpuContext *, RtGpuCall *, char *message);
 #endif

@@ -131,15 +131,24 @@ uint64_t sys_micros(void) {
 
 uint32_t sys_process(void) { return (uint32_t)call(CALL_PROCESS, 0, 0, 0); }
 
-static const char *const *environment; /* set once, before anything else runs */
+static const char **environment; /* set once, before anything else runs */
+
+static const char *value_of(const char *s, const char *name) { /* of NAME=VALUE; NULL: it is another's */
+  while (*name && *s == *name) s++, name++;
+  return !*name && *s == '=' ? s + 1 : NULL;
+}
 
 const char *sys_env(const char *name) {
-  for (const char *const *e = environment; e && *e; e++) {
-    const char *s = *e, *n = name;
-    while (*n && *s == *n) s++, n++;
-    if (!*n && *s == '=') return s[1] ? s + 1 : NULL;
-  }
-  return NULL;
+  const char *value = NULL;
+  for (const char **e = environment; e && *e && !value; e++) value = value_of(*e, name);
+  return value && *value ? value : NULL;
+}
+
+void os_unset(const char *name) {
+  const char **kept = environment;
+  for (const char **e = environment; *e; e++)
+    if (!value_of(*e, name)) *kept++ = *e;
+  *kept = NULL;
 }
 
 _Noreturn void os_exit(int status) {
@@ -158,7 +167,7 @@ static void ignore_signals(void) {
 __attribute__((visibility("hidden"), used)) _Noreturn void exe_start(const uintptr_t *stack) {
   int argc = (int)stack[0];
   char **argv = (char **)(uintptr_t)(stack + 1);
-  environment = (const char *const *)(uintptr_t)(stack + argc + 2);
+  environment = (const char **)(uintptr_t)(stack + argc + 2);
   ignore_signals();
   os_exit(exe_main(argc, argv));
 }

@@ -56,7 +56,10 @@ extern void artefact_end(Artefact *);                                 /* also af
 /* Each returns CLI_DONE, or CLI_FAILED after a sentence. */
 /* Opens a file's weights, or without one start values; `own`: those that it brings, if it does. Prints notes. */
 int artefact_weights(Artefact *, const char *file, uint64_t seed, bool own);
-int artefact_device(Artefact *, const char *device); /* text of --device or NULL: where contexts run from now on */
+/* Text of --device, or NULL. When it is read: weights that are opened then care for it, not for SINTER_DEVICE; when
+ * they are open: contexts run there from now on. */
+void device_chosen(const char *device);
+int artefact_device(Artefact *, const char *device);
 int artefact_context(Artefact *, const int64_t *max_dims, const char *threads); /* threads: text of --threads or NULL */
 
 bool model_has_params(const SinterModel *);

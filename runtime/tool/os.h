@@ -16,4 +16,5 @@ int os_read(int stream, void *, size_t room, size_t *got);
 _Noreturn void os_exit(int status);
 int os_make_folder(const char *path); /* one that is there already is a success */
 void os_remove_file(const char *path);
+void os_unset(const char *name); /* the environment has it no more */
 #endif

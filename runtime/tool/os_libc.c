@@ -39,3 +39,4 @@ int os_read(int stream, void *to, size_t room, size_t *got) {
 void os_exit(int status) { exit(status); }
 int os_make_folder(const char *path) { return mkdir(path, 0777) && errno != EEXIST ? errno : 0; }
 void os_remove_file(const char *path) { unlink(path); }
+void os_unset(const char *name) { unsetenv(name); }

@@ -10,6 +10,10 @@ int artefact_weights(Artefact *s, const char *file, uint64_t seed, bool own) {
   return CLI_DONE;
 }
 
+void device_chosen(const char *device) {
+  if (device) os_unset("SINTER_DEVICE");
+}
+
 int artefact_device(Artefact *s, const char *device) {
   return device && s->api->to(s->w, device) ? cli_fail("%s", s->api->open_message(s->w)) : CLI_DONE;
 }

@@ -144,6 +144,7 @@ int run_command(int argc, char **argv) {
   Call c = {0};
   int next = 0, status = cli_options(argc, argv, options, sizeof options / sizeof *options, &rest);
   if (!status && o.weights && o.init) status = cli_usage("--weights and --init exclude each other");
+  device_chosen(o.device);
   if (!status) {
     status = artefact_begin(&c.s, &rest, &next);
     if (!status) status = run_entry(&c, &rest, next, &o);

@@ -261,6 +261,15 @@ static void informs(void **state) {
        "sinter: fake.so is an artefact, explained as it was compiled: it is the only word that goes with it\n"
        "`sinter explain --help` says how it is used.\n");
   says("bench fake.so predict --device cuda", 1, NO_GPU);
+  setenv("SINTER_DEVICE", "cuda", 1); /* --device is stronger, and the processor is what bench measures without */
+  says("run fake.so predict x=one.npy --init 1 --device cpu", 0, "");
+  says("train fake.so --data x=x.npy y=y.npy --lr 1 --device cpu --epochs 1 --save e.st", 0,
+       "note: x: f64 is converted to f32\n");
+  says("bench fake.so predict --runs 3 --rounds 1", 0, "");
+  assert_int_equal(sinter("run fake.so predict x=one.npy --init 1"), 1);
+  assert_string_equal(err, "sinter: SINTER_DEVICE is cuda: fake runs on \"cpu\" alone, not on \"cuda\": code for GPUs "
+                           "is in a .so, .o or .a that is compiled with --gpu\n");
+  unsetenv("SINTER_DEVICE");
   says("bench fake.so predict --device cuda --threads 2", 2,
        "sinter: --threads and --svg are about the processor, and --device is \"cuda\"\n"
        "`sinter bench --help` says how it is used.\n");
@@ -289,6 +298,10 @@ static void informs(void **state) {
        "sinter: where to? Name the output by -o FILE\n`sinter compile --help` says how it is used.\n");
   says("compile m.sir --precision half -o m.so", 2,
        "sinter: --precision wants exact or tf32, not \"half\"\n`sinter compile --help` says how it is used.\n");
+  says("compile m.sir --precision tf32 -o m.so", 2,
+       "sinter: --precision tf32 is about GPUs: it goes with --gpu\n`sinter compile --help` says how it is used.\n");
+  says("explain m.sir --precision tf32", 2,
+       "sinter: --precision tf32 is about GPUs: it goes with --gpu\n`sinter explain --help` says how it is used.\n");
   says("compile", 2, "sinter: which model? Name its file\n`sinter compile --help` says how it is used.\n");
   says("check none.sir", 1, "error: cannot open none.sir: No such file or directory [sir-no-file]\n");
   says("trian", 2, "sinter: there is no command \"trian\"; did you mean train?\n");

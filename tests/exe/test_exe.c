@@ -264,6 +264,8 @@ static void same_refusals(void **state) {
   both("SINTER_CPU=v9", "predict x=x.npy --init 1");
   both("SINTER_CPU=a64", "predict x=x.npy --init 1");
   both("SINTER_CPU=", "predict x=x.npy --init 1");
+  assert_int_equal(both("SINTER_DEVICE=cuda", "predict x=x.npy --init 1"), 1);
+  assert_int_equal(both("SINTER_DEVICE=cuda", "predict x=x.npy --init 1 --device cpu"), 0);
 }
 
 static void same_bits(void **state) {

@@ -1,8 +1,9 @@
 /* bench_gpu copies: what copies reach between host and GPU, in pinned memory, and on the GPU.
  * bench_gpu ROW ARTEFACT.so ENTRY KIND [DIM=NUMBER ...]: how long a call takes on the GPU, with inputs and outputs that
  * lie there; launches, bytes and operations by the formulas of the plan. Dimensions that are not named: 64, or the
- * bound that is nearest. KIND, which says what the row is held against: memory     KIT_COPY: the GB/s of a copy on the
- * GPU product    two matrices, checked by elements in f64; cuBLAS, if there is one; tf32: the same, f32 rounded
+ * bound that is nearest. KIND, which says what the row is held against:
+ *   memory     KIT_COPY: the GB/s of a copy on the GPU
+ *   product    two matrices, checked by elements in f64; cuBLAS, if there is one; tf32: the same, f32 rounded
  *   attention  checked by rows in f64; causal: the same, each row sees no later one
  *   call       nothing; step: also with the host's inputs and outputs
  * A line for people, and one of JSON at the end of the file KIT_RESULTS. KIT_SMALL: small copies and dimensions. */

@@ -496,7 +496,8 @@ static void faulty(void) {
 }
 static void fault(void **unused) {
   (void)unused;
-  wanted = "the GPU failed in a copy from it, or in a kernel before (CUDA_ERROR_ILLEGAL_ADDRESS): this process can use "
+  wanted = "the GPU failed in a copy from it, or in a kernel before, which SINTER_GPU_SYNC=1 names "
+           "(CUDA_ERROR_ILLEGAL_ADDRESS): this process can use "
            "it no more";
   assert_int_equal(in_child(faulty, (const char *[]){code, "SINTER_FAKE_FAULT=2", NULL}), 0);
   wanted = "the GPU failed in k_reverse_add (CUDA_ERROR_ILLEGAL_ADDRESS): this process can use it no more";
@@ -574,7 +575,8 @@ static void sentences(void **unused) {
                SINTER_ERROR_GPU},
               {"SINTER_FAKE_DEVICES=0", "no GPU can be used: the NVIDIA driver finds none", SINTER_ERROR_GPU},
               {"SINTER_FAKE_CC=75",
-               "no code for this GPU, a fake GPU of compute capability 7.5: there is compute_80, sm_90a",
+               "no code for this GPU, a fake GPU of compute capability 7.5: there is compute_80, sm_90a; code can be "
+               "compiled for 8.0 and later",
                SINTER_ERROR_GPU},
               {"SINTER_FAKE_NO_MEMORY=1",
                "no memory on the GPU: 516 bytes are wanted, 536870912 of 1073741824 are free", SINTER_ERROR_MEMORY}};

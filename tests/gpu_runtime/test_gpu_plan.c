@@ -295,7 +295,8 @@ static void faulty(void) {
 }
 static void fault(void **unused) {
   (void)unused;
-  fault_sentence = "the GPU failed in a copy from it, or in a kernel before (CUDA_ERROR_ILLEGAL_ADDRESS): this process "
+  fault_sentence = "the GPU failed in a copy from it, or in a kernel before, which SINTER_GPU_SYNC=1 names "
+                   "(CUDA_ERROR_ILLEGAL_ADDRESS): this process "
                    "can use it no more";
   assert_int_equal(in_child(faulty, (const char *[]){"SINTER_FAKE_FAULT=2", NULL}), 0);
   fault_sentence = "the GPU failed in softmax (CUDA_ERROR_ILLEGAL_ADDRESS): this process can use it no more";
