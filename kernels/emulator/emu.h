@@ -105,6 +105,7 @@ typedef struct BulkLoad {
 enum { MAX_LOADS = 1024, MAX_RACE_FIBERS = 6000, KEPT_FIBERS = 1024 };
 
 struct Block {
+  Block *next; /* of idle ones */
   Launch *launch;
   EmuIndex index;
   int n_threads, n_live;
