@@ -5,14 +5,26 @@
 
 /* ---- compiled stages ---- */
 
+/* What has arrays is kept out of the functions that run for every operation: the address sanitizer takes long to make
+ * and unmake their frames. */
+#define APART __attribute__((noinline)) static
+
 static bool access_fault(Task *t) { return TASK_FAULT(t, "%s", t->who.why); }
 
 typedef struct Compile {
   Prog *p;
   Arena *a;
   uint32_t *seen, turn;
-  Vec(Ex) code;
+  Vec(Code) code;
 } Compile;
+
+static Slot slot_of(const Compile *c, Ex e) { return (Slot){c->p->at[e], ex_at(c->p->k, e)->lanes > 1}; }
+
+static Slot *slots_of(const Compile *c, const Ex *e, int n) {
+  Slot *s = ARENA_ARRAY(c->a, Slot, n + 1);
+  for (int i = 0; i < n; i++) s[i] = slot_of(c, e[i]);
+  return s;
+}
 
 static void compile_ex(Compile *c, Ex e) {
   const Kernel *k = c->p->k;
@@ -30,7 +42,12 @@ static void compile_ex(Compile *c, Ex e) {
     c->p->at[e] = c->p->slots;
     c->p->slots += x->lanes;
   }
-  if (x->op != OP_LITERAL && x->op != OP_LANE) vec_push(c->a, &c->code, e);
+  if (x->op == OP_LITERAL || x->op == OP_LANE) return;
+  Code code = {.x = x, .to = c->p->at[e], .in = slots_of(c, k->arg.at + x->in, x->nin)};
+  if (x->nin) code.d = ex_at(k, k->arg.at[x->in + x->nin - 1u])->dtype;
+  code.mask = slot_of(c, x->mask);
+  code.other = slot_of(c, x->other);
+  vec_push(c->a, &c->code, code);
 }
 
 static bool any_waits(const Act *n) {
@@ -55,6 +72,14 @@ static Act *compile_block(Compile *c, const Stmt *s) {
     }
     n->code = c->code.at;
     n->n = (int)c->code.n;
+    n->lanes = 1;
+    if (s->kind != STMT_PREFETCH) {
+      n->index = slots_of(c, s->index, s->nindex);
+      n->mask = slot_of(c, s->mask);
+      n->value = slot_of(c, s->value);
+      for (int i = 0; i < s->nindex; i++)
+        if (ex_at(c->p->k, s->index[i])->lanes > n->lanes) n->lanes = ex_at(c->p->k, s->index[i])->lanes;
+    }
     if (s->kind == STMT_REG) { /* elements live from here to the end of the block; no two tiles share slots */
       const LoopReg *r = &c->p->k->regs.at[s->ref];
       uint32_t elements = 1;
@@ -114,44 +139,44 @@ void eval_free(Task *t) {
 
 /* ---- expressions ---- */
 
-static bool active(const Task *t, const Scalar *own, int own_lanes, int lanes, int i) {
+/* own: a mask, a lane every `step`; or NULL. */
+static bool active(const Task *t, const Scalar *own, uint32_t step, int lanes, int i) {
   if (lanes > 1 && t->mask && !t->mask[i]) return false;
-  return !own || own[own_lanes > 1 ? i : 0].i;
+  return !own || own[(uint32_t)i * step].i;
 }
 
 /* Which lanes an operation without a mask of its own needs right. */
-static bool matters(const Task *t, int lanes, int i) { return active(t, NULL, 1, lanes, i); }
+static bool matters(const Task *t, int lanes, int i) { return active(t, NULL, 0, lanes, i); }
 
-static const Mem *tensor_of(Task *t, uint32_t buf, const Ex *index, int *skip) {
+static const Mem *tensor_of(Task *t, uint32_t buf, const Slot *index, int *skip) {
   const Mem *m = &t->mem[buf];
   *skip = 0;
   if (!t->p->k->bufs.at[buf].list) return m;
-  int64_t s = t->v[t->p->at[index[0]]].i;
+  int64_t s = t->v[index[0].at].i;
   *skip = 1;
   if (s >= 0 && s < m->nlist) return &m->list[s];
   TASK_FAULT(t, "%s: tensor %lld is outside 0..%d", t->p->k->bufs.at[buf].name, (long long)s, m->nlist);
   return NULL;
 }
 
-static void lane_index(const Task *t, const Ex *index, int from, int n, int lane, int64_t *out) {
-  for (int j = from; j < n; j++)
-    out[j - from] = t->v[t->p->at[index[j]] + (ex_at(t->p->k, index[j])->lanes > 1 ? (uint32_t)lane : 0)].i;
+static void lane_index(const Task *t, const Slot *index, int from, int n, int lane, int64_t *out) {
+  for (int j = from; j < n; j++) out[j - from] = t->v[index[j].at + index[j].step * (uint32_t)lane].i;
 }
 
-static bool eval_load(Task *t, const Expr *x, const Ex *in, Scalar *out) {
-  const Kernel *k = t->p->k;
-  int skip, mlanes = x->mask ? ex_at(k, x->mask)->lanes : 1, olanes = x->other ? ex_at(k, x->other)->lanes : 1;
-  const Scalar *mask = x->mask ? t->v + t->p->at[x->mask] : NULL, *other = x->other ? t->v + t->p->at[x->other] : NULL;
+APART bool eval_load(Task *t, const Code *c, Scalar *out) {
+  const Expr *x = c->x;
+  int skip;
+  const Scalar *mask = x->mask ? t->v + c->mask.at : NULL, *other = x->other ? t->v + c->other.at : NULL;
   const Mem *m = NULL;
-  t->who.name = k->bufs.at[x->ref].name;
+  t->who.name = t->p->k->bufs.at[x->ref].name;
   for (int i = 0; i < x->lanes; i++) {
-    if (!active(t, mask, mlanes, x->lanes, i)) {
-      out[i] = other ? other[olanes > 1 ? i : 0] : (Scalar){.i = 0};
+    if (!active(t, mask, c->mask.step, x->lanes, i)) {
+      out[i] = other ? other[(uint32_t)i * c->other.step] : (Scalar){.i = 0};
       continue;
     }
     int64_t index[LOOP_RANK], o;
-    if (!m && !(m = tensor_of(t, x->ref, in, &skip))) return false;
-    lane_index(t, in, skip, x->nin, i, index);
+    if (!m && !(m = tensor_of(t, x->ref, c->in, &skip))) return false;
+    lane_index(t, c->in, skip, x->nin, i, index);
     if (!mem_offset(m, index, &o, &t->who) || !mem_read(m, index, o, x->lanes > 1 && t->soft && t->soft[i], &t->who))
       return access_fault(t);
     out[i] = scalar_load(m->dtype, mem_at(m, o));
@@ -159,11 +184,11 @@ static bool eval_load(Task *t, const Expr *x, const Ex *in, Scalar *out) {
   return true;
 }
 
-static bool reg_element(Task *t, uint32_t reg, const Ex *index, uint32_t *element) {
+static bool reg_element(Task *t, uint32_t reg, const Slot *index, uint32_t *element) {
   const LoopReg *r = &t->p->k->regs.at[reg];
   int64_t o = 0;
   for (int i = 0; i < r->rank; i++) {
-    int64_t x = t->v[t->p->at[index[i]]].i;
+    int64_t x = t->v[index[i].at].i;
     if (x < 0 || x >= r->dim[i])
       return TASK_FAULT(t, "register %s: index %lld is outside 0..%lld", r->name, (long long)x, (long long)r->dim[i]);
     o = o * r->dim[i] + x;
@@ -179,36 +204,42 @@ Scalar eval_fold(Op op, DType d, const Scalar *v, int n) {
   return x[0];
 }
 
-static bool eval_perm(Task *t, const Expr *x, const Scalar *const *in, const Ex *ex, Scalar *out) {
-  int w = ex_at(t->p->k, ex[0])->lanes, all = x->op == OP_PERM2 ? 2 * w : w,
-      step = ex_at(t->p->k, ex[x->nin - 1])->lanes > 1;
+static bool eval_perm(Task *t, const Code *c, Scalar *out) {
+  const Expr *x = c->x;
+  const Slot *which = &c->in[x->nin - 1];
+  int w = ex_at(t->p->k, t->p->k->arg.at[x->in])->lanes, all = x->op == OP_PERM2 ? 2 * w : w;
   for (int i = 0; i < x->lanes; i++) {
-    int64_t j = in[x->nin - 1][i * step].i;
+    int64_t j = t->v[which->at + which->step * (uint32_t)i].i;
     if ((j < 0 || j >= all) && matters(t, x->lanes, i))
       return TASK_FAULT(t, "%s: lane %lld is outside 0..%d", OP_INFO[x->op].text, (long long)j, all);
-    out[i] = j < 0 || j >= all ? (Scalar){.i = 0} : j < w ? in[0][j] : in[1][j - w];
+    out[i] = j < 0 || j >= all ? (Scalar){.i = 0} : j < w ? t->v[c->in[0].at + j] : t->v[c->in[1].at + j - w];
   }
   return true;
 }
 
-static bool eval_ex(Task *t, Ex e) {
+/* On a level without fused multiply-adds. */
+APART void eval_mul_add(DType d, int lanes, const Scalar *const *in, const int *step, Scalar *out) {
+  Scalar product[LOOP_LANES];
+  scalar_map(OP_MUL, d, lanes, in, step, product);
+  scalar_map(OP_ADD, d, lanes, (const Scalar *const[]){product, in[2]}, (const int[]){1, step[2]}, out);
+}
+
+static bool eval_ex(Task *t, const Code *c) {
   const Kernel *k = t->p->k;
-  const Expr *x = ex_at(k, e);
-  const Ex *ex = k->arg.at + x->in;
-  Scalar *out = t->v + t->p->at[e];
-  if (x->op == OP_LOAD) return eval_load(t, x, ex, out);
+  const Expr *x = c->x;
+  Scalar *out = t->v + c->to;
+  if (x->op == OP_LOAD) return eval_load(t, c, out);
   const Scalar *in[3];
   int step[3];
-  DType d = DT_NONE;
+  DType d = c->d;
   for (int i = 0; i < x->nin && i < 3; i++) {
-    in[i] = t->v + t->p->at[ex[i]];
-    step[i] = ex_at(k, ex[i])->lanes > 1;
-    d = ex_at(k, ex[i])->dtype;
+    in[i] = t->v + c->in[i].at;
+    step[i] = (int)c->in[i].step;
   }
   switch (x->op) {
   case OP_REG: {
     uint32_t o = 0;
-    if (!reg_element(t, x->ref, ex, &o)) return false;
+    if (!reg_element(t, x->ref, c->in, &o)) return false;
     if (!t->set[t->p->flag[x->ref] + o])
       return TASK_FAULT(t, "register %s is read before it is assigned", k->regs.at[x->ref].name);
     memcpy(out, t->v + t->p->reg[x->ref] + o * x->lanes, x->lanes * sizeof *out);
@@ -225,20 +256,23 @@ static bool eval_ex(Task *t, Ex e) {
     return true;
   case OP_EXTRACT:
   case OP_PERM:
-  case OP_PERM2: return eval_perm(t, x, in, ex, out);
+  case OP_PERM2: return eval_perm(t, c, out);
   case OP_HADD:
   case OP_HMAX:
   case OP_HMIN:
-    *out = eval_fold(x->op == OP_HADD   ? OP_ADD
-                     : x->op == OP_HMAX ? OP_MAXIMUM
-                                        : OP_MINIMUM,
-                     d, in[0], ex_at(k, ex[0])->lanes);
+  case OP_ANY:
+  case OP_ALL: {
+    Op op = x->op == OP_HADD   ? OP_ADD
+            : x->op == OP_HMAX ? OP_MAXIMUM
+            : x->op == OP_HMIN ? OP_MINIMUM
+            : x->op == OP_ANY  ? OP_OR
+                               : OP_AND;
+    *out = eval_fold(op, d, in[0], ex_at(k, k->arg.at[x->in])->lanes);
     return true;
-  case OP_ANY: *out = eval_fold(OP_OR, DT_BOOL, in[0], ex_at(k, ex[0])->lanes); return true;
-  case OP_ALL: *out = eval_fold(OP_AND, DT_BOOL, in[0], ex_at(k, ex[0])->lanes); return true;
+  }
   case OP_LEN: {
     int skip;
-    const Mem *m = tensor_of(t, x->ref, ex, &skip);
+    const Mem *m = tensor_of(t, x->ref, c->in, &skip);
     if (m) out->i = m->dim[0];
     return m != NULL;
   }
@@ -250,10 +284,8 @@ static bool eval_ex(Task *t, Ex e) {
     }
     return true;
   case OP_FMA:
-    if (strcmp(t->out->level, "v2")) break;
-    Scalar product[LOOP_LANES];
-    scalar_map(OP_MUL, d, x->lanes, in, step, product);
-    scalar_map(OP_ADD, d, x->lanes, (const Scalar *const[]){product, in[2]}, (const int[]){1, step[2]}, out);
+    if (t->fused) break;
+    eval_mul_add(d, x->lanes, in, step, out);
     return true;
   case OP_FLOOR_DIV:
   case OP_FLOOR_MOD:
@@ -268,18 +300,18 @@ static bool eval_ex(Task *t, Ex e) {
 
 /* ---- statements ---- */
 
-static bool exec_assign(Task *t, const Stmt *s) {
+APART bool exec_assign(Task *t, const Act *n) {
+  const Stmt *s = n->s;
   const LoopReg *r = &t->p->k->regs.at[s->ref];
   uint32_t o = 0;
-  if (!reg_element(t, s->ref, s->index, &o)) return false;
+  if (!reg_element(t, s->ref, n->index, &o)) return false;
   Scalar *to = t->v + t->p->reg[s->ref] + o * r->lanes;
-  const Scalar *from = t->v + t->p->at[s->value], *mask = s->mask ? t->v + t->p->at[s->mask] : NULL;
-  int step = ex_at(t->p->k, s->value)->lanes > 1, mlanes = s->mask ? ex_at(t->p->k, s->mask)->lanes : 1;
-  if (mask && mlanes == 1 && !mask->i) return true; /* a scalar mask: the statement does not happen */
+  const Scalar *from = t->v + n->value.at, *mask = s->mask ? t->v + n->mask.at : NULL;
+  if (mask && !n->mask.step && !mask->i) return true; /* a scalar mask: the statement does not happen */
   uint8_t *set = &t->set[t->p->flag[s->ref] + o];
   for (int i = 0; i < r->lanes; i++) { /* a blend: inactive lanes keep the old value, or poison */
-    if (active(t, mask, mlanes, r->lanes, i))
-      to[i] = from[i * step];
+    if (active(t, mask, n->mask.step, r->lanes, i))
+      to[i] = from[(uint32_t)i * n->value.step];
     else if (!*set)
       to[i] = dtype_is_float(r->dtype) ? (Scalar){.f = NAN} : (Scalar){.i = scalar_wrap(r->dtype, -1)};
   }
@@ -302,30 +334,45 @@ static bool lanes_meet(const int64_t *o, const uint8_t *on, int n) {
   return false;
 }
 
-static bool exec_store(Task *t, const Stmt *s) {
-  const Kernel *k = t->p->k;
-  int skip, lanes = 1, mlanes = s->mask ? ex_at(k, s->mask)->lanes : 1, step = ex_at(k, s->value)->lanes > 1;
-  const Scalar *from = t->v + t->p->at[s->value], *mask = s->mask ? t->v + t->p->at[s->mask] : NULL;
-  for (int i = 0; i < s->nindex; i++)
-    if (ex_at(k, s->index[i])->lanes > lanes) lanes = ex_at(k, s->index[i])->lanes;
-  const Mem *m = NULL;
-  int64_t index[LOOP_LANES][LOOP_RANK], o[LOOP_LANES];
+static bool store_lane(Task *t, const Act *n, const Mem *m, const int64_t *index, int64_t o, int i) {
+  if (!mem_write(m, index, o, n->lanes > 1 && t->soft && t->soft[i], &t->who)) return access_fault(t);
+  scalar_store(m->dtype, t->v[n->value.at + (uint32_t)i * n->value.step], mem_at(m, o));
+  return true;
+}
+
+APART bool store_lanes(Task *t, const Act *n, const Mem *m, int skip) {
+  const Stmt *s = n->s;
+  const Scalar *mask = s->mask ? t->v + n->mask.at : NULL;
+  int64_t index[LOOP_RANK], o[LOOP_LANES];
   uint8_t on[LOOP_LANES];
-  t->who.name = k->bufs.at[s->ref].name;
-  for (int i = 0; i < lanes; i++) {
-    on[i] = active(t, mask, mlanes, lanes, i);
+  for (int i = 0; i < n->lanes; i++) {
+    on[i] = active(t, mask, n->mask.step, n->lanes, i);
     if (!on[i]) continue;
-    if (!m && !(m = tensor_of(t, s->ref, s->index, &skip))) return false;
-    lane_index(t, s->index, skip, s->nindex, i, index[i]);
-    if (!mem_offset(m, index[i], &o[i], &t->who)) return access_fault(t);
+    lane_index(t, n->index, skip, s->nindex, i, index);
+    if (!mem_offset(m, index, &o[i], &t->who)) return access_fault(t);
   }
-  if (lanes_meet(o, on, lanes)) return TASK_FAULT(t, "%s: two lanes of one store meet in one element", t->who.name);
-  for (int i = 0; i < lanes; i++) {
+  if (lanes_meet(o, on, n->lanes)) return TASK_FAULT(t, "%s: two lanes of one store meet in one element", t->who.name);
+  for (int i = 0; i < n->lanes; i++) {
     if (!on[i]) continue;
-    if (!mem_write(m, index[i], o[i], lanes > 1 && t->soft && t->soft[i], &t->who)) return access_fault(t);
-    scalar_store(m->dtype, from[i * step], mem_at(m, o[i]));
+    lane_index(t, n->index, skip, s->nindex, i, index);
+    if (!store_lane(t, n, m, index, o[i], i)) return false;
   }
   return true;
+}
+
+APART bool exec_store(Task *t, const Act *n) {
+  const Stmt *s = n->s;
+  int skip, first = 0;
+  const Scalar *mask = s->mask ? t->v + n->mask.at : NULL;
+  while (first < n->lanes && !active(t, mask, n->mask.step, n->lanes, first)) first++;
+  if (first == n->lanes) return true;
+  t->who.name = t->p->k->bufs.at[s->ref].name;
+  const Mem *m = tensor_of(t, s->ref, n->index, &skip);
+  if (!m) return false;
+  if (n->lanes > 1) return store_lanes(t, n, m, skip);
+  int64_t index[LOOP_RANK], o;
+  lane_index(t, n->index, skip, s->nindex, 0, index);
+  return mem_offset(m, index, &o, &t->who) ? store_lane(t, n, m, index, o, 0) : access_fault(t);
 }
 
 static bool vector_turn(Task *t, const Act *n, int64_t first) {
@@ -334,7 +381,7 @@ static bool vector_turn(Task *t, const Act *n, int64_t first) {
   return eval_block(t, n->body);
 }
 
-static bool exec_vector(Task *t, const Act *n, int64_t lo, int64_t hi) {
+APART bool exec_vector(Task *t, const Act *n, int64_t lo, int64_t hi) {
   const Stmt *s = n->s;
   int w = s->width;
   int64_t full = hi > lo ? (hi - lo) / w : 0, rem = hi > lo ? (hi - lo) % w : 0;
@@ -379,7 +426,7 @@ void eval_turns(const Task *t, const Stmt *s, int64_t *i, int64_t *end, int64_t 
   *step *= t->threads;
 }
 
-static bool exec_for(Task *t, const Act *n) {
+APART bool exec_for(Task *t, const Act *n) {
   int64_t i, end, step;
   eval_turns(t, n->s, &i, &end, &step);
   if (n->s->mode == FOR_VECTOR) return exec_vector(t, n, i, end);
@@ -391,10 +438,9 @@ static bool exec_for(Task *t, const Act *n) {
   return true;
 }
 
-static bool exec_if(Task *t, const Act *n) {
+APART bool exec_if_lanes(Task *t, const Act *n) {
   const Expr *x = ex_at(t->p->k, n->s->value);
-  const Scalar *c = t->v + t->p->at[n->s->value];
-  if (x->lanes == 1) return eval_block(t, c->i ? n->body : n->other);
+  const Scalar *c = t->v + n->value.at;
   const uint8_t *mask = t->mask;
   uint8_t lane[2][LOOP_LANES];
   bool any[2] = {false, false}, ok = true;
@@ -408,11 +454,12 @@ static bool exec_if(Task *t, const Act *n) {
   return ok;
 }
 
-static void exec_fail(Task *t, const Stmt *s) {
+static void exec_fail(Task *t, const Act *n) {
+  const Stmt *s = n->s;
   const Expr *x = ex_at(t->p->k, s->value);
   LoopRun *o = t->out;
   bool any = false;
-  for (int i = 0; i < x->lanes; i++) any |= active(t, t->v + t->p->at[s->value], x->lanes, x->lanes, i);
+  for (int i = 0; i < x->lanes; i++) any |= active(t, t->v + n->value.at, n->value.step, x->lanes, i);
   if (!any || (o->status && (o->status < s->code || (o->status == s->code && o->fail_task <= t->index)))) return;
   o->status = s->code;
   o->fail_task = t->index;
@@ -421,7 +468,7 @@ static void exec_fail(Task *t, const Stmt *s) {
 bool eval_operands(Task *t, const Act *n) {
   t->stmt = n->s;
   for (int i = 0; i < n->n; i++)
-    if (!eval_ex(t, n->code[i])) return false;
+    if (!eval_ex(t, &n->code[i])) return false;
   return true;
 }
 
@@ -440,14 +487,16 @@ bool eval_act(Task *t, const Act *n) {
   if (!eval_operands(t, n)) return false;
   switch (s->kind) {
   case STMT_LET:
-    memcpy(t->v + t->p->var[s->ref], t->v + t->p->at[s->value], ex_at(t->p->k, s->value)->lanes * sizeof *t->v);
+    memcpy(t->v + t->p->var[s->ref], t->v + n->value.at, ex_at(t->p->k, s->value)->lanes * sizeof *t->v);
     return true;
   case STMT_REG: exec_reg(t, s); return true;
-  case STMT_ASSIGN: return exec_assign(t, s);
-  case STMT_STORE: return exec_store(t, s);
+  case STMT_ASSIGN: return exec_assign(t, n);
+  case STMT_STORE: return exec_store(t, n);
   case STMT_FOR: return exec_for(t, n);
-  case STMT_IF: return exec_if(t, n);
-  case STMT_FAIL: exec_fail(t, s); return true;
+  case STMT_IF:
+    if (n->value.step) return exec_if_lanes(t, n);
+    return eval_block(t, t->v[n->value.at].i ? n->body : n->other);
+  case STMT_FAIL: exec_fail(t, n); return true;
   case STMT_ALLOC:
   case STMT_PREFETCH: return true; /* made before the task; no meaning: may be out of bounds */
   case STMT_BARRIER:

@@ -5,14 +5,29 @@
 #include "loop_mem.h"
 #include "scalar.h"
 
+/* Where an operand lies in the frame: lane i at `at + i * step`. */
+typedef struct Slot {
+  uint32_t at, step;
+} Slot;
+
+/* An expression to compute, with its operands found. */
+typedef struct Code {
+  const Expr *x;
+  DType d; /* of the last operand */
+  uint32_t to;
+  Slot *in; /* all operands */
+  Slot mask, other;
+} Code;
+
 /* A statement with the expressions to compute before it acts, operands first. */
 typedef struct Act Act;
 struct Act {
   const Stmt *s;
   Act *next, *body, *other;
-  const Ex *code;
-  int n;
-  bool waits; /* it, or a statement in it, acts for a whole block or warp */
+  const Code *code;
+  int n, lanes; /* lanes: of the indices */
+  bool waits;   /* it, or a statement in it, acts for a whole block or warp */
+  Slot *index, mask, value;
 };
 
 typedef struct Prog {
@@ -39,6 +54,7 @@ typedef struct Task { /* or one thread of a block */
   Accessor who;
   int64_t index;    /* of the task */
   int tid, threads; /* of a block: which and how many; 0 and 0 without threads */
+  bool fused;       /* the level has multiply-adds that round once */
 } Task;
 
 #define TASK_FAULT(t, ...) loop_fault((t)->m, (t)->p->k, (t)->p->stage, (t)->stmt, "loop-run", __VA_ARGS__)

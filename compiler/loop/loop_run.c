@@ -242,7 +242,7 @@ static void set_task(const Run *r, Task *t, const Tasks *all, int64_t i, bool se
 
 /* In any order: no result may depend on it. */
 static bool run_tasks(Run *r, const Prog *p, const Tasks *all, bool serial, const int64_t *dims, Mem *mem) {
-  Task t = {.m = r->m, .out = r->out, .p = p, .mem = mem};
+  Task t = {.m = r->m, .out = r->out, .p = p, .mem = mem, .fused = strcmp(r->out->level, "v2") != 0};
   uint32_t *order = mem_alloc(((size_t)all->n + 1) * sizeof *order);
   random_order(&r->random, order, all->n);
   eval_frame(&t, dims);

@@ -45,12 +45,11 @@ typedef struct Thread {
   const void *waits_on; /* NULL: runs or is ready */
   const char *waits_for;
   const EmuSite *site; /* where it waits */
-  Copy copy[MAX_COPIES];
-  int n_copies, copy_group;
+  int n_copies, copy_group, n_stores, store_group;
   void *copy_race[COPY_FIBERS]; /* of group g at g % COPY_FIBERS */
+  char stores_read;             /* what bulk_wait acquires */
+  Copy copy[MAX_COPIES];        /* last: most threads touch one page of themselves */
   BulkStore store[MAX_STORES];
-  int n_stores, store_group;
-  char stores_read; /* what bulk_wait acquires */
 } Thread;
 
 /* What arrivals knew, and what TMA and wgmma may rely on after them (Warp.async_race). */
@@ -105,6 +104,7 @@ typedef struct BulkLoad {
 enum { MAX_LOADS = 1024, MAX_RACE_FIBERS = 6000, KEPT_FIBERS = 1024 };
 
 struct Block {
+  Block *next; /* of idle ones */
   Launch *launch;
   EmuIndex index;
   int n_threads, n_live;

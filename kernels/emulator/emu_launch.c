@@ -234,14 +234,28 @@ static void *map_pages(size_t n) {
 
 enum { SHARED_BYTES = 256 << 10, CANARY = 0x5AFE57AC };
 
+/* Memory of blocks that have ended, for the next launch of any host thread: each thread of a block takes several pages,
+ * and the kernel of this machine longer to clear them than most launches take. It has room for the largest block; pages
+ * that no thread touches are not there. */
+static struct {
+  pthread_mutex_t lock;
+  Block *first;
+} idle = {PTHREAD_MUTEX_INITIALIZER, NULL};
+
 static Block *block_new(Launch *l, int n_threads) {
-  Block *b = map_pages(sizeof *b);
+  pthread_mutex_lock(&idle.lock);
+  Block *b = idle.first;
+  if (b) idle.first = b->next;
+  pthread_mutex_unlock(&idle.lock);
+  if (!b) {
+    b = map_pages(sizeof *b);
+    b->shared = map_pages(SHARED_BYTES);
+    b->stacks = map_pages((size_t)MAX_THREADS * STACK_BYTES);
+    b->thread = map_pages(MAX_THREADS * sizeof *b->thread);
+    b->warpgroup = map_pages(emu_warpgroups_size());
+  }
   b->launch = l;
   b->n_threads = n_threads;
-  b->shared = map_pages(SHARED_BYTES);
-  b->stacks = map_pages((size_t)n_threads * STACK_BYTES);
-  b->thread = map_pages((size_t)n_threads * sizeof *b->thread);
-  b->warpgroup = map_pages(emu_warpgroups_size());
   return b;
 }
 
@@ -249,10 +263,17 @@ static void block_free(Block *b) {
   __asan_unpoison_memory_region(b->shared, SHARED_BYTES);
   __asan_unpoison_memory_region(b->stacks, (size_t)b->n_threads * STACK_BYTES);
   munmap(b->shared, SHARED_BYTES);
-  munmap(b->stacks, (size_t)b->n_threads * STACK_BYTES);
-  munmap(b->thread, (size_t)b->n_threads * sizeof *b->thread);
+  munmap(b->stacks, (size_t)MAX_THREADS * STACK_BYTES);
+  munmap(b->thread, MAX_THREADS * sizeof *b->thread);
   munmap(b->warpgroup, emu_warpgroups_size());
   munmap(b, sizeof *b);
+}
+
+static void block_keep(Block *b) {
+  pthread_mutex_lock(&idle.lock);
+  b->next = idle.first;
+  idle.first = b;
+  pthread_mutex_unlock(&idle.lock);
 }
 
 static u32 *canary(Block *b, int i) { return (u32 *)(void *)(b->stacks + (size_t)i * STACK_BYTES); }
@@ -356,7 +377,10 @@ bool emulator_launch(const EmulatorKernel *kernel, const EmulatorLaunch *request
       }
   race_acquire(l);
   emu_place = NULL;
-  if (l->block) block_free(l->block);
+  if (l->block && l->failed) /* its threads were left amid of calls */
+    block_free(l->block);
+  else if (l->block)
+    block_keep(l->block);
   for (int i = 0; i < kernel->n_params; i++) munmap(l->params[i], kernel->param_size[i]);
   bool ok = !l->failed;
   race_launch_ends(l->failed);

@@ -28,7 +28,7 @@ static bool load_kernels(const char *folder, char *why) {
   char command[2048];
   static int number; /* a library of a name that is open is not opened again */
   snprintf(command, sizeof command,
-           "cat %s/dump/*.cu >%s/kernels.c && cc -std=gnu17 -O1 -fno-strict-aliasing -ffp-contract=off -w -Wno-psabi "
+           "cat %s/dump/*.cu >%s/kernels.c && cc -std=gnu17 -O0 -fno-strict-aliasing -ffp-contract=off -w -Wno-psabi "
            "-shared -fPIC "
            "-Ikernels/cuda -Ikernels/emulator %s/kernels.c -o /tmp/sinter-kernels-%d-%d.so -lm && rm -r %s/dump "
            "%s/kernels.c",

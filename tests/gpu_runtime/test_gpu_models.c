@@ -13,14 +13,15 @@
 #include "each_file.h"
 #include "run_sinter.h"
 
-/* In the folder: NAME.so with its code, and NAME.code.so, the same as C. */
-static void build(const char *root, const char *path, const char *name, const char *gpu) {
+/* In the folder: NAME.so with its code, and NAME.code.so, the same as C: -O0 for what runs for a moment, -O1 for what
+ * is trained. */
+static void build(const char *root, const char *path, const char *name, const char *gpu, const char *optimised) {
   if (shell("$SINTER compile %s/%s --gpu %s --cpu native --dump-dir %s.dump -o %s.so", root, path, gpu, name, name))
     fail_msg("%s", err);
-  if (shell("cc -std=gnu17 -O1 -x c -fno-strict-aliasing -ffp-contract=off -w -Wno-psabi -shared -fPIC "
+  if (shell("cc -std=gnu17 %s -x c -fno-strict-aliasing -ffp-contract=off -w -Wno-psabi -shared -fPIC "
             "-I$ROOT/kernels/cuda "
             "-I$ROOT/kernels/emulator %s.dump/*_kernels_*.cu -o %s.code.so",
-            name, name))
+            optimised, name, name))
     fail_msg("%s", err);
 }
 
@@ -33,7 +34,7 @@ static void one_file(void **state_) {
   assert_non_null(getcwd(root, sizeof root));
   snprintf(name, sizeof name, "%s", slash ? slash + 1 : path);
   *strrchr(name, '.') = 0;
-  build(*path == '/' ? "" : root, path, name, "sm_80");
+  build(*path == '/' ? "" : root, path, name, "sm_80", "-O0");
   if (shell("SINTER_FAKE_CC=80 SINTER_FAKE_CODE=$PWD/%s.code.so " CALL_BOTH " ./%s.so", name, name))
     fail_msg("%s", err);
 }
@@ -48,7 +49,7 @@ static void hopper(void **state_) {
   for (int i = 0; i < 2; i++) {
     snprintf(name, sizeof name, "%s90", names[i][1]);
     snprintf(path, sizeof path, "tests/%s/%s.sir", names[i][0], names[i][1]);
-    build(root, path, name, "sm_90a");
+    build(root, path, name, "sm_90a", "-O0");
     if (shell("SINTER_FAKE_CC=90 SINTER_FAKE_CODE=$PWD/%s.code.so " CALL_BOTH " ./%s.so", name, name))
       fail_msg("%s", err);
   }
@@ -70,7 +71,7 @@ static double after(const char *text, const char *word) {
 static void trains(const char *root, const char *path, const char *arch, int sm, const char *data, double bound) {
   char name[64];
   snprintf(name, sizeof name, "trained%d", sm);
-  build(root, path, name, arch);
+  build(root, path, name, arch, "-O1");
   must(shell("$SINTER train %s.so %s --epochs 1 --save cpu.st --device cpu", name, data));
   double loss = after(out, "loss "), held = after(out, "held out: loss ");
   must(shell("SINTER_FAKE_CC=%d SINTER_FAKE_CODE=$PWD/%s.code.so $SINTER train %s.so %s --epochs 1 --save gpu.st "
@@ -127,7 +128,7 @@ static void commands(void **state_) {
   char root[512], labels[4096];
   if (!there) skip(); /* NVRTC is not installed; make() said so */
   assert_non_null(getcwd(root, sizeof root));
-  build(root, "models/digits.sir", "digits", "sm_80");
+  build(root, "models/digits.sir", "digits", "sm_80", "-O1");
   must(shell("$SINTER train digits.so " DATA " --device cpu --save cpu.st"));
   double loss = after(out, "held out: loss "), accuracy = after(out, "accuracy ");
   must(shell(GPU " train digits.so " DATA " --device cuda --save gpu.st"));
@@ -199,7 +200,7 @@ static void linked(void **state_) {
                "  if (scale_new(&c, w, &d, NULL, 0) || scale_scale(c, &in, &out)) return 3;\n"
                "  printf(\"%g %g %g\\n\", y[0], y[1], y[2]);\n"
                "  scale_free(c);\n  scale_close(w);\n}\n");
-  build(folder, "scale.sir", "scale", "sm_80");
+  build(folder, "scale.sir", "scale", "sm_80", "-O0");
   must(shell("nm -D scale.so | grep -c ' w dl'"));
   assert_string_equal(out, "2\n");
   must(shell("$SINTER compile scale.sir --gpu sm_80 --cpu native --emit obj -o scale.o"));

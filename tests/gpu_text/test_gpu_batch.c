@@ -22,10 +22,10 @@
 #include "each_file.h"
 
 #ifdef SANITIZER
-#define OPTIONS " -fsanitize=" SANITIZER " "
+#define OPTIONS " -O1 -fsanitize=" SANITIZER " "
 enum { ORDERS = 10, LATE = 1 };
 #else
-#define OPTIONS " "
+#define OPTIONS " -O0 "
 enum { ORDERS = 1, LATE = 0 };
 #endif
 enum { MAX_PARTS = 128, MEMORY = 1 << 22 };
@@ -159,7 +159,7 @@ static void *build(const Buf *text) {
   assert_true(f && fwrite(text->at, 1, text->n, f) == text->n && !fclose(f));
   snprintf(command, sizeof command,
            CC OPTIONS
-           "-std=gnu17 -O1 -fno-strict-aliasing -ffp-contract=off -Wall -Wextra -Werror -Wno-maybe-uninitialized "
+           "-std=gnu17 -fno-strict-aliasing -ffp-contract=off -Wall -Wextra -Werror -Wno-maybe-uninitialized "
            "-Wno-unused-but-set-variable -shared -fPIC -Ikernels/cuda -Ikernels/emulator %s -o %s/b.so -lm",
            path, folder);
   if (system(command)) fail_msg("the C compiler refuses the text; it is %s", path);

@@ -69,7 +69,7 @@ static void copies(void **state) {
   write_file(path, g.texts.at[0].programs.at[0].text);
   snprintf(
       command, sizeof command,
-      "cc -std=gnu17 -O1 -fno-strict-aliasing -fsanitize=undefined -fsanitize-undefined-trap-on-error -Wall -Wextra "
+      "cc -std=gnu17 -O0 -fno-strict-aliasing -fsanitize=undefined -fsanitize-undefined-trap-on-error -Wall -Wextra "
       "-Werror -shared -fPIC -Ikernels/cuda -Ikernels/emulator %s/k.c -o %s/k.so -lm",
       folder, folder);
   assert_int_equal(system(command), 0);
