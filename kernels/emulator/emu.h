@@ -101,7 +101,7 @@ typedef struct BulkLoad {
   void *race, *pc;
   const EmuSite *site;
 } BulkLoad;
-enum { MAX_LOADS = 1024, MAX_RACE_FIBERS = 6000, KEPT_FIBERS = 1024 };
+enum { MAX_LOADS = 1024, MAX_RACE_FIBERS = 6000, KEPT_FIBERS = 2048 };
 
 struct Block {
   Block *next; /* of idle ones */

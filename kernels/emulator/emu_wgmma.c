@@ -36,13 +36,17 @@ struct Warpgroup {
   u32 a[WARPGROUP][4];
   Known issued; /* what the threads knew at the issue */
   char read;    /* what the operations that read their operands know */
+  struct {
+    void *race, *async_race;
+  } spare[MAX_WGMMA]; /* fibers of operations that all threads have waited for: the next one knows what they knew */
+  int n_spare;
 };
 
 size_t emu_warpgroups_size(void) { return MAX_THREADS / WARPGROUP * sizeof(Warpgroup); }
 void emu_warpgroups_end(Block *b) {
   for (int i = 0; i < b->n_threads / WARPGROUP; i++) {
     Warpgroup *g = &b->warpgroup[i];
-    g->arrived = g->group = g->n_ops = 0;
+    g->arrived = g->group = g->n_ops = g->n_spare = 0;
     for (int k = 0; k < MAX_ACCUMULATORS; k++) g->accumulator[k].pending = 0;
   }
 }
@@ -184,8 +188,13 @@ static void issue(Warpgroup *g, const void *pc) {
   op->done = false;
   op->site = g->site;
   op->pc = (void *)(uintptr_t)pc;
-  op->race = emu_race_new(emu_thread()->block);
-  op->async_race = emu_race_new_async(emu_thread());
+  if (g->n_spare) {
+    op->race = g->spare[--g->n_spare].race;
+    op->async_race = g->spare[g->n_spare].async_race;
+  } else {
+    op->race = emu_race_new(emu_thread()->block);
+    op->async_race = emu_race_new_async(emu_thread());
+  }
   void *me = race_current();
   race_switch(op->race);
   race_acquire(&g->issued.ordinary);
@@ -242,8 +251,9 @@ static void finish(Warpgroup *g, const void *groups) {
       continue;
     }
     if (!op->done) multiply(g, op);
-    if (--op->to->pending) continue;
-    publish(g, op);
+    if (!--op->to->pending) publish(g, op);
+    g->spare[g->n_spare].race = op->race;
+    g->spare[g->n_spare++].async_race = op->async_race;
   }
   g->n_ops = kept;
 }
