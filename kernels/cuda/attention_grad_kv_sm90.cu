@@ -1,45 +1,32 @@
 /* The gradients of attention's keys and values on sm_90a, with the holes of attention_grad_holes.h: one warpgroup
- * brings tiles of 64 queries by cp.async, two of 64 keys each compute. Products have keys for rows: k and v are read
- * where they lie, p and the gradients of the products go from registers into the next products. p is worked out while
- * the product of v and g is under way; for the rest the tensor cores have the other warpgroup. Tiles lie in boxes of 64
- * columns, lines of 128 bytes that are swizzled as wgmma wants them. ATTENTION_D is 64 or 128, ATTENTION_SCALE is not
- * 0; alone D is 128. Grid: heads times (S / 128, rounded up). Block: 384. Shared memory: 2 tiles of 128 keys, 3 stages
- * of 2 tiles of 64 queries, 1584 bytes. */
+ * brings tiles of queries by cp.async, two of 64 keys each compute, so OWN is 128. Products have keys for rows: k and v
+ * are read where they lie, p and the gradients of the products go from registers into the next products. p is worked
+ * out while the product of v and g is under way; for the rest the tensor cores have the other warpgroup. ATTENTION_D is
+ * 64 or 128. Grid: heads times (S / OWN, rounded up). */
 #include "attention_holes.h"
 
 #ifndef ATTENTION_NAME
 #define ATTENTION_NAME    attention_grad_kv_sm90
 #define ATTENTION_D       128
+#define ATTENTION_TILE    128, 64, 3, 384, 165424
 #define ATTENTION_RESULTS 3
-#include "attention_grad_alone.h"
+#include "attention_alone.h"
 #endif
 #include "attention_grad_holes.h"
-#define OTHER  64
-#define STAGES 3
 #include "attention_grad_sm90.h"
-LOAD_TILE(_q, OTHER)
-LOAD_TILE(_g, OTHER)
-LOAD_TILE(_k, OWN)
-LOAD_TILE(_v, OWN)
 
-ATTENTION_KERNEL(ATTENTION_NAME, 384, 1, (ATTENTION_HOLE(_args), args)) {
+ATTENTION_KERNEL(ATTENTION_NAME, THREADS, 1, (ATTENTION_HOLE(_args), args)) {
   ATTENTION_BEGIN
   SHARED(shared);
   u32 k_tile = shared_address(shared), v_tile = k_tile + OWN_TILE, q_tiles = v_tile + OWN_TILE;
   u32 g_tiles = q_tiles + STAGES * TILE, known = g_tiles + STAGES * TILE; /* a stage of it: lse and delta of OTHER */
   u32 full = known + STAGES * OTHER * 8, empty = full + STAGES * 8;
+  LAID_OUT(2 * OWN_TILE + 2 * STAGES * TILE + STAGES * (OTHER * 8 + 16));
   int t = (int)threadIdx.x, warpgroup = t >> 7;
   i32 T = (i32)ATTENTION_HOLE(_T)(args), S = (i32)ATTENTION_HOLE(_S)(args), key_tiles = (S - 1) / OWN + 1;
   i32 outer = (i32)blockIdx.x / key_tiles, key0 = (i32)blockIdx.x % key_tiles * OWN; /* longest first */
-  i32 begin = ATTENTION_HOLE(_begin)(args, key0, T, OTHER), tiles = (T - 1) / OTHER + 1 - begin;
-  if (t == 0) {
-    for (u32 s = 0; s < STAGES; s++) {
-      mbarrier_init(full + s * 8, 128);
-      mbarrier_init(empty + s * 8, 2);
-    }
-    fence_mbarrier_init();
-  }
-  __syncthreads();
+  i32 begin = ATTENTION_HOLE(_begin)(args, key0, T), tiles = (T - 1) / OTHER + 1 - begin;
+  ATTENTION_HOLE(_barriers)(full, empty);
 
   if (warpgroup == 0) {
     setmaxnreg_dec(40);
@@ -114,7 +101,7 @@ ATTENTION_KERNEL(ATTENTION_NAME, 384, 1, (ATTENTION_HOLE(_args), args)) {
   }
 
   u32 staged = k_tile + (u32)(first / 16) * 32 * STAGED; /* of the warp */
-  bar_sync(1, 256);                                      /* nobody reads tiles any more */
+  bar_sync(1, 2 * OWN);                                  /* nobody reads tiles any more */
   if (OF_K) ATTENTION_HOLE(_stage)(staged, dk, scale);
   if (OF_V) ATTENTION_HOLE(_stage)(staged + 16 * STAGED, dv, 1);
   __syncwarp();
