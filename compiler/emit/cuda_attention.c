@@ -29,32 +29,55 @@ static bool in_rows(const Kernel *k, const LoopHole *h, DType type) {
          loop_divisor(k, index[x->nin - 1]) % RUN == 0 && (x->nin == 1 || hole_divides(k, RUN, b->dim[x->nin - 1]));
 }
 
-/* Of features that tiles are made for; there are rows and keys. */
-static bool fits_tiles(const Kernel *k, int64_t depth, Sym rows, Sym keys) {
-  const Sym sizes[] = {rows, keys};
-  int64_t size;
-  for (uint32_t i = 0; i < k->dims.n; i++)
-    if (k->dims.at[i].lo < 1) return false;
-  for (int i = 0; i < 2; i++)
-    if (sym_is_int(k->ctx->syms, sizes[i], &size) && size < 1) return false;
-  return depth == 32 || depth == 64 || depth == 96 || depth == 128;
-}
-
-static bool fits(const Kernel *k, const LoopAttention *a, DType type) {
-  return fits_tiles(k, a->depth, a->rows, a->keys) && a->columns == a->depth && in_rows(k, &a->q, type) &&
-         in_rows(k, &a->k, type) && in_rows(k, &a->v, type) && !fails(a->score.text) && !fails(a->seen.text) &&
-         !fails(a->scale.text) && !fails(a->row.text) && !fails(a->store.text);
-}
-
-static bool grad_fits(const Kernel *k, const LoopAttentionGrad *a, DType type) {
-  return fits_tiles(k, a->depth, a->rows, a->keys) && in_rows(k, &a->q, type) && in_rows(k, &a->k, type) &&
-         in_rows(k, &a->v, type) && in_rows(k, &a->g, type) && !fails(a->weight.text) && !fails(a->slope.text) &&
-         !fails(a->seen.text) && !fails(a->lse.text) && !fails(a->mean.text) && !fails(a->store.text);
-}
-
 /* The 16-bit type in which an operand lies; f32: in none. */
 static DType stored_type(const Kernel *k, const LoopHole *h) {
   return only_load(k, h->value, DT_BF16) ? DT_BF16 : only_load(k, h->value, DT_F16) ? DT_F16 : DT_F32;
+}
+
+/* ---- whether a skeleton fits; else why not, for people ---- */
+
+static const char *unfit_sizes(const Kernel *k, int64_t depth, Sym rows, Sym keys) {
+  const Sym sizes[] = {rows, keys};
+  int64_t size;
+  for (uint32_t i = 0; i < k->dims.n; i++)
+    if (k->dims.at[i].lo < 1) return "a size may be 0";
+  for (int i = 0; i < 2; i++)
+    if (sym_is_int(k->ctx->syms, sizes[i], &size) && size < 1) return "a size is 0";
+  return depth == 32 || depth == 64 || depth == 96 || depth == 128
+             ? NULL
+             : "queries, keys and values do not all have 32, 64, 96 or 128 features";
+}
+
+static const char *unfit_operands(const Kernel *k, const LoopHole *const *operand, int n) {
+  DType type = stored_type(k, operand[0]);
+  for (int i = 0; i < n; i++)
+    if (type == DT_F32 || !in_rows(k, operand[i], type))
+      return arena_printf(k->ctx->arena, "%s do not lie in memory, in rows of 16 bytes, in the same 16-bit type",
+                          (const char *[]){"queries", "keys", "values", "the results' gradients"}[i]);
+  return NULL;
+}
+
+static const char *unfit_texts(const LoopHole *const *h, int n) {
+  for (int i = 0; i < n; i++)
+    if (fails(h[i]->text)) return "scores or results are worked out by loops or choices, or may fail";
+  return NULL;
+}
+
+const char *cuda_attention_unfit(const Kernel *k, const Stage *st) {
+  const LoopAttention *a = st->attention;
+  const LoopAttentionGrad *g = st->attention_grad;
+  const char *why = NULL;
+  if (a) {
+    why = unfit_sizes(k, a->columns == a->depth ? a->depth : 0, a->rows, a->keys);
+    if (!why) why = unfit_operands(k, (const LoopHole *[]){&a->q, &a->k, &a->v}, 3);
+    if (!why) why = unfit_texts((const LoopHole *[]){&a->score, &a->seen, &a->scale, &a->row, &a->store}, 5);
+  }
+  if (g) {
+    why = unfit_sizes(k, g->depth, g->rows, g->keys);
+    if (!why) why = unfit_operands(k, (const LoopHole *[]){&g->q, &g->k, &g->v, &g->g}, 4);
+    if (!why) why = unfit_texts((const LoopHole *[]){&g->weight, &g->slope, &g->seen, &g->lse, &g->mean, &g->store}, 6);
+  }
+  return why;
 }
 
 /* ---- functions ---- */
@@ -154,12 +177,13 @@ static int64_t row_bytes(int64_t depth) { return (depth % 64 ? depth / RUN + 1 :
 /* The skeleton behind its holes; `what` is its name. */
 static bool put_skeleton(SkeletonText *t, const CudaWanted *want, const char *what, const Tile *tile, int64_t depth,
                          int width, double factor, CudaStage *made, Buf *out) {
-  const char *scores = factor > 0 ? "scaled" : "worked out";
+  const char *scores = factor > 0 ? "scaled" : "worked out",
+             *other = want->sm >= 90 && tile->threads == 128 ? "; sm_90a's has 64 or 128 features" : "";
   t->stage.threads = tile->threads;
   t->stage.shared = tile->rows * row_bytes(depth) + tile->beside;
   t->stage.reordered = true;
-  t->stage.schedule = arena_printf(t->c.k->ctx->arena, "%s(%d x %d, D = %d, scores %s)", what, tile->own, tile->other,
-                                   (int)depth, scores);
+  t->stage.schedule = arena_printf(t->c.k->ctx->arena, "%s(%d x %d, D = %d, scores %s)%s", what, tile->own, tile->other,
+                                   (int)depth, scores, other);
   buf_printf(&t->text,
              "#define ATTENTION_NAME %s\n#define ATTENTION_BEGIN %s\n#define ATTENTION_D %d\n"
              "#define ATTENTION_WIDTH %d\n#define ATTENTION_TYPE %s\n#define ATTENTION_TILE %d, %d, %d, %d, %d\n",
@@ -181,15 +205,14 @@ static Sym blocks(Kernel *k, Sym heads, Sym rows, const Tile *tile) {
 bool cuda_attention_stage(Kernel *k, const Stage *st, const CudaWanted *want, CudaStage *made, Buf *out) {
   const LoopAttention *a = st->attention;
   SkeletonText t;
-  DType rounds = a ? stored_type(k, &a->q) : DT_F32;
-  if (rounds == DT_F32 || !fits(k, a, rounds)) return false;
+  if (!a || cuda_attention_unfit(k, st)) return false;
   bool sm90 = want->sm >= 90 && (a->depth == 64 || a->depth == 128);
   Tile tile = {.own = 64, .other = 64, .stages = 2, .threads = 128};
   if (sm90) tile = (Tile){.own = 128, .other = a->factor > 0 ? 128 : 64, .stages = 2, .threads = 384};
   tile.rows = tile.own + 2 * tile.stages * tile.other;
   if (sm90) tile.beside = 8 * (1 + 4 * tile.stages);
   skeleton_begin(&t, k, st, want);
-  t.stage.rounds = rounds;
+  t.stage.rounds = stored_type(k, &a->q);
   t.stage.grid = blocks(k, a->heads, a->rows, &tile);
   put_holes(&t, a);
   return put_skeleton(&t, want, sm90 ? "attention_sm90" : "attention_sm80", &tile, a->depth, a->width, a->factor, made,
@@ -223,30 +246,32 @@ static void put_grad_holes(SkeletonText *t, const LoopAttentionGrad *a) {
            false);
 }
 
-/* On sm_80 a warp has 32 rows where registers suffice, else 16. */
+/* On sm_80 a warp has 32 rows where registers suffice, else 16; on sm_90a a tile has half as many where they would not,
+ * beside what scores are worked out from. Of keys there are then more of them: results go out through their memory. */
 static Tile grad_tile(const LoopAttentionGrad *a, bool sm90) {
-  Tile t = {.own = a->factor > 0 && a->depth <= 64 ? 128 : 64, .other = 64, .stages = 2, .threads = 128};
-  if (sm90) t = (Tile){.own = 128, .other = a->of_keys ? 64 : 128, .stages = a->of_keys ? 3 : 2, .threads = 384};
+  bool scaled = a->factor > 0, keys = a->of_keys;
+  Tile t = {.own = scaled && a->depth <= 64 ? 128 : 64, .other = 64, .stages = 2, .threads = 128};
   if (sm90) {
+    t = (Tile){.own = 128, .other = keys ? 64 : 128, .stages = keys ? 3 : 2, .threads = 384};
+    if (!scaled && !keys) t.other = 64;
+    if (!scaled && keys && a->depth > 64) t.other = 32, t.stages = 5;
     t.rows = 2 * t.own + 2 * t.stages * t.other;
-    t.beside = t.stages * (16 + (a->of_keys ? 8 * t.other : 0));
-  } else {
-    t.rows = a->of_keys ? 2 * t.stages * t.other + t.own : 2 * t.other + 2 * t.own;
-    t.beside = a->of_keys ? 8 * t.stages * t.other : 0;
-  }
+    t.beside = t.stages * 16;
+  } else
+    t.rows = keys ? 2 * t.stages * t.other + t.own : 2 * t.other + 2 * t.own;
+  if (keys) t.beside += 8 * t.stages * t.other;
   return t;
 }
 
 bool cuda_attention_grad_stage(Kernel *k, const Stage *st, const CudaWanted *want, CudaStage *made, Buf *out) {
   const LoopAttentionGrad *a = st->attention_grad;
   SkeletonText t;
-  DType rounds = a ? stored_type(k, &a->q) : DT_F32;
-  if (rounds == DT_F32 || !grad_fits(k, a, rounds)) return false;
-  bool sm90 = want->sm >= 90 && a->depth % 64 == 0 && a->factor > 0;
+  if (!a || cuda_attention_unfit(k, st)) return false;
+  bool sm90 = want->sm >= 90 && a->depth % 64 == 0;
   Tile tile = grad_tile(a, sm90);
   const char *what = arena_printf(k->ctx->arena, "attention_grad_%s_sm%d", a->of_keys ? "kv" : "q", sm90 ? 90 : 80);
   skeleton_begin(&t, k, st, want);
-  t.stage.rounds = rounds;
+  t.stage.rounds = stored_type(k, &a->q);
   t.stage.grid = blocks(k, a->heads, a->of_keys ? a->keys : a->rows, &tile);
   put_grad_holes(&t, a);
   buf_printf(&t.text, "#define ATTENTION_RESULTS %d\n", !a->of_keys ? 0 : a->of_values ? 3 : 1);

@@ -10,6 +10,8 @@ bool cuda_skeleton_stage(Kernel *, const Stage *, const CudaWanted *, CudaStage 
 bool cuda_attention_stage(Kernel *, const Stage *, const CudaWanted *, CudaStage *made, Buf *out);
 bool cuda_attention_grad_stage(Kernel *, const Stage *, const CudaWanted *, CudaStage *made,
                                Buf *out); /* cuda_attention.c */
+/* Why no skeleton stands for the attention, or its gradient, that a stage is; NULL: one does, or it is neither. */
+const char *cuda_attention_unfit(const Kernel *, const Stage *);
 
 /* ---- holes (cuda_holes.c). Skeletons see every group of axes flat: rows as m, columns as n, sums as k. ---- */
 

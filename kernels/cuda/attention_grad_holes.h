@@ -26,6 +26,21 @@ DEVICE void ATTENTION_HOLE(_stage)(u32 to, const float *sum, float scale) {
                   sum[i] * scale);
 }
 
+#ifdef ATTENTION_SCORE
+/* Products x of q and k and dp of g and v become what the gradients sum: dp the slope, of keys x the weight. `own` is a
+ * row of the block, `other` one of a tile. */
+DEVICE void ATTENTION_HOLE(_work_out)(ATTENTION_HOLE(_args) args, i32 outer, i32 own, i32 other, float *x, float *dp) {
+  i32 row = ATTENTION_RESULTS ? other : own, key = ATTENTION_RESULTS ? own : other;
+#if ATTENTION_RESULTS != 2
+  *dp = ATTENTION_HOLE(_slope)(args, outer, row, key, *x, *dp);
+#endif
+#if ATTENTION_RESULTS & 2
+  *x = ATTENTION_HOLE(_weight)(args, outer, row, key, *x);
+#endif
+  (void)dp;
+}
+#endif
+
 #if ATTENTION_RESULTS
 #define OF_K (ATTENTION_RESULTS & 1)
 #define OF_V (ATTENTION_RESULTS & 2)

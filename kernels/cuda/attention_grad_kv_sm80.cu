@@ -21,7 +21,7 @@ ATTENTION_KERNEL(ATTENTION_NAME, THREADS, 1, (ATTENTION_HOLE(_args), args)) {
   /* a stage is a tile of q and one of g; k lies in the second one, until it is in registers */
   u32 stages = shared_address(shared), k_rows = stages + 2 * TILE, v_rows = stages + 4 * TILE;
   u32 known = v_rows + OWN_TILE; /* two stages of a tile's rows' lse, of base 2, and delta, a thread each */
-  LAID_OUT(4 * TILE + OWN_TILE + STAGES * THREADS * 4);
+  LAID_OUT(4 * TILE + OWN_TILE + STAGES * THREADS * 4, THREADS * STAGED);
   int lane = (int)threadIdx.x & 31, first = ((int)threadIdx.x >> 5) * 16 * BANDS; /* key of the warp */
   i32 T = (i32)ATTENTION_HOLE(_T)(args), S = (i32)ATTENTION_HOLE(_S)(args), key_tiles = (S - 1) / OWN + 1;
   i32 outer = (i32)blockIdx.x / key_tiles, key0 = (i32)blockIdx.x % key_tiles * OWN; /* longest first */
@@ -74,13 +74,7 @@ ATTENTION_KERNEL(ATTENTION_NAME, THREADS, 1, (ATTENTION_HOLE(_args), args)) {
             (void)y;
 #ifdef ATTENTION_SCORE
             i32 row = row0 + i * 8 + (q & 1), key = at + m * 16 + (q >> 1) * 8;
-            row = row < T ? row : T - 1, key = key < S ? key : S - 1;
-#if OF_K
-            *y = ATTENTION_HOLE(_slope)(args, outer, row, key, *x, *y);
-#endif
-#if OF_V
-            *x = ATTENTION_HOLE(_weight)(args, outer, row, key, *x);
-#endif
+            ATTENTION_HOLE(_work_out)(args, outer, key < S ? key : S - 1, row < T ? row : T - 1, x, y);
             (void)pair;
 #else
             *x = ex2_approx(fmaf(*x, scale * LOG2_E, -__uint_as_float(q & 1 ? pair.z : pair.x)));

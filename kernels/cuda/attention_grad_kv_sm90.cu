@@ -21,7 +21,7 @@ ATTENTION_KERNEL(ATTENTION_NAME, THREADS, 1, (ATTENTION_HOLE(_args), args)) {
   u32 k_tile = shared_address(shared), v_tile = k_tile + OWN_TILE, q_tiles = v_tile + OWN_TILE;
   u32 g_tiles = q_tiles + STAGES * TILE, known = g_tiles + STAGES * TILE; /* a stage of it: lse and delta of OTHER */
   u32 full = known + STAGES * OTHER * 8, empty = full + STAGES * 8;
-  LAID_OUT(2 * OWN_TILE + 2 * STAGES * TILE + STAGES * (OTHER * 8 + 16));
+  LAID_OUT(2 * OWN_TILE + 2 * STAGES * TILE + STAGES * (OTHER * 8 + 16), 2 * OWN * STAGED);
   int t = (int)threadIdx.x, warpgroup = t >> 7;
   i32 T = (i32)ATTENTION_HOLE(_T)(args), S = (i32)ATTENTION_HOLE(_S)(args), key_tiles = (S - 1) / OWN + 1;
   i32 outer = (i32)blockIdx.x / key_tiles, key0 = (i32)blockIdx.x % key_tiles * OWN; /* longest first */
@@ -39,7 +39,7 @@ ATTENTION_KERNEL(ATTENTION_NAME, THREADS, 1, (ATTENTION_HOLE(_args), args)) {
       i32 row0 = (begin + tile) * OTHER;
       float x = ATTENTION_HOLE(_known)(args, outer, row0, T, t);
       mbarrier_wait(empty + stage * 8, ((u32)tile / STAGES & 1) ^ 1);
-      st_shared_f32(known + stage * OTHER * 8 + (u32)t * 4, x);
+      if (t < OTHER * 2) st_shared_f32(known + stage * OTHER * 8 + (u32)t * 4, x);
       ATTENTION_HOLE(_load_q)(args, outer, q_tiles + stage * TILE, row0, T);
       ATTENTION_HOLE(_load_g)(args, outer, g_tiles + stage * TILE, row0, T);
       cp_async_commit();
@@ -57,41 +57,53 @@ ATTENTION_KERNEL(ATTENTION_NAME, THREADS, 1, (ATTENTION_HOLE(_args), args)) {
   setmaxnreg_inc(232);
   int half = warpgroup - 1, lane = t & 31, first = half * 64 + (t & 127) / 32 * 16; /* key of the warp */
   bool leads = (t & 127) == 0;
-  float scale = ATTENTION_SCALE, s[32], dp[32] = {0}, dk[D / 2], dv[D / 2];
-  u32 p[16], slope[16];
+  i32 at = key0 + first + (lane >> 2);
+#ifdef ATTENTION_SCORE
+  i32 key[2] = {at < S ? at : S - 1, at + 8 < S ? at + 8 : S - 1}; /* the last one for those behind it */
+#endif
+  float scale = ATTENTION_SCALE, s[OTHER / 2], dp[OTHER / 2] = {0}, dk[D / 2], dv[D / 2];
+  u32 p[OTHER / 4], slope[OTHER / 4];
   UNROLL (i, D / 2) dk[i] = dv[i] = 0;
   for (i32 tile = 0; tile < tiles; tile++) {
     u32 stage = (u32)tile % STAGES, q_tile = q_tiles + stage * TILE, g_tile = g_tiles + stage * TILE;
-    u32 beside = known + stage * OTHER * 8 + (u32)(lane & 3) * 16;
-    i32 row0 = (begin + tile) * OTHER + (lane & 3) * 2, key = key0 + first + (lane >> 2);
+    i32 row0 = (begin + tile) * OTHER + (lane & 3) * 2;
     bool whole =
         (begin + tile + 1) * OTHER <= T && (i32)ATTENTION_HOLE(_seen)(args, (begin + tile) * OTHER) >= key0 + OWN;
     mbarrier_wait(full + stage * 8, (u32)tile / STAGES & 1);
     ATTENTION_HOLE(_issue_dot)(s, k_tile + (u32)half * 64 * 128, q_tile);
     if (OF_K) ATTENTION_HOLE(_issue_dot)(dp, v_tile + (u32)half * 64 * 128, g_tile);
+#ifdef ATTENTION_SCORE
+    wgmma_wait(0);
+    wgmma_hold(s, OTHER / 2);
+    wgmma_hold(dp, OTHER / 2);
+    ATTENTION_HOLE(_work_out_tile)(args, outer, key, (begin + tile) * OTHER, T, s, dp);
+#else
+    u32 beside = known + stage * OTHER * 8 + (u32)(lane & 3) * 16;
     if (OF_K)
       wgmma_wait(1);
     else
       wgmma_wait(0);
-    wgmma_hold(s, 32);
-    UNROLL (i, 8) {
+    wgmma_hold(s, OTHER / 2);
+    UNROLL (i, OTHER / 8) {
       Vec4 pair = ld_shared_v4(beside + (u32)i * 64);
       UNROLL (q, 4)
         s[i * 4 + q] = ex2_approx(fmaf(s[i * 4 + q], scale * LOG2_E, -__uint_as_float(q & 1 ? pair.z : pair.x)));
     }
     wgmma_wait(0);
-    wgmma_hold(dp, 32);
-    UNROLL (i, 8) {
+    wgmma_hold(dp, OTHER / 2);
+    UNROLL (i, OTHER / 8) {
       Vec4 pair = ld_shared_v4(beside + (u32)i * 64);
       UNROLL (q, 4) dp[i * 4 + q] = s[i * 4 + q] * (dp[i * 4 + q] - __uint_as_float(q & 1 ? pair.w : pair.y));
     }
+#endif
     if (!whole)
-      UNROLL (i, 16) {
+      UNROLL (i, OTHER / 4) {
         i32 row = row0 + i / 2 * 8 + i % 2, seen = row < T ? (i32)ATTENTION_HOLE(_seen)(args, row) : 0;
         UNROLL (h, 2)
-          if (key + h * 8 >= seen) s[i / 2 * 4 + h * 2 + i % 2] = dp[i / 2 * 4 + h * 2 + i % 2] = 0;
+          if (at + h * 8 >= seen) s[i / 2 * 4 + h * 2 + i % 2] = dp[i / 2 * 4 + h * 2 + i % 2] = 0;
       }
-    UNROLL (i, 16) p[i] = ATTENTION_PACK(s[2 * i], s[2 * i + 1]), slope[i] = ATTENTION_PACK(dp[2 * i], dp[2 * i + 1]);
+    UNROLL (i, OTHER / 4)
+      p[i] = ATTENTION_PACK(s[2 * i], s[2 * i + 1]), slope[i] = ATTENTION_PACK(dp[2 * i], dp[2 * i + 1]);
     if (OF_V) ATTENTION_HOLE(_issue_add)(dv, p, g_tile);
     if (OF_K) ATTENTION_HOLE(_issue_add)(dk, slope, q_tile);
     wgmma_wait(0);

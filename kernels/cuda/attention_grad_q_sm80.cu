@@ -19,7 +19,7 @@ ATTENTION_KERNEL(ATTENTION_NAME, THREADS, 1, (ATTENTION_HOLE(_args), args)) {
   SHARED(shared);
   /* a stage is a tile of k and one of v; q and g lie in the second one and behind it, until they are in registers */
   u32 stages = shared_address(shared), q_tile = stages + 2 * TILE, g_tile = q_tile + OWN_TILE;
-  LAID_OUT(2 * TILE + 2 * OWN_TILE);
+  LAID_OUT(2 * TILE + 2 * OWN_TILE, THREADS / 2 * STAGED);
   int lane = (int)threadIdx.x & 31, first = ((int)threadIdx.x >> 5) * 16 * BANDS; /* row of the warp */
   i32 T = (i32)ATTENTION_HOLE(_T)(args), S = (i32)ATTENTION_HOLE(_S)(args), row_tiles = (T - 1) / OWN + 1;
   i32 outer = (i32)blockIdx.x / row_tiles;
@@ -82,7 +82,7 @@ ATTENTION_KERNEL(ATTENTION_NAME, THREADS, 1, (ATTENTION_HOLE(_args), args)) {
             int h = q >> 1;
 #ifdef ATTENTION_SCORE
             i32 key = key0 + i * 8 + (q & 1);
-            *x = ATTENTION_HOLE(_slope)(args, outer, row[m][h], key < S ? key : S - 1, s[m][i][q], *x);
+            ATTENTION_HOLE(_work_out)(args, outer, row[m][h], key < S ? key : S - 1, &s[m][i][q], x);
 #else
             *x = ex2_approx(fmaf(s[m][i][q], scale * LOG2_E, -lse2[m][h])) * (*x - delta[m][h]);
 #endif

@@ -20,7 +20,7 @@ ATTENTION_KERNEL(ATTENTION_NAME, THREADS, 1, (ATTENTION_HOLE(_args), args)) {
   SHARED(shared);
   u32 q_tile = shared_address(shared), g_tile = q_tile + OWN_TILE, k_tiles = g_tile + OWN_TILE;
   u32 v_tiles = k_tiles + STAGES * TILE, full = v_tiles + STAGES * TILE, empty = full + STAGES * 8;
-  LAID_OUT(2 * OWN_TILE + 2 * STAGES * TILE + 2 * STAGES * 8);
+  LAID_OUT(2 * OWN_TILE + 2 * STAGES * TILE + 2 * STAGES * 8, OWN * STAGED);
   int t = (int)threadIdx.x, warpgroup = t >> 7;
   i32 T = (i32)ATTENTION_HOLE(_T)(args), S = (i32)ATTENTION_HOLE(_S)(args), row_tiles = (T - 1) / OWN + 1;
   i32 outer = (i32)blockIdx.x / row_tiles;
@@ -51,14 +51,20 @@ ATTENTION_KERNEL(ATTENTION_NAME, THREADS, 1, (ATTENTION_HOLE(_args), args)) {
   setmaxnreg_inc(232);
   int half = warpgroup - 1, lane = t & 31, first = half * 64 + (t & 127) / 32 * 16; /* row of the warp */
   bool leads = (t & 127) == 0;
-  i32 seen[2];
-  float scale = ATTENTION_SCALE, s[64], dp[64], dq[D / 2], lse2[2], delta[2]; /* lse2: of base 2 */
-  u32 slope[32];
+  i32 row[2], seen[2];
+  float scale = ATTENTION_SCALE, s[OTHER / 2], dp[OTHER / 2], dq[D / 2];
+#ifndef ATTENTION_SCORE
+  float lse2[2], delta[2]; /* lse2: of base 2 */
+#endif
+  u32 slope[OTHER / 4];
   UNROLL (h, 2) {
-    i32 r = q0 + first + h * 8 + (lane >> 2), row = r < T ? r : T - 1;
-    seen[h] = (i32)ATTENTION_HOLE(_seen)(args, row);
-    lse2[h] = ATTENTION_HOLE(_lse)(args, outer, row) * LOG2_E;
-    delta[h] = ATTENTION_HOLE(_delta)(args, outer, row);
+    i32 r = q0 + first + h * 8 + (lane >> 2);
+    row[h] = r < T ? r : T - 1;
+    seen[h] = (i32)ATTENTION_HOLE(_seen)(args, row[h]);
+#ifndef ATTENTION_SCORE
+    lse2[h] = ATTENTION_HOLE(_lse)(args, outer, row[h]) * LOG2_E;
+    delta[h] = ATTENTION_HOLE(_delta)(args, outer, row[h]);
+#endif
   }
   UNROLL (i, D / 2) dq[i] = 0;
   for (i32 tile = 0; tile < tiles; tile++) {
@@ -66,16 +72,23 @@ ATTENTION_KERNEL(ATTENTION_NAME, THREADS, 1, (ATTENTION_HOLE(_args), args)) {
     mbarrier_wait(full + stage * 8, (u32)tile / STAGES & 1);
     ATTENTION_HOLE(_issue_dot)(s, q_tile + (u32)half * 64 * 128, k_tile);
     ATTENTION_HOLE(_issue_dot)(dp, g_tile + (u32)half * 64 * 128, v_tiles + stage * TILE);
-    wgmma_wait(1);
-    wgmma_hold(s, 64);
-    UNROLL (i, 64) s[i] = ex2_approx(fmaf(s[i], scale * LOG2_E, -lse2[i >> 1 & 1]));
+#ifdef ATTENTION_SCORE
     wgmma_wait(0);
-    wgmma_hold(dp, 64);
-    UNROLL (i, 64) dp[i] = s[i] * (dp[i] - delta[i >> 1 & 1]);
+    wgmma_hold(s, OTHER / 2);
+    wgmma_hold(dp, OTHER / 2);
+    ATTENTION_HOLE(_work_out_tile)(args, outer, row, tile * OTHER, S, s, dp);
+#else
+    wgmma_wait(1);
+    wgmma_hold(s, OTHER / 2);
+    UNROLL (i, OTHER / 2) s[i] = ex2_approx(fmaf(s[i], scale * LOG2_E, -lse2[i >> 1 & 1]));
+    wgmma_wait(0);
+    wgmma_hold(dp, OTHER / 2);
+    UNROLL (i, OTHER / 2) dp[i] = s[i] * (dp[i] - delta[i >> 1 & 1]);
+#endif
     if ((tile + 1) * OTHER > whole)
-      UNROLL (i, 64)
+      UNROLL (i, OTHER / 2)
         if (tile * OTHER + i / 4 * 8 + (lane & 3) * 2 + (i & 1) >= seen[i >> 1 & 1]) dp[i] = 0;
-    UNROLL (i, 32) slope[i] = ATTENTION_PACK(dp[2 * i], dp[2 * i + 1]);
+    UNROLL (i, OTHER / 4) slope[i] = ATTENTION_PACK(dp[2 * i], dp[2 * i + 1]);
     ATTENTION_HOLE(_issue_add)(dq, slope, k_tile);
     wgmma_wait(0);
     wgmma_hold(dq, D / 2);

@@ -33,3 +33,26 @@ DEVICE void ATTENTION_HOLE(_issue_add)(float *sum, const u32 *x, u32 b) {
   UNROLL (i, OTHER / 16) ATTENTION_WGMMA_REGS(D, sum, x + i * 4, wgmma_mn_major(b + i * 2048, OTHER * 128), 1, 1);
   wgmma_commit();
 }
+
+#ifdef ATTENTION_SCORE
+/* A tile's, from row other0 of n on, with the two own rows of a thread. Where it reaches beyond n it is done one by
+ * one: with every row's place held back registers would not suffice. */
+DEVICE void ATTENTION_HOLE(_work_out_tile)(ATTENTION_HOLE(_args) args, i32 outer, const i32 *own, i32 other0, i32 n,
+                                           float *x, float *dp) {
+  i32 first = other0 + ((int)threadIdx.x & 3) * 2;
+  if (other0 + OTHER <= n) {
+    UNROLL (i, OTHER / 2)
+      ATTENTION_HOLE(_work_out)(args, outer, own[i / 2 & 1], first + i / 4 * 8 + (i & 1), x + i, dp + i);
+    return;
+  }
+  ROLLED for (int at = 0; at < OTHER / 2; at++) {
+    i32 other = first + at / 4 * 8 + (at & 1);
+    float y = 0, z = 0;
+    UNROLL (i, OTHER / 2)
+      if (i == at) y = x[i], z = dp[i];
+    ATTENTION_HOLE(_work_out)(args, outer, at & 2 ? own[1] : own[0], other < n ? other : n - 1, &y, &z);
+    UNROLL (i, OTHER / 2)
+      if (i == at) x[i] = y, dp[i] = z;
+  }
+}
+#endif

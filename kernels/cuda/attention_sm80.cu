@@ -45,7 +45,7 @@ ATTENTION_KERNEL(ATTENTION_NAME, THREADS, 1, (ATTENTION_HOLE(_args), args)) {
   ATTENTION_BEGIN
   SHARED(shared);
   u32 q_tile = shared_address(shared), k_tiles = q_tile + OWN_TILE, v_tiles = k_tiles + STAGES * TILE;
-  LAID_OUT(OWN_TILE + 2 * STAGES * TILE);
+  LAID_OUT(OWN_TILE + 2 * STAGES * TILE, OWN_TILE + OWN * STAGED);
   int lane = (int)threadIdx.x & 31, warp = (int)threadIdx.x >> 5;
   i32 T = (i32)ATTENTION_HOLE(_T)(args), S = (i32)ATTENTION_HOLE(_S)(args), row_tiles = (T - 1) / OWN + 1;
   i32 outer = (i32)blockIdx.x / row_tiles, q0 = (row_tiles - 1 - (i32)blockIdx.x % row_tiles) * OWN; /* longest first */

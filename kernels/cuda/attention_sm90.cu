@@ -60,7 +60,7 @@ ATTENTION_KERNEL(ATTENTION_NAME, THREADS, 1, (ATTENTION_HOLE(_args), args)) {
   u32 q_tile = shared_address(shared), k_tiles = q_tile + OWN_TILE, v_tiles = k_tiles + STAGES * TILE;
   u32 q_full = v_tiles + STAGES * TILE, k_full = q_full + 8, k_empty = k_full + STAGES * 8;
   u32 v_full = k_empty + STAGES * 8, v_empty = v_full + STAGES * 8;
-  LAID_OUT(OWN_TILE + 2 * STAGES * TILE + 8 + 4 * STAGES * 8);
+  LAID_OUT(OWN_TILE + 2 * STAGES * TILE + 8 + 4 * STAGES * 8, OWN * STAGED);
   int t = (int)threadIdx.x, warpgroup = t >> 7;
   i32 T = (i32)ATTENTION_HOLE(_T)(args), S = (i32)ATTENTION_HOLE(_S)(args), row_tiles = (T - 1) / OWN + 1;
   i32 outer = (i32)blockIdx.x / row_tiles, q0 = (row_tiles - 1 - (i32)blockIdx.x % row_tiles) * OWN;

@@ -10,8 +10,9 @@
 #define TILE     (OTHER * ROW)
 #define STAGED   (D * 4 + 32) /* bytes of a row of results on their way */
 
-/* Of shared memory the kernel lays out what its launch gives. */
-#define LAID_OUT(bytes) _Static_assert((bytes) == ATTENTION_NUMBER(4, ATTENTION_TILE), "bytes of ATTENTION_TILE")
+/* Of shared memory the kernel lays out what its launch gives; what results take of it later is there. */
+#define LAID_OUT(bytes, results)                                                                                       \
+  _Static_assert((bytes) == ATTENTION_NUMBER(4, ATTENTION_TILE) && (results) <= (bytes), "bytes of ATTENTION_TILE")
 
 /* NAME_load<what>: n rows of an operand, chunk q of row r to `place`; what lies behind the last one is zero. */
 #define LOAD_TILE(what, n, threads, place)                                                                             \

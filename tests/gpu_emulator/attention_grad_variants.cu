@@ -243,4 +243,71 @@ OF_Q(grad_q_d128_sm90, 128, pack_f16, 8)
 LSE(grad_q_d128_sm90)
 DELTA(grad_q_d128_sm90)
 #include "attention_grad_q_sm90.cu"
+
+#define ATTENTION_NAME    grad_q_d64_score_sm90
+#define ATTENTION_D       64
+#define ATTENTION_TILE    128, 64, 2, 384, 65568
+#define ATTENTION_RESULTS 0
+#define ATTENTION_SCALE   1
+#define ATTENTION_SCORE
+#define ATTENTION_TYPE  f16
+#define ATTENTION_WIDTH 8
+#define ATTENTION_BEGIN
+OF_Q(grad_q_d64_score_sm90, 64, pack_f16, 8)
+SLOPE(grad_q_d64_score_sm90)
+#include "attention_grad_q_sm90.cu"
+
+#define ATTENTION_NAME    grad_q_d128_score_sm90
+#define ATTENTION_D       128
+#define ATTENTION_TILE    128, 64, 2, 384, 131104
+#define ATTENTION_RESULTS 0
+#define ATTENTION_SCALE   1
+#define ATTENTION_SCORE
+#define ATTENTION_TYPE  f16
+#define ATTENTION_WIDTH 8
+#define ATTENTION_BEGIN
+OF_Q(grad_q_d128_score_sm90, 128, pack_f16, 8)
+SLOPE(grad_q_d128_score_sm90)
+#include "attention_grad_q_sm90.cu"
+
+#define ATTENTION_NAME    grad_kv_d64_score_sm90
+#define ATTENTION_D       64
+#define ATTENTION_TILE    128, 64, 3, 384, 83504
+#define ATTENTION_RESULTS 3
+#define ATTENTION_SCALE   1
+#define ATTENTION_SCORE
+#define ATTENTION_TYPE  f16
+#define ATTENTION_WIDTH 8
+#define ATTENTION_BEGIN
+OF_KV(grad_kv_d64_score_sm90, 64, pack_f16, 8, 3)
+WEIGHT(grad_kv_d64_score_sm90)
+SLOPE(grad_kv_d64_score_sm90)
+#include "attention_grad_kv_sm90.cu"
+
+#define ATTENTION_NAME    grad_kv_d128_score_sm90
+#define ATTENTION_D       128
+#define ATTENTION_TILE    128, 32, 5, 384, 148816
+#define ATTENTION_RESULTS 3
+#define ATTENTION_SCALE   1
+#define ATTENTION_SCORE
+#define ATTENTION_TYPE  f16
+#define ATTENTION_WIDTH 8
+#define ATTENTION_BEGIN
+OF_KV(grad_kv_d128_score_sm90, 128, pack_f16, 8, 3)
+WEIGHT(grad_kv_d128_score_sm90)
+SLOPE(grad_kv_d128_score_sm90)
+#include "attention_grad_kv_sm90.cu"
+
+#define ATTENTION_NAME    grad_kv_d128_score_k_sm90
+#define ATTENTION_D       128
+#define ATTENTION_TILE    128, 32, 5, 384, 148816
+#define ATTENTION_RESULTS 1
+#define ATTENTION_SCALE   1
+#define ATTENTION_SCORE
+#define ATTENTION_TYPE  f16
+#define ATTENTION_WIDTH 8
+#define ATTENTION_BEGIN
+OF_KV(grad_kv_d128_score_k_sm90, 128, pack_f16, 8, 1)
+SLOPE(grad_kv_d128_score_k_sm90)
+#include "attention_grad_kv_sm90.cu"
 #endif
