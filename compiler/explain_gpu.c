@@ -70,6 +70,7 @@ static void put_arch(Launch *l, const GpuArch *a) {
   buf_printf(l->out, "      %s: ", a->name);
   double blocks = put_grid(l);
   if (l->function->made.schedule) buf_printf(l->out, "; %s", l->function->made.schedule);
+  if (l->function->made.unfit) buf_printf(l->out, "; no skeleton: %s", l->function->made.unfit);
   if (gpu_is_ptx(a)) {
     buf_put(l->out, "; PTX, which the driver compiles\n");
     return;

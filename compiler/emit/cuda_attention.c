@@ -11,24 +11,16 @@ static bool fails(const Stmt *s) {
   return false;
 }
 
-/* The load of 16 bits that a value is, through lets and the conversion; 0: it is none. */
-static Ex only_load(const Kernel *k, Ex e) {
-  for (;;) {
-    const Expr *x = ex_at(k, e);
-    Ex first = x->nin ? k->arg.at[x->in] : 0;
-    if (x->op == OP_VAR && k->vars.at[x->ref].kind == VAR_LET)
-      e = k->vars.at[x->ref].value;
-    else if (x->op == OP_CONVERT && dtype_is_half((DType)ex_at(k, first)->dtype))
-      e = first;
-    else
-      return x->op == OP_LOAD && dtype_is_half((DType)x->dtype) && !x->mask ? e : 0;
-  }
+/* The load of this type that a value is, whatever its place; 0: none. */
+static Ex only_load(const Kernel *k, Ex e, DType type) {
+  Ex there, load = hole_load(k, e, type, &there);
+  return there ? 0 : load;
 }
 
 /* Whether the 8 neighbours lie side by side, at a multiple of 16 bytes. */
 static bool in_rows(const Kernel *k, const LoopHole *h, DType type) {
-  Ex e = only_load(k, h->value), index[LOOP_RANK];
-  if (!e || fails(h->text) || ex_at(k, e)->dtype != type) return false;
+  Ex e = only_load(k, h->value, type), index[LOOP_RANK];
+  if (!e || fails(h->text)) return false;
   const Expr *x = ex_at(k, e);
   const LoopBuf *b = &k->bufs.at[x->ref];
   memcpy(index, k->arg.at + x->in, (size_t)x->nin * sizeof *index);
@@ -37,33 +29,55 @@ static bool in_rows(const Kernel *k, const LoopHole *h, DType type) {
          loop_divisor(k, index[x->nin - 1]) % RUN == 0 && (x->nin == 1 || hole_divides(k, RUN, b->dim[x->nin - 1]));
 }
 
-/* Of features that tiles are made for; there are rows and keys. */
-static bool fits_tiles(const Kernel *k, int64_t depth, Sym rows, Sym keys) {
+/* The 16-bit type in which an operand lies; f32: in none. */
+static DType stored_type(const Kernel *k, const LoopHole *h) {
+  return only_load(k, h->value, DT_BF16) ? DT_BF16 : only_load(k, h->value, DT_F16) ? DT_F16 : DT_F32;
+}
+
+/* ---- whether a skeleton fits; else why not, for people ---- */
+
+static const char *unfit_sizes(const Kernel *k, int64_t depth, Sym rows, Sym keys) {
   const Sym sizes[] = {rows, keys};
   int64_t size;
   for (uint32_t i = 0; i < k->dims.n; i++)
-    if (k->dims.at[i].lo < 1) return false;
+    if (k->dims.at[i].lo < 1) return "a size may be 0";
   for (int i = 0; i < 2; i++)
-    if (sym_is_int(k->ctx->syms, sizes[i], &size) && size < 1) return false;
-  return depth == 32 || depth == 64 || depth == 96 || depth == 128;
+    if (sym_is_int(k->ctx->syms, sizes[i], &size) && size < 1) return "a size is 0";
+  return depth == 32 || depth == 64 || depth == 96 || depth == 128
+             ? NULL
+             : "queries, keys and values do not all have 32, 64, 96 or 128 features";
 }
 
-static bool fits(const Kernel *k, const LoopAttention *a, DType type) {
-  return fits_tiles(k, a->depth, a->rows, a->keys) && a->columns == a->depth && in_rows(k, &a->q, type) &&
-         in_rows(k, &a->k, type) && in_rows(k, &a->v, type) && !fails(a->score.text) && !fails(a->seen.text) &&
-         !fails(a->scale.text) && !fails(a->row.text) && !fails(a->store.text);
+static const char *unfit_operands(const Kernel *k, const LoopHole *const *operand, int n) {
+  DType type = stored_type(k, operand[0]);
+  for (int i = 0; i < n; i++)
+    if (type == DT_F32 || !in_rows(k, operand[i], type))
+      return arena_printf(k->ctx->arena, "%s do not lie in memory, in rows of 16 bytes, in the same 16-bit type",
+                          (const char *[]){"queries", "keys", "values", "the results' gradients"}[i]);
+  return NULL;
 }
 
-static bool grad_fits(const Kernel *k, const LoopAttentionGrad *a, DType type) {
-  return fits_tiles(k, a->depth, a->rows, a->keys) && in_rows(k, &a->q, type) && in_rows(k, &a->k, type) &&
-         in_rows(k, &a->v, type) && in_rows(k, &a->g, type) && !fails(a->weight.text) && !fails(a->slope.text) &&
-         !fails(a->seen.text) && !fails(a->lse.text) && !fails(a->mean.text) && !fails(a->store.text);
+static const char *unfit_texts(const LoopHole *const *h, int n) {
+  for (int i = 0; i < n; i++)
+    if (fails(h[i]->text)) return "scores or results are worked out by loops or choices, or may fail";
+  return NULL;
 }
 
-/* The 16-bit type in which an operand lies; f32: in none. */
-static DType stored_type(const Kernel *k, const LoopHole *h) {
-  Ex load = only_load(k, h->value);
-  return load ? (DType)ex_at(k, load)->dtype : DT_F32;
+const char *cuda_attention_unfit(const Kernel *k, const Stage *st) {
+  const LoopAttention *a = st->attention;
+  const LoopAttentionGrad *g = st->attention_grad;
+  const char *why = NULL;
+  if (a) {
+    why = unfit_sizes(k, a->columns == a->depth ? a->depth : 0, a->rows, a->keys);
+    if (!why) why = unfit_operands(k, (const LoopHole *[]){&a->q, &a->k, &a->v}, 3);
+    if (!why) why = unfit_texts((const LoopHole *[]){&a->score, &a->seen, &a->scale, &a->row, &a->store}, 5);
+  }
+  if (g) {
+    why = unfit_sizes(k, g->depth, g->rows, g->keys);
+    if (!why) why = unfit_operands(k, (const LoopHole *[]){&g->q, &g->k, &g->v, &g->g}, 4);
+    if (!why) why = unfit_texts((const LoopHole *[]){&g->weight, &g->slope, &g->seen, &g->lse, &g->mean, &g->store}, 6);
+  }
+  return why;
 }
 
 /* ---- functions ---- */
@@ -91,7 +105,7 @@ static void put_hole(SkeletonText *t, const char *suffix, const LoopHole *h, int
                        : !h->value                           ? "void"
                        : ex_at(k, h->value)->dtype == DT_IDX ? index
                                                              : "float";
-  Ex place[LOOP_RANK], value = address ? only_load(k, h->value) : h->value;
+  Ex place[LOOP_RANK], value = address ? only_load(k, h->value, t->stage.rounds) : h->value;
   bool *seen = ARENA_ARRAY(c->arena, bool, k->ex.n + 1);
   buf_printf(&t->text, "DEVICE %s %s%s(%s_args args", result, t->stage.name, suffix, t->stage.name);
   for (int i = 0; i < n; i++) {
@@ -152,49 +166,57 @@ static void put_holes(SkeletonText *t, const LoopAttention *a) {
            arena_printf(t->c.arena, "%s%s", number(t, &a->row, 0, "float "), number(t, &a->row, 1, "float ")), false);
 }
 
-static void put_defines(SkeletonText *t, const CudaWanted *want, int64_t depth, int width, double factor,
-                        const char *type) {
-  buf_printf(
-      &t->text,
-      "#define ATTENTION_NAME %s\n#define ATTENTION_BEGIN %s\n#define ATTENTION_D %d\n#define ATTENTION_WIDTH %d\n"
-      "#define ATTENTION_PACK pack_%s\n",
-      want->name, want->commit ? "if (args.failed[0]) return;" : "", (int)depth, width, type);
+/* How a block works: as its text is told, and as it is launched. */
+typedef struct Tile {
+  int own, other, stages;    /* rows of the block, of the tiles it walks over; how many of these have room */
+  int threads, rows, beside; /* of a block; in shared memory, of all tiles, and bytes beside them */
+} Tile;
+
+static int64_t row_bytes(int64_t depth) { return (depth % 64 ? depth / RUN + 1 : depth / RUN) * 16; }
+
+/* The skeleton behind its holes; `what` is its name. */
+static bool put_skeleton(SkeletonText *t, const CudaWanted *want, const char *what, const Tile *tile, int64_t depth,
+                         int width, double factor, CudaStage *made, Buf *out) {
+  const char *scores = factor > 0 ? "scaled" : "worked out",
+             *other = want->sm >= 90 && tile->threads == 128 ? "; sm_90a's has 64 or 128 features" : "";
+  t->stage.threads = tile->threads;
+  t->stage.shared = tile->rows * row_bytes(depth) + tile->beside;
+  t->stage.reordered = true;
+  t->stage.schedule = arena_printf(t->c.k->ctx->arena, "%s(%d x %d, D = %d, scores %s)%s", what, tile->own, tile->other,
+                                   (int)depth, scores, other);
+  buf_printf(&t->text,
+             "#define ATTENTION_NAME %s\n#define ATTENTION_BEGIN %s\n#define ATTENTION_D %d\n"
+             "#define ATTENTION_WIDTH %d\n#define ATTENTION_TYPE %s\n#define ATTENTION_TILE %d, %d, %d, %d, %d\n",
+             want->name, want->commit ? "if (args.failed[0]) return;" : "", (int)depth, width,
+             dtype_name(t->stage.rounds), tile->own, tile->other, tile->stages, tile->threads, (int)t->stage.shared);
   if (factor > 0)
     buf_printf(&t->text, "#define ATTENTION_SCALE %af\n", factor);
   else
     buf_put(&t->text, "#define ATTENTION_SCALE 1\n#define ATTENTION_SCORE\n");
+  buf_printf(&t->text, "#include \"%s.cu\"\n", what);
+  return skeleton_close(t, made, out);
 }
 
-static void put_products(SkeletonText *t, bool sm90, const char *type) {
-  if (sm90)
-    buf_printf(&t->text, "#define ATTENTION_WGMMA wgmma_%s\n#define ATTENTION_WGMMA_REGS wgmma_regs_%s\n", type, type);
-  else
-    buf_printf(&t->text, "#define ATTENTION_MMA mma_m16n8k16_%s\n", type);
+static Sym blocks(Kernel *k, Sym heads, Sym rows, const Tile *tile) {
+  SymTab *s = k->ctx->syms;
+  return sym_mul(s, heads, sym_div_up(s, rows, sym_int(s, tile->own)));
 }
 
 bool cuda_attention_stage(Kernel *k, const Stage *st, const CudaWanted *want, CudaStage *made, Buf *out) {
   const LoopAttention *a = st->attention;
-  SymTab *s = k->ctx->syms;
   SkeletonText t;
-  DType rounds = a ? stored_type(k, &a->q) : DT_F32;
-  const char *type = dtype_name(rounds);
-  if (rounds == DT_F32 || !fits(k, a, rounds)) return false;
+  if (!a || cuda_attention_unfit(k, st)) return false;
   bool sm90 = want->sm >= 90 && (a->depth == 64 || a->depth == 128);
-  int rows = sm90 ? 128 : 64, keys = sm90 && a->factor > 0 ? 128 : 64,
-      chunks = a->depth % 64 ? (int)a->depth / RUN + 1 : (int)a->depth / RUN;
+  Tile tile = {.own = 64, .other = 64, .stages = 2, .threads = 128};
+  if (sm90) tile = (Tile){.own = 128, .other = a->factor > 0 ? 128 : 64, .stages = 2, .threads = 384};
+  tile.rows = tile.own + 2 * tile.stages * tile.other;
+  if (sm90) tile.beside = 8 * (1 + 4 * tile.stages);
   skeleton_begin(&t, k, st, want);
+  t.stage.rounds = stored_type(k, &a->q);
+  t.stage.grid = blocks(k, a->heads, a->rows, &tile);
   put_holes(&t, a);
-  put_defines(&t, want, a->depth, a->width, a->factor, type);
-  put_products(&t, sm90, type);
-  buf_printf(&t.text, "#include \"attention_sm%d.cu\"\n", sm90 ? 90 : 80);
-  t.stage.threads = sm90 ? 384 : 128;
-  t.stage.grid = sym_mul(s, a->heads, sym_div_up(s, a->rows, sym_int(s, rows)));
-  t.stage.shared = (rows + 4 * keys) * chunks * 16 + (sm90 ? 72 : 0);
-  t.stage.reordered = true;
-  t.stage.rounds = rounds;
-  t.stage.schedule = arena_printf(k->ctx->arena, "attention_sm%d(%d x %d, D = %d, scores %s)", sm90 ? 90 : 80, rows,
-                                  keys, (int)a->depth, a->factor > 0 ? "scaled" : "worked out");
-  return skeleton_close(&t, made, out);
+  return put_skeleton(&t, want, sm90 ? "attention_sm90" : "attention_sm80", &tile, a->depth, a->width, a->factor, made,
+                      out);
 }
 
 /* ---- the gradient ---- */
@@ -224,31 +246,34 @@ static void put_grad_holes(SkeletonText *t, const LoopAttentionGrad *a) {
            false);
 }
 
+/* On sm_80 a warp has 32 rows where registers suffice, else 16; on sm_90a a tile has half as many where they would not,
+ * beside what scores are worked out from. Of keys there are then more of them: results go out through their memory. */
+static Tile grad_tile(const LoopAttentionGrad *a, bool sm90) {
+  bool scaled = a->factor > 0, keys = a->of_keys;
+  Tile t = {.own = scaled && a->depth <= 64 ? 128 : 64, .other = 64, .stages = 2, .threads = 128};
+  if (sm90) {
+    t = (Tile){.own = 128, .other = keys ? 64 : 128, .stages = keys ? 3 : 2, .threads = 384};
+    if (!scaled && !keys) t.other = 64;
+    if (!scaled && keys && a->depth > 64) t.other = 32, t.stages = 5;
+    t.rows = 2 * t.own + 2 * t.stages * t.other;
+    t.beside = t.stages * 16;
+  } else
+    t.rows = keys ? 2 * t.stages * t.other + t.own : 2 * t.other + 2 * t.own;
+  if (keys) t.beside += 8 * t.stages * t.other;
+  return t;
+}
+
 bool cuda_attention_grad_stage(Kernel *k, const Stage *st, const CudaWanted *want, CudaStage *made, Buf *out) {
   const LoopAttentionGrad *a = st->attention_grad;
-  SymTab *s = k->ctx->syms;
   SkeletonText t;
-  DType rounds = a ? stored_type(k, &a->q) : DT_F32;
-  if (rounds == DT_F32 || !grad_fits(k, a, rounds)) return false;
-  bool sm90 = want->sm >= 90 && a->depth % 64 == 0 && a->factor > 0;
-  int bands = sm90 || (a->factor > 0 && a->depth <= 64) ? 2 : 1; /* BANDS of attention_grad_sm80.h */
-  int chunks = a->depth % 64 ? (int)a->depth / RUN + 1 : (int)a->depth / RUN, tile = 64 * chunks * 16;
-  const char *name = arena_printf(k->ctx->arena, "attention_grad_%s_sm%d", a->of_keys ? "kv" : "q", sm90 ? 90 : 80);
+  if (!a || cuda_attention_unfit(k, st)) return false;
+  bool sm90 = want->sm >= 90 && a->depth % 64 == 0;
+  Tile tile = grad_tile(a, sm90);
+  const char *what = arena_printf(k->ctx->arena, "attention_grad_%s_sm%d", a->of_keys ? "kv" : "q", sm90 ? 90 : 80);
   skeleton_begin(&t, k, st, want);
+  t.stage.rounds = stored_type(k, &a->q);
+  t.stage.grid = blocks(k, a->heads, a->of_keys ? a->keys : a->rows, &tile);
   put_grad_holes(&t, a);
-  put_defines(&t, want, a->depth, a->width, a->factor, dtype_name(rounds));
-  put_products(&t, sm90, dtype_name(rounds));
-  if (a->of_keys) buf_printf(&t.text, "#define ATTENTION_RESULTS %d\n", a->of_values ? 3 : 1);
-  buf_printf(&t.text, "#include \"%s.cu\"\n", name);
-  t.stage.threads = sm90 ? 384 : 128;
-  t.stage.grid = sym_mul(s, a->heads, sym_div_up(s, a->of_keys ? a->keys : a->rows, sym_int(s, 64 * bands)));
-  if (sm90)
-    t.stage.shared = a->of_keys ? 10 * tile + 1584 : 12 * tile + 32;
-  else
-    t.stage.shared = a->of_keys ? (4 + bands) * tile + 1024 : (2 + 2 * bands) * tile;
-  t.stage.reordered = true;
-  t.stage.rounds = rounds;
-  t.stage.schedule = arena_printf(k->ctx->arena, "%s(%d x 64, D = %d, scores %s)", name, 64 * bands, (int)a->depth,
-                                  a->factor > 0 ? "scaled" : "worked out");
-  return skeleton_close(&t, made, out);
+  buf_printf(&t.text, "#define ATTENTION_RESULTS %d\n", !a->of_keys ? 0 : a->of_values ? 3 : 1);
+  return put_skeleton(&t, want, what, &tile, a->depth, a->width, a->factor, made, out);
 }

@@ -182,9 +182,8 @@ static bool make_load(Kernel *k, const Stage *st, bool right, int lanes, bool al
   return ok;
 }
 
-/* The load that a value is, through lets and conversions from 16 bits; *there: the condition without which it is 0. */
-static Ex only_load(Kernel *k, Ex e, DType type, Ex *there) {
-  for (;;) {
+Ex hole_load(const Kernel *k, Ex e, DType type, Ex *there) {
+  for (*there = 0;;) {
     const Expr x = *ex_at(k, e);
     const Ex *in = k->arg.at + x.in;
     if (x.op == OP_VAR && k->vars.at[x.ref].kind == VAR_LET)
@@ -205,7 +204,7 @@ static Ex only_load(Kernel *k, Ex e, DType type, Ex *there) {
 /* The neighbours that `load` loads lie side by side, all there or none. */
 static bool side_by_side(Hole *load, uint32_t value, DType type, int lanes, bool along_k) {
   Kernel *k = load->k;
-  Ex there = 0, e = only_load(k, load->map[value], type, &there), index[LOOP_RANK];
+  Ex there, e = hole_load(k, load->map[value], type, &there), index[LOOP_RANK];
   if (!e || !last_has_lanes(k, load->group[along_k ? 2 : 1].axes, lanes)) return false;
   const Expr x = *ex_at(k, e);
   memcpy(index, k->arg.at + x.in, (size_t)x.nin * sizeof *index);
@@ -226,7 +225,7 @@ static bool make_at(Kernel *k, const Stage *st, bool right, DType type, int lane
   begin(h, k, st);
   operand_groups(h, right, lanes, along_k);
   Stmt **text = k->tail[k->depth];
-  Ex e = only_load(k, k->vars.at[value].value, type, &h->there);
+  Ex e = hole_load(k, k->vars.at[value].value, type, &h->there);
   const Expr x = *ex_at(k, e);
   bool ok = !h->there || need(h, h->there);
   for (int i = 0; i < x.nin; i++) ok &= need(h, h->index[i] = k->arg.at[x.in + (uint32_t)i]);

@@ -10,6 +10,8 @@ bool cuda_skeleton_stage(Kernel *, const Stage *, const CudaWanted *, CudaStage 
 bool cuda_attention_stage(Kernel *, const Stage *, const CudaWanted *, CudaStage *made, Buf *out);
 bool cuda_attention_grad_stage(Kernel *, const Stage *, const CudaWanted *, CudaStage *made,
                                Buf *out); /* cuda_attention.c */
+/* Why no skeleton stands for the attention, or its gradient, that a stage is; NULL: one does, or it is neither. */
+const char *cuda_attention_unfit(const Kernel *, const Stage *);
 
 /* ---- holes (cuda_holes.c). Skeletons see every group of axes flat: rows as m, columns as n, sums as k. ---- */
 
@@ -51,6 +53,9 @@ typedef struct Operand { /* how an operand can be brought into a tile */
  * something in them that no function can hold. New expressions and variables come into the kernel: everything is made
  * before anything is printed. */
 bool hole_operand(Kernel *, const Stage *, bool right, DType, int lanes, Operand *);
+/* The load that a value is, through lets and conversions from `type`, or 0; *there: the condition without which the
+ * value is 0, or 0. */
+Ex hole_load(const Kernel *, Ex, DType type, Ex *there);
 bool hole_divides(const Kernel *, int lanes, Sym size);      /* as a number, or as a fact of the kernel */
 bool hole_store(Kernel *, const Stage *, int lanes, Hole *); /* where there are sums it gives the values to be summed */
 void hole_partial(Kernel *, const Stage *, Hole *);          /* stores what a tile has summed */

@@ -936,8 +936,12 @@ static bool put_stage(Kernel *k, const Stage *st, const CudaWanted *want, bool p
 }
 
 bool cuda_text_stage(Kernel *k, const Stage *st, const CudaWanted *want, CudaStage *made, Buf *out, const char **why) {
-  return cuda_skeleton_stage(k, st, want, made, out) || cuda_attention_stage(k, st, want, made, out) ||
-         cuda_attention_grad_stage(k, st, want, made, out) || put_stage(k, st, want, false, made, out, why);
+  if (cuda_skeleton_stage(k, st, want, made, out) || cuda_attention_stage(k, st, want, made, out) ||
+      cuda_attention_grad_stage(k, st, want, made, out))
+    return true;
+  if (!put_stage(k, st, want, false, made, out, why)) return false;
+  made->unfit = cuda_attention_unfit(k, st);
+  return true;
 }
 
 bool cuda_text_part(Kernel *k, const Stage *st, const CudaWanted *want, CudaStage *made, Buf *out, const char **why) {

@@ -34,6 +34,7 @@ typedef struct CudaStage { /* how the kernel is launched; Syms are over the dime
   Vec(CudaTensor) tensors;
   const char
       *schedule; /* of a skeleton, for people: "gemm_sm80(128 x 128 x 64, 3 stages)"; NULL: printed from the stage */
+  const char *unfit; /* of attention that is: why no skeleton stands for it */
 } CudaStage;
 
 typedef struct CudaWanted {

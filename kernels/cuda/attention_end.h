@@ -1,15 +1,21 @@
 /* The end of a skeleton of attention: what it and its holes have defined. */
 #undef D
-#undef KEYS
+#undef OWN
+#undef OTHER
+#undef STAGES
+#undef THREADS
+#undef ROW
+#undef OWN_TILE
 #undef TILE
 #undef STAGED
+#undef LAID_OUT
+#undef LOAD_TILE
+#undef AT
 #undef ATTENTION_NAME
 #undef ATTENTION_D
+#undef ATTENTION_TYPE
+#undef ATTENTION_TILE
 #undef ATTENTION_SCALE
 #undef ATTENTION_SCORE
-#undef ATTENTION_PACK
-#undef ATTENTION_MMA
-#undef ATTENTION_WGMMA
-#undef ATTENTION_WGMMA_REGS
 #undef ATTENTION_WIDTH
 #undef ATTENTION_BEGIN

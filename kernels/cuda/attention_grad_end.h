@@ -1,15 +1,11 @@
 /* The end of a skeleton of attention's backward. */
-#undef AT
 #undef BANDS
-#undef LOAD_TILE
+#undef OF_QUERIES
+#undef OF_KEYS
 #undef LIES_A
 #undef LIES_B
 #undef ALONG
-#undef ROW
-#undef OWN
-#undef OWN_TILE
-#undef OTHER
-#undef STAGES
+#undef BRINGERS
 #undef OF_K
 #undef OF_V
 #undef ATTENTION_RESULTS

@@ -4,8 +4,8 @@
  * gradients p (dp - delta) scale. p and these are rounded to 16 bits before they are multiplied. `outer` numbers the
  * heads of queries: keys and values that several of them share have gradients of each.
  *
- * As in attention_holes.h: NAME_T, NAME_S, NAME_q_at, NAME_k_at, NAME_v_at, NAME_seen, ATTENTION_D, ATTENTION_PACK,
- * ATTENTION_MMA or ATTENTION_WGMMA, ATTENTION_WIDTH, ATTENTION_BEGIN. And:
+ * As in attention_holes.h: NAME_T, NAME_S, NAME_q_at, NAME_k_at, NAME_v_at, NAME_seen, ATTENTION_D, ATTENTION_TYPE,
+ * ATTENTION_WIDTH, ATTENTION_BEGIN, ATTENTION_TILE, whose OWN are rows of what has the gradients. And:
  * - NAME_g_at(args, outer, row, n): the address of 8 elements of g, of 16 bits
  * - NAME_lse(args, outer, row), NAME_delta(args, outer, row): the logarithm of the sum of the exponentials of a row's
  *   scores, and the sum of g times the result over the row; where a score is x * ATTENTION_SCALE
@@ -13,9 +13,10 @@
  *   and its gradient; where ATTENTION_SCORE is defined, and ATTENTION_SCALE 1. Both are 0 for keys that are not seen
  * - NAME_store(args, outer, row, n, dq): ATTENTION_WIDTH neighbours of the gradient of q
  * - NAME_store(args, outer, key, n, dk, dv): of those of k and v, where ATTENTION_RESULTS is 3. Where it is 1 dv means
- *   nothing; where it is 2 dk, and NAME_delta and NAME_slope are not called */
-#define D      ATTENTION_D
-#define STAGED (D * 4 + 32) /* bytes of a row of results on their way */
+ *   nothing; where it is 2 dk, and NAME_delta and NAME_slope are not called. It is 0 for the gradient of q */
+#include "attention_tile.h"
+#define OF_QUERIES (ATTENTION_RESULTS ? OTHER : OWN) /* rows of their tiles */
+#define OF_KEYS    (ATTENTION_RESULTS ? OWN : OTHER)
 
 /* 16 rows of accumulators, on their way to lanes that have 8 neighbours. */
 DEVICE void ATTENTION_HOLE(_stage)(u32 to, const float *sum, float scale) {
@@ -25,7 +26,22 @@ DEVICE void ATTENTION_HOLE(_stage)(u32 to, const float *sum, float scale) {
                   sum[i] * scale);
 }
 
-#ifdef ATTENTION_RESULTS
+#ifdef ATTENTION_SCORE
+/* Products x of q and k and dp of g and v become what the gradients sum: dp the slope, of keys x the weight. `own` is a
+ * row of the block, `other` one of a tile. */
+DEVICE void ATTENTION_HOLE(_work_out)(ATTENTION_HOLE(_args) args, i32 outer, i32 own, i32 other, float *x, float *dp) {
+  i32 row = ATTENTION_RESULTS ? other : own, key = ATTENTION_RESULTS ? own : other;
+#if ATTENTION_RESULTS != 2
+  *dp = ATTENTION_HOLE(_slope)(args, outer, row, key, *x, *dp);
+#endif
+#if ATTENTION_RESULTS & 2
+  *x = ATTENTION_HOLE(_weight)(args, outer, row, key, *x);
+#endif
+  (void)dp;
+}
+#endif
+
+#if ATTENTION_RESULTS
 #define OF_K (ATTENTION_RESULTS & 1)
 #define OF_V (ATTENTION_RESULTS & 2)
 
@@ -43,11 +59,11 @@ DEVICE float ATTENTION_HOLE(_known)(ATTENTION_HOLE(_args) args, i32 outer, i32 r
   return x;
 }
 
-/* The first tile of queries, of so many rows, whose last row sees a key from key0 on. */
-DEVICE i32 ATTENTION_HOLE(_begin)(ATTENTION_HOLE(_args) args, i32 key0, i32 T, i32 rows) {
+/* The first tile of queries whose last row sees a key from key0 on. */
+DEVICE i32 ATTENTION_HOLE(_begin)(ATTENTION_HOLE(_args) args, i32 key0, i32 T) {
   i32 begin = 0;
-  for (i32 end = (T - 1) / rows + 1; begin < end;) {
-    i32 middle = (begin + end) / 2, row = middle * rows + rows - 1;
+  for (i32 end = (T - 1) / OTHER + 1; begin < end;) {
+    i32 middle = (begin + end) / 2, row = middle * OTHER + OTHER - 1;
     if ((i32)ATTENTION_HOLE(_seen)(args, row < T ? row : T - 1) <= key0)
       begin = middle + 1;
     else

@@ -1,31 +1,32 @@
-/* The gradient of attention's queries on sm_80, with the holes of attention_grad_holes.h. A block has 64 times BANDS
- * rows of queries, 4 warps BANDS times 16 each, whose q and g stay in registers; it walks over the tiles of 64 keys
- * that its last row sees, which cp.async brings into two stages. A warp takes 16 keys at once; the gradients of the
- * products are the next product's operand as they are. ATTENTION_D is 32, 64, 96 or 128; alone 64. Grid: heads times
- * (T / (64 BANDS), rounded up). Block: 128. Shared memory: 2 + 2 BANDS tiles of 64 rows of ATTENTION_CHUNKS(D) times 16
- * bytes. */
+/* The gradient of attention's queries on sm_80, with the holes of attention_grad_holes.h. A block has OWN rows of
+ * queries, whose q and g stay in registers; it walks over the tiles of keys that its last row sees, which cp.async
+ * brings into two stages. A warp takes 16 keys at once; the gradients of the products are the next product's operand as
+ * they are. ATTENTION_D is 32, 64, 96 or 128. Grid: heads times (T / OWN, rounded up). */
 #include "attention_holes.h"
 
 #ifndef ATTENTION_NAME
-#define ATTENTION_NAME attention_grad_q_sm80
-#define ATTENTION_D    64
-#include "attention_grad_alone.h"
+#define ATTENTION_NAME    attention_grad_q_sm80
+#define ATTENTION_D       64
+#define ATTENTION_TILE    128, 64, 2, 128, 49152
+#define ATTENTION_RESULTS 0
+#include "attention_alone.h"
 #endif
 #include "attention_grad_holes.h"
 #include "attention_grad_sm80.h"
 
-ATTENTION_KERNEL(ATTENTION_NAME, 128, 1, (ATTENTION_HOLE(_args), args)) {
+ATTENTION_KERNEL(ATTENTION_NAME, THREADS, 1, (ATTENTION_HOLE(_args), args)) {
   ATTENTION_BEGIN
   SHARED(shared);
   /* a stage is a tile of k and one of v; q and g lie in the second one and behind it, until they are in registers */
-  u32 stages = shared_address(shared), q_tile = stages + 2 * TILE, g_tile = q_tile + BANDS * TILE;
+  u32 stages = shared_address(shared), q_tile = stages + 2 * TILE, g_tile = q_tile + OWN_TILE;
+  LAID_OUT(2 * TILE + 2 * OWN_TILE, THREADS / 2 * STAGED);
   int lane = (int)threadIdx.x & 31, first = ((int)threadIdx.x >> 5) * 16 * BANDS; /* row of the warp */
-  i32 T = (i32)ATTENTION_HOLE(_T)(args), S = (i32)ATTENTION_HOLE(_S)(args), row_tiles = (T - 1) / (64 * BANDS) + 1;
+  i32 T = (i32)ATTENTION_HOLE(_T)(args), S = (i32)ATTENTION_HOLE(_S)(args), row_tiles = (T - 1) / OWN + 1;
   i32 outer = (i32)blockIdx.x / row_tiles;
-  i32 q0 = (row_tiles - 1 - (i32)blockIdx.x % row_tiles) * 64 * BANDS; /* longest first */
-  i32 last = q0 + 64 * BANDS <= T ? q0 + 64 * BANDS - 1 : T - 1;
+  i32 q0 = (row_tiles - 1 - (i32)blockIdx.x % row_tiles) * OWN; /* longest first */
+  i32 last = q0 + OWN <= T ? q0 + OWN - 1 : T - 1;
   i32 keys = (i32)ATTENTION_HOLE(_seen)(args, last), whole = (i32)ATTENTION_HOLE(_seen)(args, q0);
-  i32 tiles = (keys + 63) / 64, row[BANDS][2], seen[BANDS][2];
+  i32 tiles = (keys + OTHER - 1) / OTHER, row[BANDS][2], seen[BANDS][2];
   float sum[BANDS][D / 8][4];
   u32 fq[BANDS][D / 16][4], fg[BANDS][D / 16][4];
 #ifdef ATTENTION_SCORE
@@ -48,16 +49,14 @@ ATTENTION_KERNEL(ATTENTION_NAME, 128, 1, (ATTENTION_HOLE(_args), args)) {
   }
 
   if (tiles > 0) {
-    UNROLL (m, BANDS) {
-      ATTENTION_HOLE(_load_q)(args, outer, q_tile + m * TILE, q0 + m * 64, T);
-      ATTENTION_HOLE(_load_g)(args, outer, g_tile + m * TILE, q0 + m * 64, T);
-    }
+    ATTENTION_HOLE(_load_q)(args, outer, q_tile, q0, T);
+    ATTENTION_HOLE(_load_g)(args, outer, g_tile, q0, T);
     ATTENTION_HOLE(_load_k)(args, outer, stages, 0, S);
     ATTENTION_HOLE(_load_v)(args, outer, stages + TILE, 0, S);
   }
   cp_async_commit();
   for (i32 tile = 0; tile < tiles; tile++) {
-    u32 k_tile = stages + (u32)(tile & 1) * 2 * TILE, v_tile = k_tile + TILE;
+    u32 k_tile = stages + (u32)tile % STAGES * 2 * TILE, v_tile = k_tile + TILE;
     cp_async_wait(0);
     __syncthreads(); /* this tile is there for all, and all are done with the other stage */
     if (tile == 0) {
@@ -66,14 +65,14 @@ ATTENTION_KERNEL(ATTENTION_NAME, 128, 1, (ATTENTION_HOLE(_args), args)) {
       __syncthreads();
     }
     if (tile + 1 < tiles) {
-      u32 next = stages + (u32)((tile + 1) & 1) * 2 * TILE;
-      ATTENTION_HOLE(_load_k)(args, outer, next, (tile + 1) * 64, S);
-      ATTENTION_HOLE(_load_v)(args, outer, next + TILE, (tile + 1) * 64, S);
+      u32 next = stages + (u32)(tile + 1) % STAGES * 2 * TILE;
+      ATTENTION_HOLE(_load_k)(args, outer, next, (tile + 1) * OTHER, S);
+      ATTENTION_HOLE(_load_v)(args, outer, next + TILE, (tile + 1) * OTHER, S);
     }
     cp_async_commit();
-    ROLLED for (int step = 0; step < 4; step++) {
+    ROLLED for (int step = 0; step < OTHER / 16; step++) {
       float s[BANDS][2][4], dp[BANDS][2][4];
-      i32 key0 = tile * 64 + step * 16 + (lane & 3) * 2;
+      i32 key0 = tile * OTHER + step * 16 + (lane & 3) * 2;
       ATTENTION_HOLE(_dot)(s, fq, 0, k_tile + (u32)step * 16 * ROW);
       ATTENTION_HOLE(_dot)(dp, fg, 0, v_tile + (u32)step * 16 * ROW);
       UNROLL (m, BANDS)
@@ -83,12 +82,12 @@ ATTENTION_KERNEL(ATTENTION_NAME, 128, 1, (ATTENTION_HOLE(_args), args)) {
             int h = q >> 1;
 #ifdef ATTENTION_SCORE
             i32 key = key0 + i * 8 + (q & 1);
-            *x = ATTENTION_HOLE(_slope)(args, outer, row[m][h], key < S ? key : S - 1, s[m][i][q], *x);
+            ATTENTION_HOLE(_work_out)(args, outer, row[m][h], key < S ? key : S - 1, &s[m][i][q], x);
 #else
             *x = ex2_approx(fmaf(s[m][i][q], scale * LOG2_E, -lse2[m][h])) * (*x - delta[m][h]);
 #endif
           }
-      if (tile * 64 + 64 > whole)
+      if ((tile + 1) * OTHER > whole)
         UNROLL (m, BANDS)
           UNROLL (i, 2)
             UNROLL (q, 4)

@@ -1,34 +1,17 @@
-/* What the skeletons of attention's backward on sm_80 share, behind attention_grad_holes.h: tiles of 64 rows, and the
- * two kinds of products of a warp with 16 rows of a tile. */
+/* What the skeletons of attention's backward on sm_80 share, behind attention_grad_holes.h: the two kinds of products
+ * of a warp with 16 rows of a tile. A warp has BANDS times 16 rows: each band multiplies what ldmatrix has brought. */
 #define AT(tile, row, q) ATTENTION_AT(D, tile, row, q)
-#define TILE             (64 * ATTENTION_CHUNKS(D) * 16) /* bytes of 64 rows */
-#ifdef ATTENTION_SCORE
-#define BANDS 1
-#else
-#define BANDS (D <= 64 ? 2 : 1) /* of 16 rows of a warp: each multiplies what ldmatrix has brought */
-#endif
-
-/* 64 rows of an operand; what lies behind the last one is zero. */
-#define LOAD_TILE(what)                                                                                                \
-  DEVICE void ATTENTION_HOLE(_load##what)(ATTENTION_HOLE(_args) args, i32 outer, u32 tile, i32 row0, i32 rows) {       \
-    ROLLED for (int i = 0; i < D / 16; i++) {                                                                          \
-      int c = i * 128 + (int)threadIdx.x, r = c / (D / 8), q = c % (D / 8);                                            \
-      bool inside = row0 + r < rows;                                                                                   \
-      const void *from = ATTENTION_HOLE(what##_at)(args, outer, inside ? row0 + r : rows - 1, q * 8);                  \
-      cp_async_16(AT(tile, r, q), from, inside ? 16 : 0);                                                              \
-    }                                                                                                                  \
-  }
-LOAD_TILE(_q)
-LOAD_TILE(_k)
-LOAD_TILE(_v)
-LOAD_TILE(_g)
+#define BANDS            (OWN * 2 / THREADS)
+LOAD_TILE(_q, OF_QUERIES, THREADS, AT(tile, r, q))
+LOAD_TILE(_g, OF_QUERIES, THREADS, AT(tile, r, q))
+LOAD_TILE(_k, OF_KEYS, THREADS, AT(tile, r, q))
+LOAD_TILE(_v, OF_KEYS, THREADS, AT(tile, r, q))
 
 /* Where a lane's part of ldmatrix lies, from a row of a tile on that is a multiple of 8, and 2i chunks further along:
  * of 16 rows and two chunks in the order of a fragment of A, which transposed is that of B, and in the order of B. */
 #define LIES_A(row)    AT(row, (int)threadIdx.x & 15, (int)threadIdx.x >> 4 & 1)
 #define LIES_B(row)    AT(row, ((int)threadIdx.x & 7) + ((int)threadIdx.x >> 4 & 1) * 8, (int)threadIdx.x >> 3 & 1)
 #define ALONG(lies, i) (D % 64 ? (lies) + (u32)(i) * 32 : (lies) ^ (u32)(i) * 32)
-#define ROW            (ATTENTION_CHUNKS(D) * 16) /* bytes */
 
 /* The warp's rows as fragments of A. */
 DEVICE void ATTENTION_HOLE(_keep)(u32 (*a)[D / 16][4], u32 rows) {

@@ -1,47 +1,33 @@
 /* Attention forward on sm_80, with the holes of attention_holes.h: online softmax over tiles of 64 keys, which cp.async
- * brings into two stages; q and the probabilities stay in registers, products by mma.sync. A block has 64 rows of
- * queries, 4 warps 16 each; blocks of keys that a causal mask hides are left out. ATTENTION_D is 32, 64, 96 or 128;
- * alone 64. Grid: heads times (T / 64, rounded up). Block: 128. Shared memory: 5 tiles of 64 rows of
- * ATTENTION_CHUNKS(D) times 16 bytes. */
+ * brings into two stages; q and the probabilities stay in registers, products by mma.sync. A block has OWN rows of
+ * queries, a warp 16; tiles of keys that a causal mask hides are left out. ATTENTION_D is 32, 64, 96 or 128. Grid:
+ * heads times (T / OWN, rounded up). */
 #include "attention_holes.h"
 
 #ifndef ATTENTION_NAME
 #define ATTENTION_NAME attention_sm80
 #define ATTENTION_D    64
+#define ATTENTION_TILE 64, 64, 2, 128, 40960
 #include "attention_alone.h"
 #endif
 
-#define D                ATTENTION_D
-#define KEYS             64
+#include "attention_tile.h"
 #define AT(tile, row, q) ATTENTION_AT(D, tile, row, q)
-#define TILE             (64 * ATTENTION_CHUNKS(D) * 16) /* bytes of 64 rows */
-#define STAGED           (D * 4 + 32)                    /* bytes of a row of results on their way */
-
-/* 64 rows of an operand; what lies behind the last one is zero. */
-#define LOAD_TILE(what)                                                                                                \
-  DEVICE void ATTENTION_HOLE(_load##what)(ATTENTION_HOLE(_args) args, i32 outer, u32 tile, i32 row0, i32 rows) {       \
-    UNROLL (i, 64 * (D / 8) / 128) {                                                                                   \
-      int c = i * 128 + (int)threadIdx.x, r = c / (D / 8), q = c % (D / 8);                                            \
-      bool inside = row0 + r < rows;                                                                                   \
-      const void *from = ATTENTION_HOLE(what##_at)(args, outer, inside ? row0 + r : rows - 1, q * 8);                  \
-      cp_async_16(AT(tile, r, q), from, inside ? 16 : 0);                                                              \
-    }                                                                                                                  \
-  }
-LOAD_TILE(_q)
-LOAD_TILE(_k)
-LOAD_TILE(_v)
+LOAD_TILE(_q, OWN, THREADS, AT(tile, r, q))
+LOAD_TILE(_k, OTHER, THREADS, AT(tile, r, q))
+LOAD_TILE(_v, OTHER, THREADS, AT(tile, r, q))
 
 /* One tile's scores become exp2(scores - most); the running maximum and sum of a lane's two rows (of the quad's, for
  * the maximum) go on; older results are scaled down. A row that has seen nothing but -inf keeps distances from 0. */
 DEVICE void ATTENTION_HOLE(_softmax)(float (*s)[4], float (*o)[4], float *most, float *sum, float base2) {
   UNROLL (h, 2) {
     float m = most[h], part = 0;
-    UNROLL (i, 8) m = fmaxf(m, fmaxf(s[i][h * 2], s[i][h * 2 + 1]));
+    UNROLL (i, OTHER / 8) m = fmaxf(m, fmaxf(s[i][h * 2], s[i][h * 2 + 1]));
     m = fmaxf(m, __shfl_xor_sync(ALL_LANES, m, 1));
     m = fmaxf(m, __shfl_xor_sync(ALL_LANES, m, 2));
     float shift = m == -INFINITE ? 0 : m * base2, shrink = ex2_approx(fmaf(most[h], base2, -shift));
     most[h] = m;
-    UNROLL (i, 8)
+    UNROLL (i, OTHER / 8)
       UNROLL (q, 2) {
         float *x = &s[i][h * 2 + q];
         *x = ex2_approx(fmaf(*x, base2, -shift));
@@ -55,16 +41,17 @@ DEVICE void ATTENTION_HOLE(_softmax)(float (*s)[4], float (*o)[4], float *most, 
 
 #include "attention_scores.h"
 
-ATTENTION_KERNEL(ATTENTION_NAME, 128, 1, (ATTENTION_HOLE(_args), args)) {
+ATTENTION_KERNEL(ATTENTION_NAME, THREADS, 1, (ATTENTION_HOLE(_args), args)) {
   ATTENTION_BEGIN
   SHARED(shared);
-  u32 q_tile = shared_address(shared), k_tiles = q_tile + TILE, v_tiles = k_tiles + 2 * TILE;
+  u32 q_tile = shared_address(shared), k_tiles = q_tile + OWN_TILE, v_tiles = k_tiles + STAGES * TILE;
+  LAID_OUT(OWN_TILE + 2 * STAGES * TILE, OWN_TILE + OWN * STAGED);
   int lane = (int)threadIdx.x & 31, warp = (int)threadIdx.x >> 5;
-  i32 T = (i32)ATTENTION_HOLE(_T)(args), S = (i32)ATTENTION_HOLE(_S)(args), row_tiles = (T + 63) / 64;
-  i32 outer = (i32)blockIdx.x / row_tiles, q0 = (row_tiles - 1 - (i32)blockIdx.x % row_tiles) * 64; /* longest first */
-  i32 last = q0 + 63 < T ? q0 + 63 : T - 1;
+  i32 T = (i32)ATTENTION_HOLE(_T)(args), S = (i32)ATTENTION_HOLE(_S)(args), row_tiles = (T - 1) / OWN + 1;
+  i32 outer = (i32)blockIdx.x / row_tiles, q0 = (row_tiles - 1 - (i32)blockIdx.x % row_tiles) * OWN; /* longest first */
+  i32 last = q0 + OWN <= T ? q0 + OWN - 1 : T - 1;
   i32 keys = (i32)ATTENTION_HOLE(_seen)(args, last), whole = (i32)ATTENTION_HOLE(_seen)(args, q0);
-  i32 tiles = (keys + 63) / 64, row[2], there[2], seen[2]; /* there: the last row for those behind it */
+  i32 tiles = (keys + OTHER - 1) / OTHER, row[2], there[2], seen[2]; /* there: the last row for those behind it */
   float scale = ATTENTION_SCALE, base2 = scale * LOG2_E;
   float o[D / 8][4], most[2] = {-INFINITE, -INFINITE}, sum[2] = {0, 0};
   u32 fq[D / 16][4];
@@ -83,31 +70,31 @@ ATTENTION_KERNEL(ATTENTION_NAME, 128, 1, (ATTENTION_HOLE(_args), args)) {
   }
   cp_async_commit();
   for (i32 tile = 0; tile < tiles; tile++) {
-    u32 k_tile = k_tiles + (u32)(tile & 1) * TILE, v_tile = v_tiles + (u32)(tile & 1) * TILE;
+    u32 k_tile = k_tiles + (u32)tile % STAGES * TILE, v_tile = v_tiles + (u32)tile % STAGES * TILE;
     cp_async_wait(0);
     __syncthreads(); /* this tile is there for all, and all are done with the other stage */
     if (tile + 1 < tiles) {
-      u32 next = (u32)((tile + 1) & 1) * TILE;
-      ATTENTION_HOLE(_load_k)(args, outer, k_tiles + next, (tile + 1) * 64, S);
-      ATTENTION_HOLE(_load_v)(args, outer, v_tiles + next, (tile + 1) * 64, S);
+      u32 next = (u32)(tile + 1) % STAGES * TILE;
+      ATTENTION_HOLE(_load_k)(args, outer, k_tiles + next, (tile + 1) * OTHER, S);
+      ATTENTION_HOLE(_load_v)(args, outer, v_tiles + next, (tile + 1) * OTHER, S);
     }
     cp_async_commit();
     if (tile == 0)
       UNROLL (i, D / 16) ldmatrix_x4(fq[i], AT(q_tile, warp * 16 + (lane & 15), i * 2 + (lane >> 4)));
 
-    float s[8][4];
-    UNROLL (i, 8)
+    float s[OTHER / 8][4];
+    UNROLL (i, OTHER / 8)
       UNROLL (j, 4) s[i][j] = 0;
     UNROLL (i, D / 16)
-      UNROLL (j, 4) {
+      UNROLL (j, OTHER / 16) {
         u32 fk[4];
         ldmatrix_x4(fk, AT(k_tile, j * 16 + (lane & 7) + (lane >> 4) * 8, i * 2 + (lane >> 3 & 1)));
         ATTENTION_MMA(s[2 * j], fq[i], fk);
         ATTENTION_MMA(s[2 * j + 1], fq[i], fk + 2);
       }
-    ATTENTION_HOLE(_score_tile)(args, outer, s[0], there, seen, tile * KEYS, whole, S);
+    ATTENTION_HOLE(_score_tile)(args, outer, s[0], there, seen, tile * OTHER, whole, S);
     ATTENTION_HOLE(_softmax)(s, o, most, sum, base2);
-    UNROLL (i, 4) { /* accumulators of two tiles of 8 keys are the A fragment of 16 */
+    UNROLL (i, OTHER / 16) { /* accumulators of two tiles of 8 keys are the A fragment of 16 */
       u32 p[4] = {ATTENTION_PACK(s[2 * i][0], s[2 * i][1]), ATTENTION_PACK(s[2 * i][2], s[2 * i][3]),
                   ATTENTION_PACK(s[2 * i + 1][0], s[2 * i + 1][1]), ATTENTION_PACK(s[2 * i + 1][2], s[2 * i + 1][3])};
       UNROLL (j, D / 16) {
@@ -144,6 +131,4 @@ ATTENTION_KERNEL(ATTENTION_NAME, 128, 1, (ATTENTION_HOLE(_args), args)) {
   }
 }
 
-#undef AT
-#undef LOAD_TILE
 #include "attention_end.h"

@@ -1,63 +1,35 @@
 /* Attention forward on sm_90a, with the holes of attention_holes.h: one warpgroup brings tiles by cp.async, two of 64
  * query rows each compute. The scores of the next tile are issued before the product of this one's probabilities with
- * v, so that the tensor cores work during the softmax. Tiles have boxes of 64 columns, lines of 128 bytes that are
- * swizzled as wgmma wants them. ATTENTION_D is 64 or 128; alone 128. Grid: heads times (T / 128, rounded up). Block:
- * 384. Shared memory: a tile of 128 rows, 4 of KEYS rows, and 72 bytes. */
+ * v, so that the tensor cores work during the softmax. OWN is 128; sums, results and probabilities of 128 keys leave no
+ * registers for scores that are worked out, so OTHER is then 64. ATTENTION_D is 64 or 128. Grid: heads times (T / OWN,
+ * rounded up). */
 #include "attention_holes.h"
 
 #ifndef ATTENTION_NAME
 #define ATTENTION_NAME attention_sm90
 #define ATTENTION_D    128
+#define ATTENTION_TILE 128, 128, 2, 384, 163912
 #include "attention_alone.h"
 #endif
 
-#ifndef SINTER_ATTENTION_SM90
-#define SINTER_ATTENTION_SM90
-enum {
-  ATTENTION_ROWS = 128, /* of queries */
-  ATTENTION_STAGES = 2,
-  ATTENTION_BRINGERS = 128 /* threads that bring tiles */
-};
-#endif
-/* Keys of a tile: sums, results and probabilities of 128 leave no registers for scores that are worked out. */
-#ifdef ATTENTION_SCORE
-#define KEYS 64
-#else
-#define KEYS 128
-#endif
-#define D         ATTENTION_D
-#define ROWS      ATTENTION_ROWS
-#define STAGES    ATTENTION_STAGES
-#define BOX(rows) ((rows) * 128) /* bytes of 64 columns */
-#define TILE      (KEYS * D * 2)
-#define STAGED    (D * 4 + 32) /* bytes of a row of results on their way */
-
-/* Rows of an operand; what lies behind the last one is zero. */
-#define LOAD_TILE(what, tile_rows)                                                                                     \
-  DEVICE void ATTENTION_HOLE(_load##what)(ATTENTION_HOLE(_args) args, i32 outer, u32 tile, i32 row0, i32 rows) {       \
-    for (int c = (int)threadIdx.x; c < (tile_rows) * (D / 8); c += ATTENTION_BRINGERS) {                               \
-      int r = c / (D / 8), q = c % (D / 8);                                                                            \
-      bool inside = row0 + r < rows;                                                                                   \
-      const void *from = ATTENTION_HOLE(what##_at)(args, outer, inside ? row0 + r : rows - 1, q * 8);                  \
-      cp_async_16(tile + (u32)(q / 8 * BOX(tile_rows) + r * 128 + ((q ^ r) & 7) * 16), from, inside ? 16 : 0);         \
-    }                                                                                                                  \
-    cp_async_commit();                                                                                                 \
-  }
-LOAD_TILE(_q, ROWS)
-LOAD_TILE(_k, KEYS)
-LOAD_TILE(_v, KEYS)
+#include "attention_tile.h"
+#define BRINGERS  (THREADS - 2 * OWN) /* threads that bring tiles */
+#define BOX(rows) ((rows) * 128)      /* bytes of 64 columns */
+LOAD_TILE(_q, OWN, BRINGERS, ATTENTION_BOX_AT(OWN, tile, r, q))
+LOAD_TILE(_k, OTHER, BRINGERS, ATTENTION_BOX_AT(OTHER, tile, r, q))
+LOAD_TILE(_v, OTHER, BRINGERS, ATTENTION_BOX_AT(OTHER, tile, r, q))
 
 /* s = q k^T, of 64 rows */
 DEVICE void ATTENTION_HOLE(_issue_scores)(float *s, u32 q_rows, u32 k_tile) {
   UNROLL (i, D / 16)
-    ATTENTION_WGMMA(KEYS, s, wgmma_k_major(q_rows + i / 4 * BOX(ROWS) + i % 4 * 32),
-                    wgmma_k_major(k_tile + i / 4 * BOX(KEYS) + i % 4 * 32), i > 0, 0, 0);
+    ATTENTION_WGMMA(OTHER, s, wgmma_k_major(q_rows + i / 4 * BOX(OWN) + i % 4 * 32),
+                    wgmma_k_major(k_tile + i / 4 * BOX(OTHER) + i % 4 * 32), i > 0, 0, 0);
   wgmma_commit();
 }
 
 /* o += p v; lines of v are keys, so the operand is mn-major */
 DEVICE void ATTENTION_HOLE(_issue_values)(float *o, const u32 *p, u32 v_tile) {
-  UNROLL (i, KEYS / 16) ATTENTION_WGMMA_REGS(D, o, p + i * 4, wgmma_mn_major(v_tile + i * 2048, BOX(KEYS)), 1, 1);
+  UNROLL (i, OTHER / 16) ATTENTION_WGMMA_REGS(D, o, p + i * 4, wgmma_mn_major(v_tile + i * 2048, BOX(OTHER)), 1, 1);
   wgmma_commit();
 }
 
@@ -65,13 +37,13 @@ DEVICE void ATTENTION_HOLE(_issue_values)(float *o, const u32 *p, u32 v_tile) {
 DEVICE void ATTENTION_HOLE(_softmax)(float *s, float *most, float *sum, float *shrink, float base2) {
   UNROLL (h, 2) {
     float m = most[h], part = 0;
-    UNROLL (i, KEYS / 4) m = fmaxf(m, s[i / 2 * 4 + h * 2 + i % 2]);
+    UNROLL (i, OTHER / 4) m = fmaxf(m, s[i / 2 * 4 + h * 2 + i % 2]);
     m = fmaxf(m, __shfl_xor_sync(ALL_LANES, m, 1));
     m = fmaxf(m, __shfl_xor_sync(ALL_LANES, m, 2));
     float shift = m == -INFINITE ? 0 : m * base2;
     shrink[h] = ex2_approx(fmaf(most[h], base2, -shift));
     most[h] = m;
-    UNROLL (i, KEYS / 4) {
+    UNROLL (i, OTHER / 4) {
       float *x = &s[i / 2 * 4 + h * 2 + i % 2];
       *x = ex2_approx(fmaf(*x, base2, -shift));
       part += *x;
@@ -82,23 +54,24 @@ DEVICE void ATTENTION_HOLE(_softmax)(float *s, float *most, float *sum, float *s
 
 #include "attention_scores.h"
 
-ATTENTION_KERNEL(ATTENTION_NAME, 384, 1, (ATTENTION_HOLE(_args), args)) {
+ATTENTION_KERNEL(ATTENTION_NAME, THREADS, 1, (ATTENTION_HOLE(_args), args)) {
   ATTENTION_BEGIN
   SHARED(shared);
-  u32 q_tile = shared_address(shared), k_tiles = q_tile + ROWS * D * 2, v_tiles = k_tiles + STAGES * TILE;
+  u32 q_tile = shared_address(shared), k_tiles = q_tile + OWN_TILE, v_tiles = k_tiles + STAGES * TILE;
   u32 q_full = v_tiles + STAGES * TILE, k_full = q_full + 8, k_empty = k_full + STAGES * 8;
   u32 v_full = k_empty + STAGES * 8, v_empty = v_full + STAGES * 8;
+  LAID_OUT(OWN_TILE + 2 * STAGES * TILE + 8 + 4 * STAGES * 8, OWN * STAGED);
   int t = (int)threadIdx.x, warpgroup = t >> 7;
-  i32 T = (i32)ATTENTION_HOLE(_T)(args), S = (i32)ATTENTION_HOLE(_S)(args), row_tiles = (T + ROWS - 1) / ROWS;
-  i32 outer = (i32)blockIdx.x / row_tiles, q0 = (row_tiles - 1 - (i32)blockIdx.x % row_tiles) * ROWS;
-  i32 last_row = q0 + ROWS < T ? q0 + ROWS - 1 : T - 1;
+  i32 T = (i32)ATTENTION_HOLE(_T)(args), S = (i32)ATTENTION_HOLE(_S)(args), row_tiles = (T - 1) / OWN + 1;
+  i32 outer = (i32)blockIdx.x / row_tiles, q0 = (row_tiles - 1 - (i32)blockIdx.x % row_tiles) * OWN;
+  i32 last_row = q0 + OWN < T ? q0 + OWN - 1 : T - 1;
   i32 keys = (i32)ATTENTION_HOLE(_seen)(args, last_row), whole = (i32)ATTENTION_HOLE(_seen)(args, q0);
-  i32 tiles = keys > KEYS ? (keys + KEYS - 1) / KEYS : 1; /* of rows that see nothing one, which hides all */
+  i32 tiles = keys > OTHER ? (keys + OTHER - 1) / OTHER : 1; /* of rows that see nothing one, which hides all */
   if (t == 0) {
-    mbarrier_init(q_full, ATTENTION_BRINGERS);
+    mbarrier_init(q_full, BRINGERS);
     for (u32 s = 0; s < STAGES; s++) {
-      mbarrier_init(k_full + s * 8, ATTENTION_BRINGERS);
-      mbarrier_init(v_full + s * 8, ATTENTION_BRINGERS);
+      mbarrier_init(k_full + s * 8, BRINGERS);
+      mbarrier_init(v_full + s * 8, BRINGERS);
       mbarrier_init(k_empty + s * 8, 2);
       mbarrier_init(v_empty + s * 8, 2);
     }
@@ -110,15 +83,18 @@ ATTENTION_KERNEL(ATTENTION_NAME, 384, 1, (ATTENTION_HOLE(_args), args)) {
     setmaxnreg_dec(40);
     u32 landing = q_full; /* whose tile has been issued and is not yet there */
     ATTENTION_HOLE(_load_q)(args, outer, q_tile, q0, T);
+    cp_async_commit();
     for (i32 tile = 0; tile < tiles; tile++) {
       u32 stage = (u32)tile % STAGES, parity = ((u32)tile / STAGES & 1) ^ 1;
       mbarrier_wait(k_empty + stage * 8, parity);
-      ATTENTION_HOLE(_load_k)(args, outer, k_tiles + stage * TILE, tile * KEYS, S);
+      ATTENTION_HOLE(_load_k)(args, outer, k_tiles + stage * TILE, tile * OTHER, S);
+      cp_async_commit();
       cp_async_wait(1);
       fence_proxy_async();
       mbarrier_arrive(landing);
       mbarrier_wait(v_empty + stage * 8, parity);
-      ATTENTION_HOLE(_load_v)(args, outer, v_tiles + stage * TILE, tile * KEYS, S);
+      ATTENTION_HOLE(_load_v)(args, outer, v_tiles + stage * TILE, tile * OTHER, S);
+      cp_async_commit();
       cp_async_wait(1);
       fence_proxy_async();
       mbarrier_arrive(k_full + stage * 8);
@@ -136,8 +112,8 @@ ATTENTION_KERNEL(ATTENTION_NAME, 384, 1, (ATTENTION_HOLE(_args), args)) {
   i32 row[2], there[2], seen[2]; /* there: the last row for those behind it */
   u32 q_rows = q_tile + (u32)half * 64 * 128;
   float scale = ATTENTION_SCALE, base2 = scale * LOG2_E;
-  float s[KEYS / 2], o[D / 2], most[2] = {-INFINITE, -INFINITE}, sum[2] = {0, 0}, shrink[2];
-  u32 p[KEYS / 4];
+  float s[OTHER / 2], o[D / 2], most[2] = {-INFINITE, -INFINITE}, sum[2] = {0, 0}, shrink[2];
+  u32 p[OTHER / 4];
   UNROLL (h, 2) {
     row[h] = q0 + half * 64 + row_in + h * 8;
     there[h] = row[h] < T ? row[h] : T - 1;
@@ -149,11 +125,11 @@ ATTENTION_KERNEL(ATTENTION_NAME, 384, 1, (ATTENTION_HOLE(_args), args)) {
   wgmma_fence();
   ATTENTION_HOLE(_issue_scores)(s, q_rows, k_tiles);
   wgmma_wait(0);
-  wgmma_hold(s, KEYS / 2);
+  wgmma_hold(s, OTHER / 2);
   if (leads) mbarrier_arrive(k_empty);
   ATTENTION_HOLE(_score_tile)(args, outer, s, there, seen, 0, whole, S);
   ATTENTION_HOLE(_softmax)(s, most, sum, shrink, base2);
-  UNROLL (i, KEYS / 4) p[i] = ATTENTION_PACK(s[2 * i], s[2 * i + 1]);
+  UNROLL (i, OTHER / 4) p[i] = ATTENTION_PACK(s[2 * i], s[2 * i + 1]);
 
   for (i32 tile = 1; tile < tiles; tile++) {
     u32 stage = (u32)tile % STAGES, last = (u32)(tile - 1) % STAGES; /* of these keys, of those of p */
@@ -164,15 +140,15 @@ ATTENTION_KERNEL(ATTENTION_NAME, 384, 1, (ATTENTION_HOLE(_args), args)) {
     wgmma_fence(); /* for o and p; ptxas does not see that the one above served */
     ATTENTION_HOLE(_issue_values)(o, p, v_tiles + last * TILE);
     wgmma_wait(1);
-    wgmma_hold(s, KEYS / 2);
+    wgmma_hold(s, OTHER / 2);
     if (leads) mbarrier_arrive(k_empty + stage * 8);
-    ATTENTION_HOLE(_score_tile)(args, outer, s, there, seen, tile * KEYS, whole, S);
+    ATTENTION_HOLE(_score_tile)(args, outer, s, there, seen, tile * OTHER, whole, S);
     ATTENTION_HOLE(_softmax)(s, most, sum, shrink, base2);
     wgmma_wait(0);
     wgmma_hold(o, D / 2);
     if (leads) mbarrier_arrive(v_empty + last * 8);
     UNROLL (i, D / 2) o[i] *= shrink[i / 2 & 1];
-    UNROLL (i, KEYS / 4) p[i] = ATTENTION_PACK(s[2 * i], s[2 * i + 1]);
+    UNROLL (i, OTHER / 4) p[i] = ATTENTION_PACK(s[2 * i], s[2 * i + 1]);
   }
   u32 last = (u32)(tiles - 1) % STAGES;
   mbarrier_wait(v_full + last * 8, (u32)(tiles - 1) / STAGES & 1);
@@ -182,7 +158,7 @@ ATTENTION_KERNEL(ATTENTION_NAME, 384, 1, (ATTENTION_HOLE(_args), args)) {
   wgmma_hold(o, D / 2);
 
   u32 staged = q_tile + (u32)(half * 64 + (t & 127) / 32 * 16) * STAGED; /* 16 rows of the warp */
-  bar_sync(1, 256);                                                      /* nobody reads tiles any more */
+  bar_sync(1, 2 * OWN);                                                  /* nobody reads tiles any more */
   UNROLL (h, 2) {
     float all = sum[h], times;
     all += __shfl_xor_sync(ALL_LANES, all, 1);
@@ -205,8 +181,6 @@ ATTENTION_KERNEL(ATTENTION_NAME, 384, 1, (ATTENTION_HOLE(_args), args)) {
   }
 }
 
-#undef ROWS
-#undef STAGES
+#undef BRINGERS
 #undef BOX
-#undef LOAD_TILE
 #include "attention_end.h"

@@ -61,6 +61,7 @@
 
 #if defined(__CUDACC__) || defined(__CUDACC_RTC__)
 
+#define _Static_assert static_assert
 typedef unsigned char u8;
 typedef unsigned short u16;
 typedef unsigned int u32;

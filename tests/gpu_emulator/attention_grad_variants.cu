@@ -72,36 +72,39 @@ DEVICE float weight(GradArgs args, i32 outer, i32 row, i32 key, float x) {
 
 /* ---- of queries ---- */
 
-#define ATTENTION_NAME  grad_q_d32
-#define ATTENTION_D     32
-#define ATTENTION_SCALE args.scale
-#define ATTENTION_PACK  pack_bf16
-#define ATTENTION_MMA   mma_m16n8k16_bf16
-#define ATTENTION_WIDTH 8
+#define ATTENTION_NAME    grad_q_d32
+#define ATTENTION_D       32
+#define ATTENTION_TILE    128, 64, 2, 128, 30720
+#define ATTENTION_RESULTS 0
+#define ATTENTION_SCALE   args.scale
+#define ATTENTION_TYPE    bf16
+#define ATTENTION_WIDTH   8
 #define ATTENTION_BEGIN
 OF_Q(grad_q_d32, 32, pack_bf16, 8)
 LSE(grad_q_d32)
 DELTA(grad_q_d32)
 #include "attention_grad_q_sm80.cu"
 
-#define ATTENTION_NAME  grad_q_d96
-#define ATTENTION_D     96
-#define ATTENTION_SCALE args.scale
-#define ATTENTION_PACK  pack_f16
-#define ATTENTION_MMA   mma_m16n8k16_f16
-#define ATTENTION_WIDTH 4
+#define ATTENTION_NAME    grad_q_d96
+#define ATTENTION_D       96
+#define ATTENTION_TILE    64, 64, 2, 128, 53248
+#define ATTENTION_RESULTS 0
+#define ATTENTION_SCALE   args.scale
+#define ATTENTION_TYPE    f16
+#define ATTENTION_WIDTH   4
 #define ATTENTION_BEGIN
 OF_Q(grad_q_d96, 96, pack_f16, 4)
 LSE(grad_q_d96)
 DELTA(grad_q_d96)
 #include "attention_grad_q_sm80.cu"
 
-#define ATTENTION_NAME  grad_q_d128_score
-#define ATTENTION_D     128
-#define ATTENTION_SCALE 0
+#define ATTENTION_NAME    grad_q_d128_score
+#define ATTENTION_D       128
+#define ATTENTION_TILE    64, 64, 2, 128, 65536
+#define ATTENTION_RESULTS 0
+#define ATTENTION_SCALE   0
 #define ATTENTION_SCORE
-#define ATTENTION_PACK  pack_f16
-#define ATTENTION_MMA   mma_m16n8k16_f16
+#define ATTENTION_TYPE  f16
 #define ATTENTION_WIDTH 8
 #define ATTENTION_BEGIN
 OF_Q(grad_q_d128_score, 128, pack_f16, 8)
@@ -112,10 +115,10 @@ SLOPE(grad_q_d128_score)
 
 #define ATTENTION_NAME    grad_kv_d32
 #define ATTENTION_D       32
+#define ATTENTION_TILE    128, 64, 2, 128, 31744
 #define ATTENTION_RESULTS 3
 #define ATTENTION_SCALE   args.scale
-#define ATTENTION_PACK    pack_bf16
-#define ATTENTION_MMA     mma_m16n8k16_bf16
+#define ATTENTION_TYPE    bf16
 #define ATTENTION_WIDTH   8
 #define ATTENTION_BEGIN
 OF_KV(grad_kv_d32, 32, pack_bf16, 8, 3)
@@ -125,10 +128,10 @@ DELTA(grad_kv_d32)
 
 #define ATTENTION_NAME    grad_kv_d64_v
 #define ATTENTION_D       64
+#define ATTENTION_TILE    128, 64, 2, 128, 50176
 #define ATTENTION_RESULTS 2
 #define ATTENTION_SCALE   args.scale
-#define ATTENTION_PACK    pack_f16
-#define ATTENTION_MMA     mma_m16n8k16_f16
+#define ATTENTION_TYPE    f16
 #define ATTENTION_WIDTH   8
 #define ATTENTION_BEGIN
 OF_KV(grad_kv_d64_v, 64, pack_f16, 8, 2)
@@ -137,10 +140,10 @@ LSE(grad_kv_d64_v)
 
 #define ATTENTION_NAME    grad_kv_d96_k
 #define ATTENTION_D       96
+#define ATTENTION_TILE    64, 64, 2, 128, 67584
 #define ATTENTION_RESULTS 1
 #define ATTENTION_SCALE   args.scale
-#define ATTENTION_PACK    pack_f16
-#define ATTENTION_MMA     mma_m16n8k16_f16
+#define ATTENTION_TYPE    f16
 #define ATTENTION_WIDTH   4
 #define ATTENTION_BEGIN
 OF_KV(grad_kv_d96_k, 96, pack_f16, 4, 1)
@@ -150,10 +153,10 @@ DELTA(grad_kv_d96_k)
 
 #define ATTENTION_NAME    grad_kv_d128
 #define ATTENTION_D       128
+#define ATTENTION_TILE    64, 64, 2, 128, 82944
 #define ATTENTION_RESULTS 3
 #define ATTENTION_SCALE   args.scale
-#define ATTENTION_PACK    pack_f16
-#define ATTENTION_MMA     mma_m16n8k16_f16
+#define ATTENTION_TYPE    f16
 #define ATTENTION_WIDTH   8
 #define ATTENTION_BEGIN
 OF_KV(grad_kv_d128, 128, pack_f16, 8, 3)
@@ -163,11 +166,11 @@ DELTA(grad_kv_d128)
 
 #define ATTENTION_NAME    grad_kv_d64_score_v
 #define ATTENTION_D       64
+#define ATTENTION_TILE    64, 64, 2, 128, 41984
 #define ATTENTION_RESULTS 2
 #define ATTENTION_SCALE   0
 #define ATTENTION_SCORE
-#define ATTENTION_PACK  pack_f16
-#define ATTENTION_MMA   mma_m16n8k16_f16
+#define ATTENTION_TYPE  f16
 #define ATTENTION_WIDTH 8
 #define ATTENTION_BEGIN
 OF_KV(grad_kv_d64_score_v, 64, pack_f16, 8, 2)
@@ -176,11 +179,11 @@ WEIGHT(grad_kv_d64_score_v)
 
 #define ATTENTION_NAME    grad_kv_d128_score
 #define ATTENTION_D       128
+#define ATTENTION_TILE    64, 64, 2, 128, 82944
 #define ATTENTION_RESULTS 3
 #define ATTENTION_SCALE   0
 #define ATTENTION_SCORE
-#define ATTENTION_PACK  pack_f16
-#define ATTENTION_MMA   mma_m16n8k16_f16
+#define ATTENTION_TYPE  f16
 #define ATTENTION_WIDTH 8
 #define ATTENTION_BEGIN
 OF_KV(grad_kv_d128_score, 128, pack_f16, 8, 3)
@@ -189,57 +192,122 @@ SLOPE(grad_kv_d128_score)
 #include "attention_grad_kv_sm80.cu"
 
 #if !defined(__CUDA_ARCH__) || __CUDA_ARCH__ >= 900
-#define ATTENTION_NAME       grad_kv_d64_sm90
-#define ATTENTION_D          64
-#define ATTENTION_RESULTS    3
-#define ATTENTION_SCALE      args.scale
-#define ATTENTION_PACK       pack_f16
-#define ATTENTION_WGMMA      wgmma_f16
-#define ATTENTION_WGMMA_REGS wgmma_regs_f16
-#define ATTENTION_WIDTH      8
+#define ATTENTION_NAME    grad_kv_d64_sm90
+#define ATTENTION_D       64
+#define ATTENTION_TILE    128, 64, 3, 384, 83504
+#define ATTENTION_RESULTS 3
+#define ATTENTION_SCALE   args.scale
+#define ATTENTION_TYPE    f16
+#define ATTENTION_WIDTH   8
 #define ATTENTION_BEGIN
 OF_KV(grad_kv_d64_sm90, 64, pack_f16, 8, 3)
 LSE(grad_kv_d64_sm90)
 DELTA(grad_kv_d64_sm90)
 #include "attention_grad_kv_sm90.cu"
 
-#define ATTENTION_NAME       grad_kv_d128_sm90
-#define ATTENTION_D          128
-#define ATTENTION_RESULTS    3
-#define ATTENTION_SCALE      args.scale
-#define ATTENTION_PACK       pack_f16
-#define ATTENTION_WGMMA      wgmma_f16
-#define ATTENTION_WGMMA_REGS wgmma_regs_f16
-#define ATTENTION_WIDTH      8
+#define ATTENTION_NAME    grad_kv_d128_sm90
+#define ATTENTION_D       128
+#define ATTENTION_TILE    128, 64, 3, 384, 165424
+#define ATTENTION_RESULTS 3
+#define ATTENTION_SCALE   args.scale
+#define ATTENTION_TYPE    f16
+#define ATTENTION_WIDTH   8
 #define ATTENTION_BEGIN
 OF_KV(grad_kv_d128_sm90, 128, pack_f16, 8, 3)
 LSE(grad_kv_d128_sm90)
 DELTA(grad_kv_d128_sm90)
 #include "attention_grad_kv_sm90.cu"
 
-#define ATTENTION_NAME       grad_q_d64_sm90
-#define ATTENTION_D          64
-#define ATTENTION_SCALE      args.scale
-#define ATTENTION_PACK       pack_f16
-#define ATTENTION_WGMMA      wgmma_f16
-#define ATTENTION_WGMMA_REGS wgmma_regs_f16
-#define ATTENTION_WIDTH      8
+#define ATTENTION_NAME    grad_q_d64_sm90
+#define ATTENTION_D       64
+#define ATTENTION_TILE    128, 128, 2, 384, 98336
+#define ATTENTION_RESULTS 0
+#define ATTENTION_SCALE   args.scale
+#define ATTENTION_TYPE    f16
+#define ATTENTION_WIDTH   8
 #define ATTENTION_BEGIN
 OF_Q(grad_q_d64_sm90, 64, pack_f16, 8)
 LSE(grad_q_d64_sm90)
 DELTA(grad_q_d64_sm90)
 #include "attention_grad_q_sm90.cu"
 
-#define ATTENTION_NAME       grad_q_d128_sm90
-#define ATTENTION_D          128
-#define ATTENTION_SCALE      args.scale
-#define ATTENTION_PACK       pack_f16
-#define ATTENTION_WGMMA      wgmma_f16
-#define ATTENTION_WGMMA_REGS wgmma_regs_f16
-#define ATTENTION_WIDTH      8
+#define ATTENTION_NAME    grad_q_d128_sm90
+#define ATTENTION_D       128
+#define ATTENTION_TILE    128, 128, 2, 384, 196640
+#define ATTENTION_RESULTS 0
+#define ATTENTION_SCALE   args.scale
+#define ATTENTION_TYPE    f16
+#define ATTENTION_WIDTH   8
 #define ATTENTION_BEGIN
 OF_Q(grad_q_d128_sm90, 128, pack_f16, 8)
 LSE(grad_q_d128_sm90)
 DELTA(grad_q_d128_sm90)
 #include "attention_grad_q_sm90.cu"
+
+#define ATTENTION_NAME    grad_q_d64_score_sm90
+#define ATTENTION_D       64
+#define ATTENTION_TILE    128, 64, 2, 384, 65568
+#define ATTENTION_RESULTS 0
+#define ATTENTION_SCALE   1
+#define ATTENTION_SCORE
+#define ATTENTION_TYPE  f16
+#define ATTENTION_WIDTH 8
+#define ATTENTION_BEGIN
+OF_Q(grad_q_d64_score_sm90, 64, pack_f16, 8)
+SLOPE(grad_q_d64_score_sm90)
+#include "attention_grad_q_sm90.cu"
+
+#define ATTENTION_NAME    grad_q_d128_score_sm90
+#define ATTENTION_D       128
+#define ATTENTION_TILE    128, 64, 2, 384, 131104
+#define ATTENTION_RESULTS 0
+#define ATTENTION_SCALE   1
+#define ATTENTION_SCORE
+#define ATTENTION_TYPE  f16
+#define ATTENTION_WIDTH 8
+#define ATTENTION_BEGIN
+OF_Q(grad_q_d128_score_sm90, 128, pack_f16, 8)
+SLOPE(grad_q_d128_score_sm90)
+#include "attention_grad_q_sm90.cu"
+
+#define ATTENTION_NAME    grad_kv_d64_score_sm90
+#define ATTENTION_D       64
+#define ATTENTION_TILE    128, 64, 3, 384, 83504
+#define ATTENTION_RESULTS 3
+#define ATTENTION_SCALE   1
+#define ATTENTION_SCORE
+#define ATTENTION_TYPE  f16
+#define ATTENTION_WIDTH 8
+#define ATTENTION_BEGIN
+OF_KV(grad_kv_d64_score_sm90, 64, pack_f16, 8, 3)
+WEIGHT(grad_kv_d64_score_sm90)
+SLOPE(grad_kv_d64_score_sm90)
+#include "attention_grad_kv_sm90.cu"
+
+#define ATTENTION_NAME    grad_kv_d128_score_sm90
+#define ATTENTION_D       128
+#define ATTENTION_TILE    128, 32, 5, 384, 148816
+#define ATTENTION_RESULTS 3
+#define ATTENTION_SCALE   1
+#define ATTENTION_SCORE
+#define ATTENTION_TYPE  f16
+#define ATTENTION_WIDTH 8
+#define ATTENTION_BEGIN
+OF_KV(grad_kv_d128_score_sm90, 128, pack_f16, 8, 3)
+WEIGHT(grad_kv_d128_score_sm90)
+SLOPE(grad_kv_d128_score_sm90)
+#include "attention_grad_kv_sm90.cu"
+
+#define ATTENTION_NAME    grad_kv_d128_score_k_sm90
+#define ATTENTION_D       128
+#define ATTENTION_TILE    128, 32, 5, 384, 148816
+#define ATTENTION_RESULTS 1
+#define ATTENTION_SCALE   1
+#define ATTENTION_SCORE
+#define ATTENTION_TYPE  f16
+#define ATTENTION_WIDTH 8
+#define ATTENTION_BEGIN
+OF_KV(grad_kv_d128_score_k_sm90, 128, pack_f16, 8, 1)
+SLOPE(grad_kv_d128_score_k_sm90)
+#include "attention_grad_kv_sm90.cu"
 #endif

@@ -50,9 +50,9 @@ DEVICE const void *element(const void *base, i64 row, int d, i32 at) { return (c
 
 #define ATTENTION_NAME  attention_d32
 #define ATTENTION_D     32
+#define ATTENTION_TILE  64, 64, 2, 128, 25600
 #define ATTENTION_SCALE args.scale
-#define ATTENTION_PACK  pack_bf16
-#define ATTENTION_MMA   mma_m16n8k16_bf16
+#define ATTENTION_TYPE  bf16
 #define ATTENTION_WIDTH 8
 #define ATTENTION_BEGIN
 HOLES(attention_d32, 32, pack_bf16)
@@ -60,9 +60,9 @@ HOLES(attention_d32, 32, pack_bf16)
 
 #define ATTENTION_NAME  attention_d96
 #define ATTENTION_D     96
+#define ATTENTION_TILE  64, 64, 2, 128, 66560
 #define ATTENTION_SCALE args.scale
-#define ATTENTION_PACK  pack_f16
-#define ATTENTION_MMA   mma_m16n8k16_f16
+#define ATTENTION_TYPE  f16
 #define ATTENTION_WIDTH 8
 #define ATTENTION_BEGIN
 HOLES(attention_d96, 96, pack_f16)
@@ -70,47 +70,43 @@ HOLES(attention_d96, 96, pack_f16)
 
 #define ATTENTION_NAME  attention_d128
 #define ATTENTION_D     128
+#define ATTENTION_TILE  64, 64, 2, 128, 81920
 #define ATTENTION_SCALE 1
 #define ATTENTION_SCORE
-#define ATTENTION_PACK  pack_f16
-#define ATTENTION_MMA   mma_m16n8k16_f16
+#define ATTENTION_TYPE  f16
 #define ATTENTION_WIDTH 8
 #define ATTENTION_BEGIN
 HOLES(attention_d128, 128, pack_f16)
 SCORE(attention_d128)
 #include "attention_sm80.cu"
 
-#define ATTENTION_NAME       attention_d64_sm90
-#define ATTENTION_D          64
-#define ATTENTION_SCALE      args.scale
-#define ATTENTION_PACK       pack_f16
-#define ATTENTION_WGMMA      wgmma_f16
-#define ATTENTION_WGMMA_REGS wgmma_regs_f16
-#define ATTENTION_WIDTH      8
+#define ATTENTION_NAME  attention_d64_sm90
+#define ATTENTION_D     64
+#define ATTENTION_TILE  128, 128, 2, 384, 81992
+#define ATTENTION_SCALE args.scale
+#define ATTENTION_TYPE  f16
+#define ATTENTION_WIDTH 8
 #define ATTENTION_BEGIN
 HOLES(attention_d64_sm90, 64, pack_f16)
 #include "attention_sm90.cu"
 
-#define ATTENTION_NAME       attention_d128_sm90
-#define ATTENTION_D          128
-#define ATTENTION_SCALE      args.scale
-#define ATTENTION_PACK       pack_f16
-#define ATTENTION_WGMMA      wgmma_f16
-#define ATTENTION_WGMMA_REGS wgmma_regs_f16
-#define ATTENTION_WIDTH      8
+#define ATTENTION_NAME  attention_d128_sm90
+#define ATTENTION_D     128
+#define ATTENTION_TILE  128, 128, 2, 384, 163912
+#define ATTENTION_SCALE args.scale
+#define ATTENTION_TYPE  f16
+#define ATTENTION_WIDTH 8
 #define ATTENTION_BEGIN
 HOLES(attention_d128_sm90, 128, pack_f16)
 #include "attention_sm90.cu"
 
 #define ATTENTION_NAME  attention_d64_sm90_masked
 #define ATTENTION_D     64
+#define ATTENTION_TILE  128, 64, 2, 384, 49224
 #define ATTENTION_SCALE 1
 #define ATTENTION_SCORE
-#define ATTENTION_LSE        1
-#define ATTENTION_PACK       pack_f16
-#define ATTENTION_WGMMA      wgmma_f16
-#define ATTENTION_WGMMA_REGS wgmma_regs_f16
-#define ATTENTION_WIDTH      8
+#define ATTENTION_TYPE  f16
+#define ATTENTION_WIDTH 8
 #define ATTENTION_BEGIN
 HOLES(attention_d64_sm90_masked, 64, pack_f16)
 SCORE(attention_d64_sm90_masked)
@@ -118,13 +114,11 @@ SCORE(attention_d64_sm90_masked)
 
 #define ATTENTION_NAME  attention_d128_sm90_masked
 #define ATTENTION_D     128
+#define ATTENTION_TILE  128, 64, 2, 384, 98376
 #define ATTENTION_SCALE 1
 #define ATTENTION_SCORE
-#define ATTENTION_LSE        1
-#define ATTENTION_PACK       pack_f16
-#define ATTENTION_WGMMA      wgmma_f16
-#define ATTENTION_WGMMA_REGS wgmma_regs_f16
-#define ATTENTION_WIDTH      8
+#define ATTENTION_TYPE  f16
+#define ATTENTION_WIDTH 8
 #define ATTENTION_BEGIN
 HOLES(attention_d128_sm90_masked, 128, pack_f16)
 SCORE(attention_d128_sm90_masked)

@@ -364,10 +364,10 @@ static void attention_mask(Attention *a) {
 static bool attention(const GpuCase *c, GpuResult *r, bool sm90) {
   Attention a = attention_of(c->size[0], c->size[1], c->size[1], sm90 ? 128 : 64, 1, c->size[2], false);
   struct {
-    void *out, *lse, *q, *k, *v;
+    void *out, *dk, *dv, *lse, *delta, *q, *k, *v, *g;
     int positions, causal;
     float scale;
-  } args = {a.out, a.lse, a.q, a.k, a.v, a.T, a.causal, a.scale};
+  } args = {a.out, NULL, NULL, a.lse, NULL, a.q, a.k, a.v, NULL, a.T, a.causal, a.scale};
   int rows = sm90 ? 128 : 64;
   bool found = launch(c, r, (unsigned)((a.T + rows - 1) / rows * a.heads), 1, sm90 ? 384 : 128,
                       (size_t)(5 * rows * a.D * 2 + (sm90 ? 72 : 0)), (void *[]){&args});
@@ -447,16 +447,18 @@ static bool attention_grad(const GpuCase *c, GpuResult *r) {
     float scale;
   } args = {out[0], out[1], out[2], a.q, a.k, a.v, g, a.lse, delta, a.mask, T, S, a.group, a.causal, a.scale};
   struct {
-    void *dq, *dk, *dv, *q, *k, *v, *g, *lse, *delta;
+    void *dq, *dk, *dv, *lse, *delta, *q, *k, *v, *g;
     int positions, causal;
     float scale;
-  } alone_args = {out[0], out[1], out[2], a.q, a.k, a.v, g, a.lse, delta, T, a.causal, a.scale};
-  int bands = sm90 || (D <= 64 && !masked) ? 2 : 1, rows = of_q ? T : S;
-  size_t tiles = of_q ? (sm90 ? 12 : 2 + 2 * (size_t)bands) : sm90 ? 10 : 4 + (size_t)bands; /* of 64 rows */
-  size_t tile = 64 * (size_t)(D % 64 ? D * 2 + 16 : D * 2);
-  size_t beside = of_q ? (sm90 ? 32 : 0) : sm90 ? 1584 : 1024;
-  bool found = launch(c, r, (unsigned)((rows - 1) / (64 * bands) + 1) * (unsigned)heads, 1, sm90 ? 384 : 128,
-                      tiles * tile + beside, (void *[]){alone ? (void *)&alone_args : (void *)&args});
+  } alone_args = {out[0], out[1], out[2], a.lse, delta, a.q, a.k, a.v, g, T, a.causal, a.scale};
+  int own = sm90 || (D <= 64 && !masked) ? 128 : 64, other = of_q && sm90 && !masked ? 128 : 64, rows = of_q ? T : S;
+  int stages = of_q || !sm90 ? 2 : 3;
+  if (!of_q && sm90 && masked && D == 128) other = 32, stages = 5;
+  int held = !sm90 && of_q ? 2 * own + 2 * other : (sm90 ? 2 : 1) * own + 2 * stages * other;
+  int beside = (sm90 ? 16 * stages : 0) + (of_q ? 0 : 8 * stages * other);
+  size_t row = (size_t)(D % 64 ? D * 2 + 16 : D * 2);
+  bool found = launch(c, r, (unsigned)((rows - 1) / own + 1) * (unsigned)heads, 1, sm90 ? 384 : 128,
+                      (size_t)held * row + (size_t)beside, (void *[]){alone ? (void *)&alone_args : (void *)&args});
   double error = 0;
   uint64_t hash = 0;
   for (int i = 0; i < 3; i++) {

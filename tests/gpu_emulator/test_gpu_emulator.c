@@ -202,6 +202,17 @@ static void attention_grad_sm90(void **unused) {
   always("grad_kv_d128_sm90", 1, 70, 141);
 }
 
+/* Scores that are worked out; sizes inside tiles, and behind their ends on either side. */
+static void attention_grad_sm90_scores(void **unused) {
+  (void)unused;
+  static const char *const kernels[] = {"grad_q_d64_score_sm90", "grad_q_d128_score_sm90", "grad_kv_d64_score_sm90",
+                                        "grad_kv_d128_score_sm90", "grad_kv_d128_score_k_sm90"};
+  for (size_t i = 0; i < sizeof kernels / sizeof *kernels; i++) {
+    always(kernels[i], 2, 70, 141);              /* two heads of queries have the keys of one */
+    always(kernels[i], 1, 192, i % 2 ? 192 : 9); /* whole tiles are seen, or most rows see nothing */
+  }
+}
+
 static void attention_sm90(void **unused) {
   (void)unused;
   for (int causal = 0; causal < 2; causal++) {
@@ -226,6 +237,7 @@ int main(void) {
       cmocka_unit_test_setup(attention_grad_sm80, both),
       cmocka_unit_test_setup(attention_grad_variants, in_turn),
       cmocka_unit_test_setup(attention_grad_sm90, in_turn),
+      cmocka_unit_test_setup(attention_grad_sm90_scores, in_turn),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -470,6 +470,45 @@ static void exact(void **state_) {
   ctx_free(&c);
 }
 
+/* What stands for the attention of these programs on sm_80 and sm_90a, as tests/gpu_text/attention.txt has it. */
+static void attention(void **unused) {
+  static const char *const programs[] = {"tests/plan/attention_grad_tiles.sir", "tests/gpu_text/score_tiles.sir",
+                                         "tests/gpu_text/no_tiles.sir"};
+  static const char path[] = "tests/gpu_text/attention.txt";
+  Buf b = {0}, text = {0};
+  Ctx c = ctx_new();
+  const char *why;
+  size_t n;
+  (void)unused;
+  for (size_t i = 0; i < sizeof programs / sizeof *programs; i++) {
+    Program p;
+    if (!sir_trace(&c, programs[i], NULL, &p)) fail_msg("%s: %s", programs[i], diag_first(c.diag, NULL));
+    LoopModule *m = planned(&p, false);
+    expand_math_module(m, &TARGET_GPU);
+    for (uint32_t j = 0; j < m->kernels.n; j++) {
+      Kernel *k = m->kernels.at[j];
+      for (uint32_t s = 0; s < k->stages.n; s++)
+        for (int sm = 80; sm <= 90; sm += 10) {
+          CudaStage made;
+          if (!cuda_text_stage(k, k->stages.at[s], &(CudaWanted){sm, false, "k"}, &made, &text, &why))
+            fail_msg("%s: %s", k->name, why);
+          if (made.unfit || (made.schedule && !strncmp(made.schedule, "attention", 9)))
+            buf_printf(&b, "%s on sm_%d: %s%s\n", k->name, sm, made.unfit ? "no skeleton: " : "",
+                       made.unfit ? made.unfit : made.schedule);
+        }
+    }
+  }
+  if (getenv("BLESS")) {
+    FILE *f = fopen(path, "w");
+    assert_true(f && fwrite(b.at, 1, b.n, f) == b.n && !fclose(f));
+  }
+  const char *want = file_read(c.arena, path, &n, &why);
+  if (!want) fail_msg("%s: %s", path, why);
+  assert_string_equal(b.at, want);
+  buf_free(&b), buf_free(&text);
+  ctx_free(&c);
+}
+
 static void refused(void **state_) {
   (void)state_;
   static const char *const stage[][2] = {
@@ -500,6 +539,7 @@ static void refused(void **state_) {
 int main(int argc, char **argv) {
   static char halves[] = "halves";
   const struct CMUnitTest text[] = {cmocka_unit_test(exact),
+                                    cmocka_unit_test(attention),
                                     cmocka_unit_test(refused),
                                     cmocka_unit_test(random_graphs),
                                     {"random_graphs, 16 bits", random_graphs, NULL, NULL, halves}};

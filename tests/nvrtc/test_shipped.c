@@ -44,10 +44,13 @@ static void expect(Ctx *c, const CudaStage *made, Minima *minima) {
                  {"attention_sm80(", "", "HMMA", 16},
                  {"attention_sm80(", "", "LDSM", 4},
                  {"attention_sm90(", "", "HGMMA", 16},
-                 {"attention_grad_q_sm80(", "", "HMMA", 24},
-                 {"attention_grad_q_sm80(", "", "LDSM", 14},
+                 {"attention_grad_q_sm80(", "scores scaled", "HMMA", 24},
+                 {"attention_grad_q_sm80(", "scores scaled", "LDSM", 14},
                  {"attention_grad_q_sm80(", "", "LDGSTS.128", 4},
-                 {"attention_grad_kv_sm80(", "", "HMMA", 16},
+                 {"attention_grad_q_sm80(", "scores worked out", "HMMA", 12},
+                 {"attention_grad_q_sm80(", "scores worked out", "LDSM", 8},
+                 {"attention_grad_kv_sm80(", "scores scaled", "HMMA", 16},
+                 {"attention_grad_kv_sm80(", "scores worked out", "HMMA", 12},
                  {"attention_grad_kv_sm80(", "", "LDSM", 8},
                  {"attention_grad_kv_sm80(", "", "LDGSTS.128", 4},
                  {"attention_grad_q_sm90(", "", "HGMMA", 12},
@@ -131,7 +134,7 @@ static void compiles_for(Ctx *c, const CudaRtc *rtc, const char *path, const cha
   p.text = model ? printed(c, path, strcmp(arch, "sm_80") ? 90 : 80, &kernels, &minima) : text_of(c, path);
   if (!strncmp(path, "kernels/cuda/", 13)) { /* alone, a kernel is called as its file */
     const char *name = arena_printf(c->arena, "%.*s", (int)strcspn(path + 13, "."), path + 13);
-    expect(c, &(CudaStage){.name = name, .schedule = arena_printf(c->arena, "%s(", name)}, &minima);
+    expect(c, &(CudaStage){.name = name, .schedule = arena_printf(c->arena, "%s(scores scaled", name)}, &minima);
   }
   assert_true(!model || kernels > 0);
   LinkFolder folder;
