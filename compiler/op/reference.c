@@ -51,20 +51,27 @@ static Tensor nudge(Arena *a, const Tensor *t, uint64_t *state) {
   return c;
 }
 
+static bool nudged_run(const Reference *r, uint64_t *state, EntryCall *nudged) {
+  Arena *a = r->call.arena;
+  *nudged = fresh(r);
+  nudged->stepwise = true;
+  NamedTensor *inputs = ARENA_ARRAY(a, NamedTensor, nudged->ninputs + 1);
+  for (int i = 0; i < nudged->ninputs; i++)
+    inputs[i] = (NamedTensor){nudged->inputs[i].name, nudge(a, &nudged->inputs[i].value, state)};
+  nudged->inputs = inputs;
+  for (uint32_t i = 0; i < r->p->cells.n; i++) nudged->cells[i] = nudge(a, &nudged->cells[i], state);
+  return entry_eval(r->p, r->e, nudged);
+}
+
 static bool measure(Reference *r) {
   if (r->wide.arena) return true;
-  EntryCall wide = fresh(r), nudged = fresh(r);
-  wide.wide = nudged.stepwise = true;
-  Arena *a = r->call.arena;
   uint64_t state = r->call.seed;
-  NamedTensor *inputs = ARENA_ARRAY(a, NamedTensor, nudged.ninputs + 1);
-  for (int i = 0; i < nudged.ninputs; i++)
-    inputs[i] = (NamedTensor){nudged.inputs[i].name, nudge(a, &nudged.inputs[i].value, &state)};
-  nudged.inputs = inputs;
-  for (uint32_t i = 0; i < r->p->cells.n; i++) nudged.cells[i] = nudge(a, &nudged.cells[i], &state);
-  if (!entry_eval(r->p, r->e, &wide) || !entry_eval(r->p, r->e, &nudged)) return false;
+  EntryCall wide = fresh(r);
+  wide.wide = true;
+  if (!entry_eval(r->p, r->e, &wide)) return false;
+  for (int i = 0; i < NUDGES; i++)
+    if (!nudged_run(r, &state, &r->nudged[i])) return false;
   r->wide = wide;
-  r->nudged = nudged;
   return true;
 }
 
@@ -92,7 +99,8 @@ double reference_distance(Reference *r, Part part, uint32_t i, const Tensor *got
   double d = reference_plain_distance(got, want, at);
   if (d <= 1 || isinf(d) || !r->ok || !dtype_is_float(want->dtype) || !measure(r)) return d;
   const Tensor *exact = part_of(&r->wide, part, i);
-  double own = fmax(distance_from_wide(want, exact), distance_from_wide(part_of(&r->nudged, part, i), exact));
+  double own = distance_from_wide(want, exact);
+  for (int k = 0; k < NUDGES; k++) own = fmax(own, distance_from_wide(part_of(&r->nudged[k], part, i), exact));
   if (isinf(own)) return d;
   return fmin(d, distance_from_wide(got, exact) / (CONDITION * own + allowed(want)));
 }
