@@ -172,9 +172,12 @@ bool size_map_within(Ctx *c, const SizeMap *m, const char *file, uint64_t most) 
     buf_printf(&b, "%s%s %" PRIu64, k ? ", " : "", part[best].name, part[best].bytes);
     part[best].bytes = 0;
   }
+  const char *less = m->part[SIZE_GPU] ? "; fewer levels (--cpu) or architectures (--gpu) make it smaller"
+                     : levels > 1      ? "; fewer levels (--cpu) make it smaller"
+                                       : "";
   diag_error(c->diag, "max-size", 0,
              "%s would have %" PRIu64 " bytes, above --max-size %" PRIu64 "; its largest parts: %s%s", file, m->bytes,
-             most, b.at ? b.at : "not known", levels > 1 ? "; fewer levels (--cpu) make it smaller" : "");
+             most, b.at ? b.at : "not known", less);
   buf_free(&b);
   return false;
 }

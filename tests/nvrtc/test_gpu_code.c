@@ -169,6 +169,8 @@ static void binaries(void **state) {
     assert_int_equal(sinter(arguments), 0);
     assert_non_null(strstr(out, "  code for GPUs\n"));
   }
+  assert_int_equal(sinter("compile m.sir --cpu v2 --gpu compute_80 --max-size 1K -o b/no.so"), 1);
+  assert_non_null(strstr(err, "; fewer levels (--cpu) or architectures (--gpu) make it smaller [max-size]\n"));
   assert_int_equal(shell("grep -q k0_rows_0_row_main b/m.o && grep -q k0_rows_0_row_main b/libm.a"), 0);
   assert_int_equal(sinter("info a/m.so --kernels"), 0);
   assert_non_null(strstr(out, "\n  compute_80 k0_rows_0_row_main\n"));

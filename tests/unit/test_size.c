@@ -70,7 +70,7 @@ static void limit(void **state) {
   assert_string_equal(
       diag_first(c.diag, &id),
       "m.so would have 5000 bytes, above --max-size 4999; its largest parts: runtime 1568, kernels for v3 "
-      "896, tables 352; fewer levels (--cpu) make it smaller");
+      "896, tables 352; fewer levels (--cpu) or architectures (--gpu) make it smaller");
   assert_string_equal(id, "max-size");
   ctx_free(&c);
   c = ctx_new();
