@@ -234,7 +234,7 @@ static const Fault faults[] = {
     {"staged_over_tiles_in_use",
      "attention_grad_kv_sm80.no_last_sync",
      {1, 77, 0},
-     RIGHT,
+     WRONG,
      NULL,
      "_stage)(staged, dk[m][0], scale)"},
     {"rows_known_of_the_wrong_tile",
