@@ -140,6 +140,7 @@ void scalar_store(DType d, Scalar s, void *p) {
 double scalar_beside(DType d, double x, bool up) {
   uint16_t bits;
   if (x == 0 || !isfinite(x)) return x;
+  if (d == DT_F64) return nextafter(x, up ? INFINITY : -INFINITY);
   if (!dtype_is_half(d)) return (double)nextafterf((float)x, up ? INFINITY : -INFINITY);
   scalar_store(d, (Scalar){.f = x}, &bits);
   bits = (uint16_t)(up == (x > 0) ? bits + 1 : bits - 1); /* away from 0 is the next pattern */

@@ -25,7 +25,7 @@ Scalar scalar_bits(DType from, DType to, Scalar); /* the same bits as another ty
 Scalar scalar_of(DType, double value);            /* a number as an element of the type: converted from f64 */
 Scalar scalar_fit(DType, Scalar);                 /* floats rounded (ties to even), integers wrapped to the type */
 double scalar_round(DType, double); /* to the nearest of a float type, ties to even; 16 bits: of the nearest f32 */
-double scalar_beside(DType, double, bool up); /* the next number of f32 or 16 bits, up or down; 0 stays */
+double scalar_beside(DType, double, bool up); /* the next number of a float type, up or down; 0 stays */
 int64_t scalar_wrap(DType, int64_t);          /* to the width of an integer type; bool: its lowest bit */
 bool scalar_same(DType, Scalar, Scalar);      /* equal bits, all NaNs being one */
 

@@ -213,7 +213,7 @@ static bool rounds(Op op) {
   }
 }
 
-/* Half of the 16-bit floats become their neighbours. */
+/* Half of the elements become their neighbours. */
 static void round_carelessly(Id v, Value *x) {
   for (int64_t k = 0; k < x->n; k++) {
     uint32_t bits = ((uint32_t)k + 97 * v) * 2654435761u; /* Knuth's multiplicative hash */
@@ -225,7 +225,7 @@ static bool node_run(Frame *f, Id v, Value *values, const Value **in) {
   const Node *n = graph_at(f->g, v);
   for (uint32_t i = 0; i < n->nin; i++) in[i] = &values[graph_in(f->g, v)[i]];
   if (!prepare(f, v, &values[v]) || !EVAL[n->op](f, v, in, (int)n->nin, &values[v])) return false;
-  if (f->e->stepwise && dtype_is_half(values[v].dtype) && rounds(n->op)) round_carelessly(v, &values[v]);
+  if (f->e->stepwise && dtype_is_float(values[v].dtype) && rounds(n->op)) round_carelessly(v, &values[v]);
   return true;
 }
 

@@ -39,7 +39,7 @@ typedef struct Eval {
   uint64_t seed;
   uint32_t call; /* the call number of random draws */
   bool wide;
-  bool stepwise; /* sums are rounded after every addition, as a plain loop would, and half of all 16-bit results are the
+  bool stepwise; /* sums are rounded after every addition, as a plain loop would, and half of all results are the
                   * neighbours of the nearest: how much rounding matters here */
   Arena *arena;  /* of the results */
   EvalFail fail;

@@ -42,7 +42,7 @@ static Tensor nudge(Arena *a, const Tensor *t, uint64_t *state) {
   Tensor c = tensor_new(a, t->dtype, t->dim, t->rank);
   for (int64_t k = 0; k < tensor_count(t); k++) {
     Scalar x = tensor_at(t, k);
-    if (dtype_computed(t->dtype) == DT_F32 && x.f != 0) { /* a zero stays: that it is not negative may matter */
+    if (dtype_is_float(t->dtype) && x.f != 0) { /* a zero stays: that it is not negative may matter */
       *state = *state * 6364136223846793005u + 1442695040888963407u; /* Knuth's generator, MMIX */
       x.f = scalar_beside(t->dtype, x.f, *state >> 63);
     }
@@ -90,7 +90,7 @@ double reference_plain_distance(const Tensor *got, const Tensor *want, int64_t *
 double reference_distance(Reference *r, Part part, uint32_t i, const Tensor *got, int64_t *at) {
   const Tensor *want = reference_result(r, part, i);
   double d = reference_plain_distance(got, want, at);
-  if (d <= 1 || isinf(d) || !r->ok || dtype_computed(want->dtype) != DT_F32 || !measure(r)) return d;
+  if (d <= 1 || isinf(d) || !r->ok || !dtype_is_float(want->dtype) || !measure(r)) return d;
   const Tensor *exact = part_of(&r->wide, part, i);
   double own = fmax(distance_from_wide(want, exact), distance_from_wide(part_of(&r->nudged, part, i), exact));
   if (isinf(own)) return d;

@@ -22,12 +22,12 @@ bool reference_run(Reference *, const Program *, const Entry *, const EntryCall 
 const Tensor *reference_result(const Reference *, Part, uint32_t i);
 /* How far `got` is from that, in units of what may be: up to 1 is good. Integers are equal or 2 units away. `*at` (may
  * be NULL) gets the element that is furthest. A float may be 4e-6 (f64: 1e-13, 16 bits: one unit in the last place) of
- * the tensor's largest value away. Beyond, a result that is not f64 is measured by its distance from the same call
- * computed in f64: it may be 8 times as far as rounding alone leads there, which is read off the evaluator in f32, and
- * again with all inputs moved by one unit in their last place, sums rounded at each addition and half of all 16-bit
- * results by one unit beside. Where rounding is magnified (cancellation, quotients of small numbers) it is for all. So
- * it is for 16 bits, which the evaluator rounds after each op, a kernel only where it stores them (sched/README.md): at
- * some of the same places, and so no worse. */
+ * the tensor's largest value away. Beyond, a result is measured by its distance from the same call computed in f64: it
+ * may be 8 times as far as rounding alone leads there, which is read off the evaluator, and again with all inputs moved
+ * by one unit in their last place, sums rounded at each addition and half of all results by one unit beside. Where
+ * rounding is magnified (cancellation, quotients of small numbers) it is for all. So it is for 16 bits, which the
+ * evaluator rounds after each op, a kernel only where it stores them (sched/README.md): at some of the same places, and
+ * so no worse. */
 double reference_distance(Reference *, Part, uint32_t i, const Tensor *got, int64_t *at);
 /* The rule's first part alone, for values that no call makes. */
 double reference_plain_distance(const Tensor *got, const Tensor *want, int64_t *at);

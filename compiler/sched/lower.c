@@ -124,6 +124,8 @@ void lower_store_full(Lower *l, const Ex *at) { store_outputs(l, l->grp->rank, M
 void lower_store_reduced(Lower *l, const Ex *at) { store_outputs(l, 0, l->grp->rank - 1, at); }
 
 void lower_turn_over(Kernel *k, Ex *row, int rows, int lanes) {
+  for (int i = 0; i < rows; i++) /* equal along the lanes: worked out of the other indices */
+    if (ex_at(k, row[i])->lanes == 1) row[i] = ex_splat(k, row[i], lanes);
   for (int h = 1; h < rows; h *= 2) {
     Ex lane = ex_lane(k, lanes),
        odd = ex_op2(k, OP_FLOOR_MOD, ex_op2(k, OP_FLOOR_DIV, lane, ex_idx(k, h)), ex_idx(k, 2));

@@ -107,18 +107,39 @@ static void other_preparation(void **state) { /* the packed form of another para
   ctx_free(&c);
 }
 
-/* Where a sum cancels, another order of its terms gives quite another result: no mistake. */
+/* Where a sum cancels, another order of its terms gives quite another result: no mistake. Neither is what f32 leaves in
+ * f64. */
 static void cancelling(void **state) {
   (void)state;
+  static const char *const texts[] = {
+      "entry f(x: f32[50, N]) -> f32[50] { d = sum(x * 0.1, 1) - sum(x, 1) * 0.1; d / (abs(d) + 1e-6) }",
+      "entry f(x: f64[50, N]) -> f64[50] { d = sum(x * 0.1, 1) - sum(x, 1) * 0.1; d / (abs(d) + 1e-15) }",
+      "entry f(x: f32[50, N]) -> f64[50] { sum(x * 0.1, 1).to(f64) }",
+  };
+  for (int i = 0; i < 3; i++) {
+    Ctx c = ctx_new();
+    Program p;
+    Unit unit;
+    LevelUnit level;
+    CheckResult r;
+    planned(&c, texts[i], &p, &unit, &level);
+    for (int64_t n = 5; n < 60; n++)
+      if (!check_entry(&unit, &level, 0, n, (uint64_t)n, &r)) fail_msg("%s", diag_first(c.diag, NULL));
+    ctx_free(&c);
+  }
+}
+
+/* What rounding does not explain is one: a sum in f32 that should have been in f64. */
+static void too_coarse(void **state) {
+  (void)state;
   Ctx c = ctx_new();
-  Program p;
-  Unit unit;
-  LevelUnit level;
-  CheckResult r;
-  planned(&c, "entry f(x: f32[50, N]) -> f32[50] { d = sum(x * 0.1, 1) - sum(x, 1) * 0.1; d / (abs(d) + 1e-6) }", &p,
-          &unit, &level);
-  for (int64_t n = 5; n < 60; n++)
-    if (!check_entry(&unit, &level, 0, n, (uint64_t)n, &r)) fail_msg("%s", diag_first(c.diag, NULL));
+  Program p, q;
+  trace(&c, "entry f(x: f64[N]) -> f64[] { sum(x) }", &p);
+  trace(&c, "entry f(x: f64[N]) -> f64[] { sum(x.to(f32)).to(f64) }", &q);
+  assert_false(check_pass(&p, &q, "made up", 0, 59, 1));
+  const char *id;
+  assert_non_null(diag_first(c.diag, &id));
+  assert_string_equal(id, "check-differs");
   ctx_free(&c);
 }
 
@@ -199,9 +220,10 @@ static void table_lost(void **state) { /* between tracing and planning */
 }
 
 int main(void) {
-  const struct CMUnitTest tests[] = {
-      cmocka_unit_test(other_value), cmocka_unit_test(other_status),      cmocka_unit_test(no_sizes),
-      cmocka_unit_test(other_start), cmocka_unit_test(other_preparation), cmocka_unit_test(cancelling),
-      cmocka_unit_test(too_much),    cmocka_unit_test(deep_calls),        cmocka_unit_test(table_lost)};
+  const struct CMUnitTest tests[] = {cmocka_unit_test(other_value),       cmocka_unit_test(other_status),
+                                     cmocka_unit_test(no_sizes),          cmocka_unit_test(other_start),
+                                     cmocka_unit_test(other_preparation), cmocka_unit_test(cancelling),
+                                     cmocka_unit_test(too_coarse),        cmocka_unit_test(too_much),
+                                     cmocka_unit_test(deep_calls),        cmocka_unit_test(table_lost)};
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
