@@ -236,7 +236,7 @@ static const Fault faults[] = {
      {1, 77, 0},
      WRONG,
      NULL,
-     "_stage)(staged, dk[m][0], scale)"},
+     "_stage)(staged + 16 * STAGED, dv[m][0], 1)"},
     {"rows_known_of_the_wrong_tile",
      "attention_grad_kv_sm80.same_stage",
      {1, 200, 0},
