@@ -72,6 +72,14 @@ DEVICE i32 ATTENTION_HOLE(_begin)(ATTENTION_HOLE(_args) args, i32 key0, i32 T) {
   return begin;
 }
 
+/* How many of n steps of rows of queries, from row0 on, see no key from key0 on. */
+DEVICE int ATTENTION_HOLE(_hidden)(ATTENTION_HOLE(_args) args, i32 key0, i32 row0, i32 T, int rows, int n) {
+  int step = 0;
+  for (i32 last = row0 + rows - 1; step < n; step++, last += rows)
+    if ((i32)ATTENTION_HOLE(_seen)(args, last < T ? last : T - 1) > key0) break;
+  return step;
+}
+
 /* A warp's 16 keys, from key0 on: results that are staged, of keys before those of values, are stored. */
 DEVICE void ATTENTION_HOLE(_leave)(ATTENTION_HOLE(_args) args, i32 outer, i32 key0, i32 S, u32 staged) {
   UNROLL (i, 16 * (D / 8) / 32) {

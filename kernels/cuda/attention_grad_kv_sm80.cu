@@ -61,7 +61,8 @@ ATTENTION_KERNEL(ATTENTION_NAME, THREADS, 1, (ATTENTION_HOLE(_args), args)) {
     }
     cp_async_commit();
     bool whole = (tile + 1) * OTHER <= T && (i32)ATTENTION_HOLE(_seen)(args, tile * OTHER) >= key0 + OWN;
-    ROLLED for (int step = 0; step < OTHER / 16; step++) {
+    int step = whole ? 0 : ATTENTION_HOLE(_hidden)(args, key0 + first, tile * OTHER, T, 16, OTHER / 16);
+    ROLLED for (; step < OTHER / 16; step++) {
       float p[BANDS][2][4], dp[BANDS][2][4];
       i32 row0 = tile * OTHER + step * 16 + (lane & 3) * 2, at = key0 + first + (lane >> 2);
       ATTENTION_HOLE(_dot)(p, fk, 0, q_tile + (u32)step * 16 * ROW);

@@ -64,7 +64,9 @@ ATTENTION_KERNEL(ATTENTION_NAME, THREADS, 1, (ATTENTION_HOLE(_args), args)) {
   float scale = ATTENTION_SCALE, s[OTHER / 2], dp[OTHER / 2] = {0}, dk[D / 2], dv[D / 2];
   u32 p[OTHER / 4], slope[OTHER / 4];
   UNROLL (i, D / 2) dk[i] = dv[i] = 0;
-  for (i32 tile = 0; tile < tiles; tile++) {
+  i32 hidden = ATTENTION_HOLE(_hidden)(args, key0 + half * 64, begin * OTHER, T, OTHER, tiles);
+  for (i32 tile = 0; tile < hidden; tile++) ATTENTION_HOLE(_leave_out)(full, empty, tile);
+  for (i32 tile = hidden; tile < tiles; tile++) {
     u32 stage = (u32)tile % STAGES, q_tile = q_tiles + stage * TILE, g_tile = g_tiles + stage * TILE;
     i32 row0 = (begin + tile) * OTHER + (lane & 3) * 2;
     bool whole =

@@ -73,6 +73,8 @@ ATTENTION_KERNEL(ATTENTION_NAME, THREADS, 1, (ATTENTION_HOLE(_args), args)) {
     ROLLED for (int step = 0; step < OTHER / 16; step++) {
       float s[BANDS][2][4], dp[BANDS][2][4];
       i32 key0 = tile * OTHER + step * 16 + (lane & 3) * 2;
+      if ((tile + 1) * OTHER > whole && tile * OTHER + step * 16 >= __shfl_sync(ALL_LANES, seen[BANDS - 1][1], 31))
+        break; /* of the warp's rows the last one sees most */
       ATTENTION_HOLE(_dot)(s, fq, 0, k_tile + (u32)step * 16 * ROW);
       ATTENTION_HOLE(_dot)(dp, fg, 0, v_tile + (u32)step * 16 * ROW);
       UNROLL (m, BANDS)

@@ -67,7 +67,8 @@ ATTENTION_KERNEL(ATTENTION_NAME, THREADS, 1, (ATTENTION_HOLE(_args), args)) {
 #endif
   }
   UNROLL (i, D / 2) dq[i] = 0;
-  for (i32 tile = 0; tile < tiles; tile++) {
+  i32 last = q0 + half * 64 + 63, end = ((i32)ATTENTION_HOLE(_seen)(args, last < T ? last : T - 1) + OTHER - 1) / OTHER;
+  for (i32 tile = 0; tile < end; tile++) {
     u32 stage = (u32)tile % STAGES, k_tile = k_tiles + stage * TILE;
     mbarrier_wait(full + stage * 8, (u32)tile / STAGES & 1);
     ATTENTION_HOLE(_issue_dot)(s, q_tile + (u32)half * 64 * 128, k_tile);
@@ -94,6 +95,7 @@ ATTENTION_KERNEL(ATTENTION_NAME, THREADS, 1, (ATTENTION_HOLE(_args), args)) {
     wgmma_hold(dq, D / 2);
     if (leads) mbarrier_arrive(empty + stage * 8);
   }
+  for (i32 tile = end; tile < tiles; tile++) ATTENTION_HOLE(_leave_out)(full, empty, tile);
 
   u32 staged = q_tile + (u32)first * STAGED; /* of the warp */
   bar_sync(1, 2 * OWN);                      /* nobody reads tiles any more */

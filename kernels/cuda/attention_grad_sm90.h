@@ -18,6 +18,14 @@ DEVICE void ATTENTION_HOLE(_barriers)(u32 full, u32 empty) {
   __syncthreads();
 }
 
+/* A tile that none of the warpgroup's rows has to do with. */
+DEVICE void ATTENTION_HOLE(_leave_out)(u32 full, u32 empty, i32 tile) {
+  u32 stage = (u32)tile % STAGES;
+  if ((threadIdx.x & 127) != 0) return;
+  mbarrier_wait(full + stage * 8, (u32)tile / STAGES & 1);
+  mbarrier_arrive(empty + stage * 8);
+}
+
 /* x = a b^T: 64 of the block's own rows, and a tile */
 DEVICE void ATTENTION_HOLE(_issue_dot)(float *x, u32 a, u32 b) {
   wgmma_fence();

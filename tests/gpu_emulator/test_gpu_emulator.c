@@ -167,9 +167,11 @@ static void attention_grad_sm80(void **unused) {
                      kv = always("attention_grad_kv_sm80", 2, 192, causal);
     assert_int_equal(q.blocks, 4);
     assert_int_equal(kv.blocks, 4);
-    int tiles = causal ? 2 + 3 : 3 + 3; /* that the blocks of a head walk over */
-    assert_int_equal(q.mma, 2 * tiles * 4 * 192);
-    assert_int_equal(kv.mma, 2 * (causal ? 3 + 1 : 3 + 3) * 4 * 256);
+    /* steps of 16 rows that the warps of a head's two blocks take, 32 own rows each; of keys two warps have none */
+    int of_rows = causal ? 2 + 4 + 6 + 8 + 10 + 12 + 12 + 12 : 8 * 12,
+        of_keys = causal ? 12 + 10 + 8 + 6 + 4 + 2 : 6 * 12;
+    assert_int_equal(q.mma, 2 * of_rows * 48);
+    assert_int_equal(kv.mma, 2 * of_keys * 64);
     always("attention_grad_q_sm80", 1, 77, causal);
     always("attention_grad_kv_sm80", 1, 77, causal);
   }
@@ -193,13 +195,31 @@ static void attention_grad_sm90(void **unused) {
   (void)unused;
   for (int causal = 0; causal < 2; causal++) {
     EmulatorCounters n = always("attention_grad_kv_sm90", 1, 256, causal);
-    assert_int_equal(n.wgmma,
-                     (causal ? 4 + 2 : 4 + 4) * 2 * (8 + 8 + 4 + 4)); /* of the tiles that see a block's keys */
+    /* of the tiles that see keys of a warpgroup */
+    assert_int_equal(n.wgmma, (causal ? 4 + 3 + 2 + 1 : 4 * 4) * (8 + 8 + 4 + 4));
     always("attention_grad_kv_sm90", 1, 77, causal);
   }
   always("grad_kv_d64_sm90", 2, 70, 141);
   always("grad_kv_d64_sm90", 1, 300, 9); /* more tiles than stages; most rows see nothing */
   always("grad_kv_d128_sm90", 1, 70, 141);
+}
+
+/* What a causal mask hides is left out, whole steps of it, and no bit is another. */
+static void attention_grad_hidden(void **unused) {
+  (void)unused;
+  static const char *const kernels[][2] = {{"attention_grad_q_sm80", "attention_grad_q_sm80.all"},
+                                           {"attention_grad_kv_sm80", "attention_grad_kv_sm80.all"},
+                                           {"attention_grad_q_sm90.narrow", "attention_grad_q_sm90.all"},
+                                           {"attention_grad_kv_sm90", "attention_grad_kv_sm90.all"}};
+  for (size_t i = 0; i < sizeof kernels / sizeof *kernels; i++)
+    for (int size = 100; size <= 300; size += 100) {
+      GpuResult some, all;
+      assert_true(gpu_case_run(&(GpuCase){kernels[i][0], {1, size, 1}, 1, true}, &some) && some.ran);
+      assert_true(gpu_case_run(&(GpuCase){kernels[i][1], {1, size, 1}, 1, true}, &all) && all.ran);
+      assert_true(GPU_CASE_RIGHT(some) && some.hash == all.hash);
+      assert_true(some.report.counters.mma + some.report.counters.wgmma <
+                  all.report.counters.mma + all.report.counters.wgmma);
+    }
 }
 
 /* Scores that are worked out; sizes inside tiles, and behind their ends on either side. */
@@ -238,6 +258,7 @@ int main(void) {
       cmocka_unit_test_setup(attention_grad_variants, in_turn),
       cmocka_unit_test_setup(attention_grad_sm90, in_turn),
       cmocka_unit_test_setup(attention_grad_sm90_scores, in_turn),
+      cmocka_unit_test(attention_grad_hidden),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
