@@ -6,7 +6,15 @@
 #include "emu_fiber.h"
 #include "emu_race.h"
 
-enum { WARP = 32, WARPGROUP = 128, MAX_THREADS = 1024, BARRIERS = 16, STACK_BYTES = 64 << 10 };
+enum {
+  WARP = 32,
+  WARPGROUP = 128,
+  MAX_THREADS = 1024,
+  BARRIERS = 16,
+  STACK_BYTES = 64 << 10,
+  /* From stack to stack: were it a power of two, the tops of all stacks would meet in a few sets of the caches. */
+  STACK_STRIDE = STACK_BYTES + 13 * 64
+};
 
 typedef struct Launch Launch;
 typedef struct Block Block;

@@ -250,7 +250,7 @@ static Block *block_new(Launch *l, int n_threads) {
   if (!b) {
     b = map_pages(sizeof *b);
     b->shared = map_pages(SHARED_BYTES);
-    b->stacks = map_pages((size_t)MAX_THREADS * STACK_BYTES);
+    b->stacks = map_pages((size_t)MAX_THREADS * STACK_STRIDE);
     b->thread = map_pages(MAX_THREADS * sizeof *b->thread);
     b->warpgroup = map_pages(emu_warpgroups_size());
   }
@@ -261,9 +261,9 @@ static Block *block_new(Launch *l, int n_threads) {
 
 static void block_free(Block *b) {
   __asan_unpoison_memory_region(b->shared, SHARED_BYTES);
-  __asan_unpoison_memory_region(b->stacks, (size_t)b->n_threads * STACK_BYTES);
+  __asan_unpoison_memory_region(b->stacks, (size_t)b->n_threads * STACK_STRIDE);
   munmap(b->shared, SHARED_BYTES);
-  munmap(b->stacks, (size_t)MAX_THREADS * STACK_BYTES);
+  munmap(b->stacks, (size_t)MAX_THREADS * STACK_STRIDE);
   munmap(b->thread, MAX_THREADS * sizeof *b->thread);
   munmap(b->warpgroup, emu_warpgroups_size());
   munmap(b, sizeof *b);
@@ -276,7 +276,7 @@ static void block_keep(Block *b) {
   pthread_mutex_unlock(&idle.lock);
 }
 
-static u32 *canary(Block *b, int i) { return (u32 *)(void *)(b->stacks + (size_t)i * STACK_BYTES); }
+static u32 *canary(Block *b, int i) { return (u32 *)(void *)(b->stacks + (size_t)i * STACK_STRIDE); }
 
 static void block_run(Block *b, EmuIndex at) {
   Launch *l = b->launch;
@@ -309,7 +309,7 @@ static void block_run(Block *b, EmuIndex at) {
     t->done = false;
     t->n_copies = t->copy_group = t->n_stores = t->store_group = 0;
     *canary(b, i) = CANARY;
-    fiber_make(&t->fiber, b->stacks + (size_t)i * STACK_BYTES, STACK_BYTES, thread_main);
+    fiber_make(&t->fiber, b->stacks + (size_t)i * STACK_STRIDE, STACK_BYTES, thread_main);
     t->race = emu_race_new(b);
     make_ready(l, t);
   }

@@ -40,7 +40,8 @@ typedef struct EmuPlace { /* of the running thread */
   int lane;
   u8 *shared;
 } EmuPlace;
-extern _Thread_local EmuPlace *emu_place;
+/* initial-exec: found without a call, also by libraries that are opened */
+extern _Thread_local EmuPlace *emu_place __attribute__((tls_model("initial-exec")));
 #define threadIdx (emu_place->thread)
 #define blockIdx  (emu_place->block)
 #define blockDim  (emu_place->block_size)
