@@ -230,7 +230,7 @@ static void pass_body(Row *r, int level, Ex j, Ex slot, const uint32_t *acc, Ex 
   }
 }
 
-enum { SUMS = 4, BUSY = 16 /* operations an element that take longer than an addition */ };
+enum { SUMS = 4 };
 
 /* In how many registers a pass sums: several where it does little else, so that one addition need not wait for another.
  */
@@ -238,7 +238,7 @@ static int pass_sums(Row *r, int level) {
   const Graph *g = r->l->g;
   int64_t n;
   bool folds = false;
-  int all = 0, work = 0; /* their registers live to the end of the task; operations an element */
+  int all = 0; /* their registers live to the end of the task */
   if (r->nv || r->lanes == 1 || r->l->team.threads) return 1;
   if (sym_is_int(r->l->all->ctx->syms, r->l->grp->space[r->last], &n) && n < SUMS * r->lanes) return 1;
   for (uint32_t i = 0; i < r->l->grp->members.n; i++) {
@@ -248,9 +248,8 @@ static int pass_sums(Row *r, int level) {
     folds |= OP_INFO[o].cls == CLASS_REDUCE && r->level[v] == level + 1;
     if (r->level[v] > level || (r->waits[v] && r->level[v] < level) || row_reduction(r, v)) continue;
     if (is_dear(o) || o == OP_RANDOM || (!op_elementwise(o) && !r->rowwise[v])) return 1;
-    work += !r->rowwise[v];
   }
-  return folds && work <= BUSY && SUMS * all <= r->l->all->target->vector_regs / 2 ? SUMS : 1;
+  return folds && SUMS * all <= r->l->all->target->vector_regs / 2 ? SUMS : 1;
 }
 
 Ex row_vectors(const Row *r) {
