@@ -8,6 +8,7 @@
 int main(int n, char **words) {
   if (n != 7) return 2;
   int seed = atoi(words[5]), seeds = atoi(words[6]);
+  if (seeds < 1) return 2; /* nothing would be right */
   for (int i = 0; i < seeds; i++) {
     GpuCase c = {words[1], {atoi(words[2]), atoi(words[3]), atoi(words[4])}, (uint32_t)(seed + i), i % 2 == 0};
     GpuResult r;
