@@ -426,6 +426,19 @@ static CudaStage printed(LoopModule *m, const char *name, bool commit, Buf *b) {
   return made;
 }
 
+/* The text is the file's; BLESS=1 writes it. */
+static void must_be(Arena *a, const char *path, const Buf *b) {
+  size_t n;
+  const char *why;
+  if (getenv("BLESS")) {
+    FILE *f = fopen(path, "w");
+    assert_true(f && fwrite(b->at, 1, b->n, f) == b->n && !fclose(f));
+  }
+  const char *want = file_read(a, path, &n, &why);
+  if (!want) fail_msg("%s: %s", path, why);
+  assert_string_equal(b->at, want);
+}
+
 static void exact(void **state_) {
   (void)state_;
   Ctx c = ctx_new();
@@ -437,7 +450,6 @@ static void exact(void **state_) {
                             "  }\n"
                             "}");
   Buf b = {0};
-  const char *why;
   cuda_text_begin(&b);
   CudaStage made = printed(m, "k_main", true, &b);
   /* 16 bits: 8 lanes in 16 bytes, beside floats 4 in 8, rounded by twos also where they are named before */
@@ -454,15 +466,7 @@ static void exact(void **state_) {
       "}\n";
   if (!loop_parse(&c, "half", half, strlen(half), &m)) fail_msg("%s", diag_first(c.diag, NULL));
   printed(m, "h_main", false, &b);
-  static const char path[] = "tests/gpu_text/exact.txt";
-  size_t n;
-  if (getenv("BLESS")) {
-    FILE *f = fopen(path, "w");
-    assert_true(f && fwrite(b.at, 1, b.n, f) == b.n && !fclose(f));
-  }
-  const char *want = file_read(c.arena, path, &n, &why);
-  if (!want) fail_msg("%s: %s", path, why);
-  assert_string_equal(b.at, want);
+  must_be(c.arena, "tests/gpu_text/exact.txt", &b);
   assert_int_equal(made.threads, 64);
   assert_int_equal(made.shared, 0);
   assert_true(made.fails);
@@ -474,11 +478,9 @@ static void exact(void **state_) {
 static void attention(void **unused) {
   static const char *const programs[] = {"tests/plan/attention_grad_tiles.sir", "tests/gpu_text/score_tiles.sir",
                                          "tests/gpu_text/no_tiles.sir"};
-  static const char path[] = "tests/gpu_text/attention.txt";
   Buf b = {0}, text = {0};
   Ctx c = ctx_new();
   const char *why;
-  size_t n;
   (void)unused;
   for (size_t i = 0; i < sizeof programs / sizeof *programs; i++) {
     Program p;
@@ -498,13 +500,7 @@ static void attention(void **unused) {
         }
     }
   }
-  if (getenv("BLESS")) {
-    FILE *f = fopen(path, "w");
-    assert_true(f && fwrite(b.at, 1, b.n, f) == b.n && !fclose(f));
-  }
-  const char *want = file_read(c.arena, path, &n, &why);
-  if (!want) fail_msg("%s: %s", path, why);
-  assert_string_equal(b.at, want);
+  must_be(c.arena, "tests/gpu_text/attention.txt", &b);
   buf_free(&b), buf_free(&text);
   ctx_free(&c);
 }
