@@ -22,7 +22,7 @@ typedef struct CompileOptions {
   const char *prefix;   /* of the C functions; NULL: the program's name */
   const char *target;   /* "x86_64", "aarch64"; NULL: the machine that the compiler runs on */
   const char *cpu;      /* levels of the target, "v2,v3,v4", or "native"; NULL: all for binaries, one for texts */
-  const char *gpu;      /* of binaries: code for GPUs too, "sm_80,sm_90a,compute_80"; NULL: none */
+  const char *gpu;      /* of binaries but an exe: code for GPUs too, "sm_80,sm_90a,compute_80"; NULL: none */
   bool tf32;            /* products of f32 on a GPU may round their operands to tf32: --precision tf32 */
   int jobs;             /* processes that generate code at once; 0: one a processor */
   const char *dump_dir; /* numbered files of every form in between; NULL: none */

@@ -105,8 +105,7 @@ static void gpus(void **unused) {
   REFUSED("SINTER_GPU is \"4\": this system has 4 GPUs, numbered from 0", "SINTER_GPU=4", "SINTER_FAKE_DEVICES=4");
   REFUSED("SINTER_GPU is \"0x\": this system has 1 GPU, numbered from 0", "SINTER_GPU=0x");
   REFUSED("no code for this GPU, a fake GPU of compute capability 7.5: there is compute_80, compute_90; code can be "
-          "compiled "
-          "for 8.0 and later",
+          "compiled for 8.0 and later",
           "SINTER_FAKE_CC=75");
   images[1].kind = GPU_CUBIN_EXACT, images[0].kind = GPU_CUBIN;
   REFUSED("no code for this GPU, a fake GPU of compute capability 10.0: there is sm_80, sm_90a; compile with --gpu "
